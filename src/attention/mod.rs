@@ -1,0 +1,21 @@
+//! Blocks of attention heads: what a circuit compiles to, and how to run it.
+//!
+//! A [`Block`] maps token streams to one output stream,
+//! `y_i = b_O + sum_s R_s x^s_i + sum_h W_O^h u^h_i` (THEORY: Granier & Senn 2025 for the linear head; kernels,
+//! normalisation, masks and memory rules other than `none` and `hebbian` are this project's extension).
+//! Tokens are the **columns** of a `[d_model, n_tokens]` matrix, so that a token is contiguous in memory.
+//!
+//! - [`block`]: the types.
+//! - [`forward`]: runs a block; cost linear in the number of tokens for linear heads.
+//! - [`norm`]: the functional size of a head, free of the choice of gauge.
+//!
+//! **Deliberately absent:** circuits, YAML, files.
+
+pub mod block;
+pub mod forward;
+pub mod norm;
+
+pub use block::{
+    Block, FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Residual, Streams,
+};
+

@@ -1,0 +1,1 @@
+//! The functional size of a head.

@@ -1,0 +1,75 @@
+//! "Did you mean ...?": the nearest valid name, and lists of what was possible.
+
+/// Edit distance with transpositions (optimal string alignment), on characters, capped at `limit + 1`.
+fn distance(a: &str, b: &str, limit: usize) -> usize {
+    let a: Vec<char> = a.chars().flat_map(char::to_lowercase).take(64).collect();
+    let b: Vec<char> = b.chars().flat_map(char::to_lowercase).take(64).collect();
+    if a.len().abs_diff(b.len()) > limit {
+        return limit + 1;
+    }
+    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for (j, cell) in rows[0].iter_mut().enumerate() {
+        *cell = j;
+    }
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let change = usize::from(a[i - 1] != b[j - 1]);
+            let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + change);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+/// The valid name nearest to `given`, if one is near enough to be a slip of the fingers.
+#[must_use]
+pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (given.chars().count() / 3).clamp(1, 4);
+    valid
+        .into_iter()
+        .map(|name| (distance(given, name, limit), name))
+        .filter(|(d, _)| *d <= limit)
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, name)| name)
+}
+
+/// ``did you mean `x`?`` followed by the list of what was possible.
+#[must_use]
+pub fn did_you_mean<'a>(given: &str, valid: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let list = one_of(valid.clone());
+    match nearest(given, valid) {
+        Some(name) => format!("did you mean `{name}`? possible: {list}"),
+        None => format!("possible: {list}"),
+    }
+}
+
+/// A list of names for a message, cut after twelve.
+#[must_use]
+pub fn one_of<'a>(valid: impl IntoIterator<Item = &'a str>) -> String {
+    let all: Vec<&str> = valid.into_iter().collect();
+    if all.is_empty() {
+        return "(none)".to_owned();
+    }
+    let shown = all.iter().take(12).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    if all.len() > 12 { format!("{shown} and {} more", all.len() - 12) } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_slips_and_leaves_strangers_alone() {
+        let names = ["superficial", "deep", "apical", "basal"];
+        assert_eq!(nearest("supreficial", names), Some("superficial"));
+        assert_eq!(nearest("Basal", names), Some("basal"));
+        assert_eq!(nearest("aipcal", names), Some("apical"));
+        assert_eq!(nearest("hippocampus", names), None);
+    }
+}

@@ -1,0 +1,6 @@
+//! pulvinar: cortico-thalamic circuits, compiled to multihead linear self-attention.
+pub mod attention;
+pub mod diag;
+pub mod files;
+pub mod linalg;
+pub mod oracle;
