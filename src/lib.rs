@@ -1,6 +1,10 @@
 //! pulvinar: cortico-thalamic circuits, compiled to multihead linear self-attention.
 pub mod attention;
+pub mod circuit;
 pub mod diag;
 pub mod files;
 pub mod linalg;
 pub mod oracle;
+pub mod seed;
+pub mod spec;
+pub mod units;

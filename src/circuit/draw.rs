@@ -1,0 +1,170 @@
+//! From a recipe of weights to numbers.
+
+use super::synapses::Weights;
+use crate::diag::{Diagnostic, codes};
+use crate::seed;
+use crate::spec::{Spread, WeightsSpec};
+use nalgebra::DMatrix;
+use std::path::Path;
+
+/// What a draw needs to know.
+pub struct Draw<'a> {
+    pub seed: u64,
+    /// the random stream's name
+    pub stream: &'a str,
+    pub rows: usize,
+    pub columns: usize,
+    /// for messages
+    pub path: &'a str,
+    /// relative file names start here
+    pub folder: &'a Path,
+}
+
+/// Draws (or reads) a matrix. Ties (`same_as`, `transpose_of`) are resolved by the caller.
+///
+/// # Errors
+/// Shapes that do not fit, files that cannot be read.
+pub fn draw(spec: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagnostic> {
+    let (rows, columns) = (d.rows, d.columns);
+    Ok(match spec {
+        WeightsSpec::Ones => Weights::Constant { rows, columns, value: 1.0 },
+        WeightsSpec::Zeros => Weights::Constant { rows, columns, value: 0.0 },
+        WeightsSpec::Identity => {
+            if rows != columns {
+                return Err(Diagnostic::error(
+                    codes::C020,
+                    d.path,
+                    format!("`identity` needs as many rows as columns, but the matrix is {rows} x {columns}"),
+                )
+                .help("make source and target equally large, or use another form of weights"));
+            }
+            Weights::Identity { n: rows, gain: 1.0 }
+        }
+        WeightsSpec::Normal(spread) => {
+            let std = match spread {
+                Spread::Std(s) => *s,
+                #[allow(clippy::cast_precision_loss)]
+                Spread::FanIn(c) => (c / columns as f64).sqrt(),
+            };
+            let mut rng = seed::stream(d.seed, d.stream);
+            Weights::Dense(row_major(rows, columns, || std * seed::normal(&mut rng)))
+        }
+        WeightsSpec::Uniform { low, high } => {
+            let mut rng = seed::stream(d.seed, d.stream);
+            Weights::Dense(row_major(rows, columns, || seed::uniform(&mut rng, *low, *high)))
+        }
+        WeightsSpec::Values(values) => {
+            let found = (values.len(), values.first().map_or(0, Vec::len));
+            if found != (rows, columns) {
+                return Err(shape(d, found, "`values`"));
+            }
+            Weights::Dense(DMatrix::from_fn(rows, columns, |i, j| values[i][j]))
+        }
+        WeightsSpec::File { path, tensor } => file(path, tensor.as_deref(), d)?,
+        WeightsSpec::Blocks { count, of } => blocks(*count, of, d)?,
+        WeightsSpec::Rank { of, std } => {
+            if *of > rows.min(columns) {
+                return Err(Diagnostic::error(
+                    codes::C021,
+                    d.path,
+                    format!("rank {of} is more than a {rows} x {columns} matrix can have"),
+                )
+                .help(format!("choose a rank from 1 to {}", rows.min(columns))));
+            }
+            let mut rng = seed::stream(d.seed, d.stream);
+            let left = row_major(rows, *of, || seed::normal(&mut rng));
+            let right = row_major(*of, columns, || seed::normal(&mut rng));
+            #[allow(clippy::cast_precision_loss)]
+            let scale = std / (*of as f64).sqrt();
+            Weights::Dense(left * right * scale)
+        }
+        WeightsSpec::PlusOf { weights, draw: name } => part(weights, name, d, 1.0)?,
+        WeightsSpec::MinusOf { weights, draw: name } => part(weights, name, d, -1.0)?,
+        WeightsSpec::SameAs(name) | WeightsSpec::TransposeOf(name) => {
+            return Err(Diagnostic::error(
+                codes::C022,
+                d.path,
+                format!("a tie to `{name}` cannot stand inside another form of weights"),
+            )
+            .help("give the inner weights a form of their own"));
+        }
+    })
+}
+
+/// Numbers are drawn row by row, as a reader of the matrix would.
+fn row_major(rows: usize, columns: usize, mut next: impl FnMut() -> f64) -> DMatrix<f64> {
+    let numbers: Vec<f64> = (0..rows * columns).map(|_| next()).collect();
+    DMatrix::from_row_slice(rows, columns, &numbers)
+}
+
+fn shape(d: &Draw<'_>, found: (usize, usize), what: &str) -> Diagnostic {
+    let turned = if found == (d.columns, d.rows) { "; it is transposed" } else { "" };
+    Diagnostic::error(
+        codes::C023,
+        d.path,
+        format!(
+            "{what} is {} x {}, but {} x {} is needed (targets x sources){turned}",
+            found.0, found.1, d.rows, d.columns
+        ),
+    )
+    .help("rows are target cells, columns are source cells, after `onto` and `pool`")
+}
+
+fn blocks(count: usize, of: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagnostic> {
+    if !d.rows.is_multiple_of(count) || !d.columns.is_multiple_of(count) {
+        return Err(Diagnostic::error(
+            codes::C024,
+            d.path,
+            format!("{count} blocks do not divide a {} x {} matrix", d.rows, d.columns),
+        )
+        .help("choose a number of blocks that divides both source and target"));
+    }
+    let (r, c) = (d.rows / count, d.columns / count);
+    let mut all = DMatrix::zeros(d.rows, d.columns);
+    for block in 0..count {
+        let stream = format!("{}/block{block}", d.stream);
+        let inner = draw(of, &Draw { stream: &stream, rows: r, columns: c, ..*d })?;
+        for i in 0..r {
+            for j in 0..c {
+                all[(block * r + i, block * c + j)] = inner.get(i, j);
+            }
+        }
+    }
+    Ok(Weights::Dense(all))
+}
+
+/// Non-negative part of a named draw: all that name it see the same numbers.
+fn part(of: &WeightsSpec, name: &str, d: &Draw<'_>, sign: f64) -> Result<Weights, Diagnostic> {
+    let stream = format!("draw.{name}");
+    let inner = draw(of, &Draw { stream: &stream, ..*d })?;
+    Ok(Weights::Dense(inner.dense().map(|w| (w * sign).max(0.0))))
+}
+
+fn file(path: &str, tensor: Option<&str>, d: &Draw<'_>) -> Result<Weights, Diagnostic> {
+    let array = crate::files::read_array(&d.folder.join(path), tensor)
+        .map_err(|e| Diagnostic { path: d.path.to_owned(), ..e })?;
+    let found = match array.shape[..] {
+        [rows, columns] => (rows, columns),
+        [rows] => (rows, 1),
+        _ => {
+            return Err(Diagnostic::error(
+                codes::C023,
+                d.path,
+                format!("`{path}` holds an array with {} axes, but a matrix is needed", array.shape.len()),
+            )
+            .help("save a two-dimensional array"));
+        }
+    };
+    if found != (d.rows, d.columns) {
+        return Err(shape(d, found, &format!("`{path}`")));
+    }
+    if let Some(i) = array.data.iter().position(|x| !x.is_finite()) {
+        return Err(Diagnostic::error(
+            codes::F010,
+            d.path,
+            format!("`{path}` holds {} at row {}, column {}", array.data[i], i / found.1, i % found.1),
+        )
+        .help("weights must be finite"));
+    }
+    Ok(Weights::Dense(DMatrix::from_row_slice(found.0, found.1, &array.data)))
+}

@@ -1,0 +1,111 @@
+//! From the circuit as written to a wired circuit: names become ids, shapes and indices are known, weights are drawn.
+//!
+//! 1. [`build`] numbers streams, relays, areas and populations.
+//! 2. [`wire`] resolves projections: endpoints, index rules (LANGUAGE section 2), shapes, weights ([`draw`]).
+//! 3. [`time`] joins clocks, orders populations (petgraph), refuses loops within a token step.
+//!
+//! All mistakes are reported at once, each with the path of what is at fault. `println!("{circuit}")` shows the result
+//! as stable text.
+//!
+//! **Deliberately absent:** any notion of a head, a query matrix or a softmax; YAML.
+
+mod build;
+mod draw;
+mod show;
+pub mod synapses;
+mod time;
+pub mod types;
+mod wire;
+
+pub use synapses::{AxisMap, Synapses, Weights};
+pub use types::*;
+
+use crate::diag::{Diagnostic, Diagnostics, codes};
+use crate::spec::{CircuitSpec, OutputSpec};
+use std::path::Path;
+
+/// Wires a circuit. Relative paths of weight files start at `folder`.
+///
+/// # Errors
+/// Every mistake in names, indices, shapes and weights; paths are filled in, places are not (see
+/// [`crate::spec::Document::locate`]).
+pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
+    let mut d = Diagnostics::new();
+    let mut names = build::names(spec, &mut d);
+    let wires = wire::wires(spec, &names, folder, &mut d);
+    wire::input_relays(&mut names, &wires, &mut d);
+    wire::connected(&names, &wires, &mut d);
+    time::clocks(&mut names, &wires, &mut d);
+    time::layout(&spec.tokens.layout, &names, &wires, &mut d);
+    let output = output(&spec.output, &names, &mut d);
+    let graph = time::graph(&names, &wires);
+    let roots = match output {
+        Some(Output::Relay(r)) => vec![r],
+        Some(Output::Signed { plus, minus }) => vec![plus, minus],
+        None => Vec::new(),
+    };
+    let order = time::order(&names, &wires, &graph, &roots, &mut d);
+    match output {
+        Some(output) if !d.has_errors() => Ok(Circuit {
+            name: spec.name.clone(),
+            seed: spec.seed,
+            streams: names.streams,
+            areas: names.areas,
+            populations: names.populations,
+            projections: wires.projections,
+            output,
+            mask: spec.tokens.mask,
+            layout: spec.tokens.layout.clone(),
+            graph,
+            order,
+        }),
+        _ => Err(d),
+    }
+}
+
+fn output(spec: &OutputSpec, names: &build::Names, d: &mut Diagnostics) -> Option<Output> {
+    let mut relay = |name: &str, path: &str| {
+        let id = names.find(name, path, d)?;
+        let p = &names.populations[id.0];
+        if !p.is_relay() {
+            d.push(
+                Diagnostic::error(codes::C044, path, format!("the output `{name}` is not a relay"))
+                    .help("results leave through a thalamic relay: add one, and project to it"),
+            );
+            return None;
+        }
+        if !matches!(p.kind, Kind::Relay { stream: None, .. }) {
+            d.push(
+                Diagnostic::error(
+                    codes::C045,
+                    path,
+                    format!("the output `{name}` is an input relay: nothing projects to it"),
+                )
+                .help("name the relay that the area's read-out projects to"),
+            );
+            return None;
+        }
+        Some(id)
+    };
+    match spec {
+        OutputSpec::Relay(name) => relay(name, "output").map(Output::Relay),
+        OutputSpec::Signed { plus, minus } => {
+            let plus_id = relay(plus, "output.plus");
+            let minus_id = relay(minus, "output.minus");
+            let (plus_id, minus_id) = (plus_id?, minus_id?);
+            let (a, b) = (&names.populations[plus_id.0], &names.populations[minus_id.0]);
+            if a.cells != b.cells {
+                d.push(
+                    Diagnostic::error(
+                        codes::C046,
+                        "output",
+                        format!("`{plus}` has {} cells and `{minus}` {}", a.cells, b.cells),
+                    )
+                    .help("plus and minus relays need the same number of cells"),
+                );
+                return None;
+            }
+            Some(Output::Signed { plus: plus_id, minus: minus_id })
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Clocks and order: which token index each population follows, and who comes after whom.
+
+use super::build::Names;
+use super::types::*;
+use super::wire::Wires;
+use crate::diag::{Diagnostic, Diagnostics, codes};
+use crate::spec::{LayoutSpec, MaskSpec};
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::unionfind::UnionFind;
+use petgraph::visit::EdgeRef;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+/// Gives every population the clocks of its indices, by joining what projections connect.
+pub fn clocks(names: &mut Names, wires: &Wires, d: &mut Diagnostics) {
+    let n = names.populations.len();
+    let (query, context) = (|p: PopulationId| 2 * p.0, |p: PopulationId| 2 * p.0 + 1);
+    let mut sets: UnionFind<usize> = UnionFind::new(2 * n);
+    let mut clock: Vec<Option<usize>> = vec![None; 2 * n];
+    for (i, p) in names.populations.iter().enumerate() {
+        if let Kind::Relay { stream: Some(s), .. } = p.kind {
+            let at = if p.indices.query { query(PopulationId(i)) } else { context(PopulationId(i)) };
+            clock[at] = Some(names.streams[s].clock);
+        }
+    }
+    let mut join = |a: usize, b: usize, p: &Projection, index: &str, d: &mut Diagnostics| {
+        let (ra, rb) = (sets.find_mut(a), sets.find_mut(b));
+        if ra == rb {
+            return;
+        }
+        let (ca, cb) = (clock[ra], clock[rb]);
+        if let (Some(x), Some(y)) = (ca, cb)
+            && x != y
+        {
+            let name = |c: usize| &names.streams[c].name;
+            d.push(
+                Diagnostic::error(
+                    codes::C040,
+                    &p.path,
+                    format!(
+                        "the {index} index of `{}` follows the tokens of `{}`, but this projection brings those of `{}`",
+                        names.populations[p.to.0].name,
+                        name(y),
+                        name(x)
+                    ),
+                )
+                .help("one index follows one clock: give the streams a common `clock`, or use query for one and context for the other"),
+            );
+            return;
+        }
+        sets.union(ra, rb);
+        let root = sets.find_mut(a);
+        clock[root] = ca.or(cb);
+    };
+    for p in &wires.projections {
+        if p.index == IndexRule::Error {
+            continue;
+        }
+        let (s, t) = (names.populations[p.from.0].sends(), names.populations[p.to.0].indices);
+        let memory = names.populations[p.from.0].accumulate.is_some();
+        match p.index {
+            IndexRule::Aligned => join(query(p.from), context(p.to), p, "context", d),
+            _ => {
+                if s.query && t.query && !memory {
+                    join(query(p.from), query(p.to), p, "query", d);
+                }
+                if s.context && t.context {
+                    join(context(p.from), context(p.to), p, "context", d);
+                }
+            }
+        }
+    }
+    for i in 0..n {
+        let p = &mut names.populations[i];
+        let id = PopulationId(i);
+        p.query_clock = if p.indices.query { clock[sets.find_mut(query(id))] } else { None };
+        p.context_clock = if p.indices.context { clock[sets.find_mut(context(id))] } else { None };
+    }
+    masks(names, wires, d);
+}
+
+/// Causal and strict sums need one clock for both indices.
+fn masks(names: &Names, wires: &Wires, d: &mut Diagnostics) {
+    for p in &wires.projections {
+        let (source, target) = (&names.populations[p.from.0], &names.populations[p.to.0]);
+        let mask = match p.index {
+            IndexRule::SumContext(mask) => mask,
+            IndexRule::Broadcast if source.accumulate.is_some() => source.mask,
+            _ => continue,
+        };
+        if mask == MaskSpec::Full {
+            continue;
+        }
+        if let (Some(c), Some(q)) = (source.context_clock, target.query_clock)
+            && c != q
+        {
+            d.push(
+                Diagnostic::error(
+                    codes::C041,
+                    &p.path,
+                    format!(
+                        "a {} mask compares token numbers, but queries count tokens of `{}` and the context those of `{}`",
+                        mask.name(),
+                        names.streams[q].name,
+                        names.streams[c].name
+                    ),
+                )
+                .help("cross-attention between streams needs `mask: full`, or a common clock"),
+            );
+        }
+    }
+}
+
+/// The circuit as a graph, in file order.
+pub fn graph(names: &Names, wires: &Wires) -> DiGraph<PopulationId, ProjectionId> {
+    let mut graph = DiGraph::with_capacity(names.populations.len(), wires.projections.len());
+    for i in 0..names.populations.len() {
+        graph.add_node(PopulationId(i));
+    }
+    for (i, p) in wires.projections.iter().enumerate() {
+        graph.add_edge(NodeIndex::new(p.from.0), NodeIndex::new(p.to.0), ProjectionId(i));
+    }
+    graph
+}
+
+/// Populations that `roots` depend on, each after its sources; ties go to the one earlier in the file.
+///
+/// Projections into `third` and delayed ones close no loop. A loop within a token step is reported.
+pub fn order(
+    names: &Names,
+    wires: &Wires,
+    graph: &DiGraph<PopulationId, ProjectionId>,
+    roots: &[PopulationId],
+    d: &mut Diagnostics,
+) -> Vec<PopulationId> {
+    let prompt = |p: ProjectionId| {
+        let p = &wires.projections[p.0];
+        p.compartment != Compartment::Third && p.delay_ms.is_none()
+    };
+    let step = graph.filter_map(|_, n| Some(*n), |_, e| prompt(*e).then_some(*e));
+    for group in tarjan_scc(&step) {
+        let own_loop = group.len() == 1 && step.find_edge(group[0], group[0]).is_some();
+        if group.len() < 2 && !own_loop {
+            continue;
+        }
+        let members: BTreeSet<NodeIndex> = group.iter().copied().collect();
+        let cells: Vec<&str> = members.iter().map(|n| names.populations[n.index()].name.as_str()).collect();
+        let first = step
+            .edge_references()
+            .filter(|e| members.contains(&e.source()) && members.contains(&e.target()))
+            .map(|e| *e.weight())
+            .max();
+        let path = first.map_or(String::new(), |p| wires.projections[p.0].path.clone());
+        d.push(
+            Diagnostic::error(
+                codes::C042,
+                path,
+                format!("a loop within one token step: {}", cells.join(", ")),
+            )
+            .help("break the loop, or give one of its projections a `delay`"),
+        );
+    }
+    if d.has_errors() {
+        return Vec::new();
+    }
+    let mut needed: BTreeSet<NodeIndex> = BTreeSet::new();
+    let mut open: Vec<NodeIndex> = roots.iter().map(|r| NodeIndex::new(r.0)).collect();
+    while let Some(node) = open.pop() {
+        if needed.insert(node) {
+            // Delayed inputs are needed too, only not earlier in the step.
+            for edge in graph.edges_directed(node, petgraph::Direction::Incoming) {
+                if wires.projections[edge.weight().0].compartment != Compartment::Third {
+                    open.push(edge.source());
+                }
+            }
+        }
+    }
+    let mut waiting: Vec<usize> = vec![0; names.populations.len()];
+    for edge in step.edge_references() {
+        if needed.contains(&edge.source()) && needed.contains(&edge.target()) {
+            waiting[edge.target().index()] += 1;
+        }
+    }
+    let mut ready: BinaryHeap<Reverse<usize>> =
+        needed.iter().filter(|n| waiting[n.index()] == 0).map(|n| Reverse(n.index())).collect();
+    let mut sorted = Vec::with_capacity(needed.len());
+    while let Some(Reverse(i)) = ready.pop() {
+        sorted.push(PopulationId(i));
+        for edge in step.edges(NodeIndex::new(i)) {
+            let t = edge.target();
+            if needed.contains(&t) {
+                waiting[t.index()] -= 1;
+                if waiting[t.index()] == 0 {
+                    ready.push(Reverse(t.index()));
+                }
+            }
+        }
+    }
+    sorted
+}
+
+/// In time, all masks must agree.
+pub fn layout(layout: &LayoutSpec, names: &Names, wires: &Wires, d: &mut Diagnostics) {
+    if !matches!(layout, LayoutSpec::Time { .. }) {
+        return;
+    }
+    let mut masks: Vec<(MaskSpec, &str)> = names
+        .populations
+        .iter()
+        .filter(|p| p.accumulate.is_some())
+        .map(|p| (p.mask, p.path.as_str()))
+        .chain(wires.projections.iter().filter_map(|p| match p.index {
+            IndexRule::SumContext(m) => Some((m, p.path.as_str())),
+            _ => None,
+        }))
+        .collect();
+    masks.dedup_by_key(|m| m.0);
+    if let [(first, _), (second, path), ..] = masks[..] {
+        d.push(
+            Diagnostic::error(
+                codes::C043,
+                path,
+                format!(
+                    "tokens in time need one mask, but this one is {} and another {}",
+                    second.name(),
+                    first.name()
+                ),
+            )
+            .help("give all areas the same mask, or lay the tokens out in space"),
+        );
+    }
+}

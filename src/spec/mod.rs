@@ -1,0 +1,117 @@
+//! The circuit file: YAML text -> [`CircuitSpec`], all mistakes at once.
+//!
+//! 1. [`node`] guards the text and parses it to a tree in which every value knows its line and column.
+//! 2. [`params`] fills in `$name`, after `--set` took effect.
+//! 3. [`decode`] reads the tree section by section ([`fields`] collects the mistakes); [`template`] writes out areas
+//!    that ask for it.
+//! 4. [`Document`] keeps the tree, so that later stages can name a path (`projections.W_K.to`) and get its place.
+//!
+//! **Deliberately absent:** whether a name exists, whether shapes fit: that is [`crate::circuit`]'s.
+
+mod decode;
+mod fields;
+pub mod node;
+mod params;
+pub mod schema;
+pub mod template;
+pub mod types;
+mod weights;
+
+pub use types::*;
+
+use crate::diag::{Diagnostic, Diagnostics, Span};
+use fields::{At, Decoder};
+use node::{Node, Value};
+use std::path::{Path, PathBuf};
+
+/// A circuit as written, and where everything stands in its file.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub spec: CircuitSpec,
+    /// folder that relative paths in the file start from
+    pub folder: PathBuf,
+    tree: Node,
+    /// (path that a template wrote, path that asked for it)
+    written: Vec<(String, String)>,
+}
+
+/// Reads a circuit from YAML text.
+///
+/// `overrides` are the `--set name=value` pairs, `folder` is where relative paths inside the circuit start.
+///
+/// # Errors
+/// Every mistake in the text, each with its place.
+pub fn read(text: &[u8], folder: &Path, overrides: &[(String, String)]) -> Result<Document, Diagnostics> {
+    let mut tree = node::parse(text)?;
+    let mut decoder = Decoder::default();
+    params::fill(&mut tree, overrides, &mut decoder.diagnostics);
+    let decoded = decode::circuit(&mut decoder, At { node: &tree, path: "" });
+    let mut diagnostics = decoder.diagnostics;
+    match decoded {
+        Some((spec, written)) if !diagnostics.has_errors() => {
+            Ok(Document { spec, folder: folder.to_owned(), tree, written })
+        }
+        _ => {
+            diagnostics.sort();
+            Err(diagnostics)
+        }
+    }
+}
+
+impl Document {
+    /// The place of a path such as `projections.W_K.to`: its value, or the nearest part of it that the file has.
+    #[must_use]
+    pub fn place(&self, path: &str) -> Option<Span> {
+        let asked = self
+            .written
+            .iter()
+            .find(|(written, _)| {
+                path == written || path.strip_prefix(written.as_str()).is_some_and(|r| r.starts_with('.'))
+            })
+            .map_or(path, |(_, asked)| asked.as_str());
+        let mut at = &self.tree;
+        let mut found = None;
+        let mut steps = asked.split('.').filter(|s| !s.is_empty()).peekable();
+        while let Some(step) = steps.next() {
+            let Some((key, next)) = at.get(step) else { break };
+            let scalar = !matches!(next.value, Value::Map(_) | Value::Seq(_) | Value::Null);
+            found = if steps.peek().is_none() && scalar { next.span } else { key.span };
+            at = next;
+        }
+        found
+    }
+
+    /// Line of a path, for provenance.
+    #[must_use]
+    pub fn line(&self, path: &str) -> Option<u32> {
+        self.place(path).map(|s| s.line)
+    }
+
+    /// Fills in the places of diagnostics that have only a path, and orders them.
+    pub fn locate(&self, diagnostics: &mut Diagnostics) {
+        for d in &mut diagnostics.0 {
+            self.locate_one(d);
+        }
+        diagnostics.sort();
+    }
+
+    /// The same for one.
+    pub fn locate_one(&self, diagnostic: &mut Diagnostic) {
+        if diagnostic.span.is_none() && !diagnostic.path.is_empty() {
+            diagnostic.span = self.place(&diagnostic.path);
+        }
+    }
+}
+
+/// The resolved circuit as YAML: parameters filled in, templates written out.
+///
+/// # Panics
+/// Never: every value of a decoded circuit has a YAML form.
+#[must_use]
+pub fn to_yaml(spec: &CircuitSpec) -> String {
+    let mut bytes = Vec::new();
+    let mut serializer = serde_yaml::Serializer::new(&mut bytes);
+    serde_yaml::with::singleton_map_recursive::serialize(spec, &mut serializer)
+        .expect("a circuit has a YAML form");
+    String::from_utf8(bytes).expect("YAML is UTF-8")
+}

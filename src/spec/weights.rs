@@ -1,0 +1,127 @@
+//! The forms that `weights` can take.
+
+use super::fields::{At, Decoder, join};
+use super::node::Value;
+use super::types::{Spread, WeightsSpec};
+use crate::diag::{Diagnostic, codes, did_you_mean};
+
+const WORDS: [(&str, fn() -> WeightsSpec); 3] = [
+    ("ones", || WeightsSpec::Ones),
+    ("identity", || WeightsSpec::Identity),
+    ("zeros", || WeightsSpec::Zeros),
+];
+const FORMS: [&str; 13] = [
+    "ones",
+    "identity",
+    "zeros",
+    "normal",
+    "uniform",
+    "file",
+    "values",
+    "blocks",
+    "rank",
+    "same_as",
+    "transpose_of",
+    "plus_of",
+    "minus_of",
+];
+
+/// Reads one of the forms of LANGUAGE section 3.
+pub fn read(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
+    if let Value::Str(word) = &at.node.value {
+        if let Some((_, form)) = WORDS.iter().find(|(n, _)| n == word) {
+            return Some(form());
+        }
+        if FORMS.contains(&word.as_str()) {
+            return d.wrong(at, &format!("a map: `{{{word}: ...}}`"));
+        }
+        d.unknown_word(at, word, FORMS);
+        return None;
+    }
+    let (key, node) = d.choice(at, "one form of weights, for example `{normal: {fan_in: 1}}`")?;
+    let path = join(at.path, &key.name);
+    let at = At { node, path: &path };
+    match key.name.as_str() {
+        "normal" => normal(d, at),
+        "uniform" => {
+            let mut f = d.map(at, "a map with `low` and `high`")?;
+            let low = f.required(d, "low", Decoder::number);
+            let high = f.required(d, "high", Decoder::number);
+            f.finish(d);
+            let (low, high) = (low?, high?);
+            if low >= high {
+                d.error(
+                    Diagnostic::error(codes::S006, &path, format!("`low` {low} is not below `high` {high}"))
+                        .help("swap them")
+                        .at(node.span),
+                );
+                return None;
+            }
+            Some(WeightsSpec::Uniform { low, high })
+        }
+        "file" => {
+            let mut f = d.map(at, "a map with `path`")?;
+            let path = f.required(d, "path", Decoder::string);
+            let tensor = f.optional(d, "tensor", Decoder::string);
+            f.finish(d);
+            Some(WeightsSpec::File { path: path?, tensor })
+        }
+        "values" => d.matrix(at).map(WeightsSpec::Values),
+        "blocks" => {
+            let mut f = d.map(at, "a map with `count` and `of`")?;
+            let count = f.required(d, "count", Decoder::count);
+            let of = f.required(d, "of", read);
+            f.finish(d);
+            Some(WeightsSpec::Blocks { count: count?, of: Box::new(of?) })
+        }
+        "rank" => {
+            let mut f = d.map(at, "a map with `of` and `std`")?;
+            let of = f.required(d, "of", Decoder::count);
+            let std = f.required(d, "std", positive);
+            f.finish(d);
+            Some(WeightsSpec::Rank { of: of?, std: std? })
+        }
+        "same_as" => d.string(at).map(WeightsSpec::SameAs),
+        "transpose_of" => d.string(at).map(WeightsSpec::TransposeOf),
+        "plus_of" => part(d, at).map(|(weights, draw)| WeightsSpec::PlusOf { weights, draw }),
+        "minus_of" => part(d, at).map(|(weights, draw)| WeightsSpec::MinusOf { weights, draw }),
+        other => {
+            d.error(
+                Diagnostic::error(codes::S009, &path, format!("`{other}` is not a form of weights"))
+                    .help(did_you_mean(other, FORMS))
+                    .at(key.span),
+            );
+            None
+        }
+    }
+}
+
+fn positive(d: &mut Decoder, at: At<'_>) -> Option<f64> {
+    d.number_where(at, "positive", |x| x > 0.0)
+}
+
+fn normal(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
+    let (key, node) = d.choice(at, "`{std: 0.1}` or `{fan_in: 1}`")?;
+    let path = join(at.path, &key.name);
+    let at = At { node, path: &path };
+    match key.name.as_str() {
+        "std" => positive(d, at).map(|s| WeightsSpec::Normal(Spread::Std(s))),
+        "fan_in" => positive(d, at).map(|c| WeightsSpec::Normal(Spread::FanIn(c))),
+        other => {
+            d.error(
+                Diagnostic::error(codes::S009, &path, format!("`{other}` is not a width of a normal draw"))
+                    .help(did_you_mean(other, ["std", "fan_in"]))
+                    .at(key.span),
+            );
+            None
+        }
+    }
+}
+
+fn part(d: &mut Decoder, at: At<'_>) -> Option<(Box<WeightsSpec>, String)> {
+    let mut f = d.map(at, "a map with `weights` and `draw`")?;
+    let weights = f.required(d, "weights", read);
+    let draw = f.required(d, "draw", Decoder::string);
+    f.finish(d);
+    Some((Box::new(weights?), draw?))
+}
