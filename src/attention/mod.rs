@@ -12,10 +12,11 @@
 //! **Deliberately absent:** circuits, YAML, files.
 
 pub mod block;
+mod cast;
 pub mod forward;
 pub mod norm;
 
 pub use block::{
     Block, FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Residual, Streams,
 };
-
+pub use forward::{ForwardError, attention_map, forward};
