@@ -78,13 +78,7 @@ impl<T: Real> Reader<'_, T> {
         self.fits("gate", (n_rows, 1), of, (rows, 1), n_rows == rows || n_rows == 1)?;
         let (weights, maps) = (gate.weights.shape(), (gate.maps.len(), 1));
         self.fits("gate weights", weights, "gate constant", (n_rows, 1), weights.0 == n_rows)?;
-        self.fits(
-            "gate weights",
-            weights,
-            "gate features",
-            gate.features.shape(),
-            weights.1 == n_features,
-        )?;
+        self.fits("gate weights", weights, "gate features", gate.features.shape(), weights.1 == n_features)?;
         self.fits("gate maps", maps, "gate features", gate.features.shape(), maps.0 == n_features)?;
         let mut features =
             self.project("gate features", &gate.features, "gate bias", &gate.bias, &gate.stream, x)?;

@@ -51,7 +51,13 @@ pub(super) fn read<T: Real>(x: &Inputs<T>, how: Scoring<T>, parallel: bool) -> D
                 }
                 if how.softmax {
                     let values = &mut block[a * rows..(a + 1) * rows];
-                    exponentials(scores, &mut top[a], values, |j| age(how.mask, first + a, start + j, n), how);
+                    exponentials(
+                        scores,
+                        &mut top[a],
+                        values,
+                        |j| age(how.mask, first + a, start + j, n),
+                        how,
+                    );
                 } else {
                     for (j, s) in scores.iter_mut().enumerate() {
                         *s = weight(how.kernel, *s) * fade[age(how.mask, first + a, start + j, n)];

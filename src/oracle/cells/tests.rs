@@ -1,0 +1,1 @@
+//! Circuits by hand against heads.
