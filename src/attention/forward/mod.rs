@@ -1,8 +1,8 @@
 //! Runs a block: `y_i = b_O + sum_s R_s x^s_i + sum_h W_O^h u^h_i`.
 //!
-//! 1. [`inputs`] checks every shape and projects the streams to keys, queries and values.
-//! 2. One of three evaluators makes the read-outs `u`: [`linear`] (linear and feature kernels; cost linear in the
-//!    number of tokens), [`tiles`] (exponential and power kernels) or [`recurrent`] (delta and gated memories).
+//! 1. `inputs` checks every shape and projects the streams to keys, queries and values.
+//! 2. One of three evaluators makes the read-outs `u`: `linear` (linear and feature kernels; cost linear in the
+//!    number of tokens), `tiles` (exponential and power kernels) or `recurrent` (delta and gated memories).
 //! 3. The read-outs are divided by the sum of the scores where the head says so, and summed in head order.
 //!
 //! A pass above about 3 Mflop uses rayon's current pool. Blocks have constant sizes and sums a fixed order: the

@@ -152,6 +152,9 @@ fn mixed(draw: &mut Draw) -> Block {
         }
         let memory = Memory::Delta(Rate::Constant(0.01));
         heads.push(Head { mask, memory, ..draw.head(9, 10) });
+        // values from another stream than keys
+        let (value_stream, w_v) = ("a".to_string(), draw.matrix(4, 5));
+        heads.push(Head { mask, value_stream, w_v, ..draw.head(3, 4) });
     }
     draw.block(heads)
 }
