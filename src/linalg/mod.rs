@@ -2,12 +2,15 @@
 //!
 //! - [`gemm`]: the one matrix product of the crate, on whole matrices.
 //! - [`gemm_into`]: the same on [`Operand`]s, views of columns that transpose for free.
+//! - [`exp_nonpositive`], [`maximum`]: the two sweeps of softmax, as vector code.
 //!
 //! **Deliberately absent:** threads (callers split the work, each product runs on one thread, so that results
 //! do not depend on the number of threads), attention.
 
+mod exp;
 mod gemm;
 
+pub use exp::{exp_nonpositive, maximum};
 pub use gemm::{Operand, gemm, gemm_into};
 
 use nalgebra::RealField;

@@ -45,8 +45,8 @@ impl<T: Real> Reader<'_, T> {
         let x_v = self.stream("value", &h.value_stream)?;
         self.same_clock("values", &h.value_stream, &h.context_stream)?;
         if h.mask != Mask::Full {
-            let what = format!("{} mask", h.mask.name());
-            self.same_clock(&what, &h.query_stream, &h.context_stream)?;
+            let what = if h.mask == Mask::Causal { "causal mask" } else { "strict mask" };
+            self.same_clock(what, &h.query_stream, &h.context_stream)?;
         }
         self.fits("W_Q", h.w_q.shape(), "W_K", h.w_k.shape(), h.w_q.nrows() == h.w_k.nrows())?;
         self.fits("W_O", h.w_o.shape(), "W_V", h.w_v.shape(), h.w_o.ncols() == h.w_v.nrows())?;
@@ -128,8 +128,9 @@ impl<T: Real> Reader<'_, T> {
         stream: &str,
         x: &DMatrix<T>,
     ) -> Result<DMatrix<T>, ForwardError> {
-        let of_stream = format!("stream `{stream}`");
-        self.fits(w_name, w.shape(), &of_stream, x.shape(), w.ncols() == x.nrows())?;
+        if w.ncols() != x.nrows() {
+            self.fits(w_name, w.shape(), &format!("stream `{stream}`"), x.shape(), false)?;
+        }
         self.fits(b_name, b.shape(), w_name, w.shape(), b.len() == w.nrows())?;
         Ok(affine(w, b, x, self.parallel))
     }

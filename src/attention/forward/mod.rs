@@ -145,32 +145,39 @@ fn is_softmax<T: Real>(head: &Head<T>) -> bool {
 
 /// Shapes that belong to the block and not to one head.
 fn check_output<T: Real>(block: &Block<T>, streams: &Streams<T>, n: usize) -> Result<(), ForwardError> {
-    let fits = |what: String, shape, other: &str, other_shape, ok| {
-        let other = other.to_string();
-        if ok { Ok(()) } else { Err(ForwardError::Shape { what, shape, other, other_shape }) }
+    let output = (block.d_model, n);
+    let misfit = |what: String, shape: Shape, other: &str, other_shape: Shape| {
+        Err(ForwardError::Shape { what, shape, other: other.into(), other_shape })
     };
-    let on_clock = |what: String, stream: &str, tokens: usize| {
-        if tokens == n {
-            return Ok(());
-        }
+    let late = |what: String, stream: &str, tokens: usize| {
         let (stream, clock) = (stream.to_string(), block.clock_stream.clone());
         Err(ForwardError::TokenCounts { what, stream, tokens, clock, expected: n })
     };
-    let output = (block.d_model, n);
-    fits("b_O".into(), block.b_o.shape(), "the output", output, block.b_o.len() == block.d_model)?;
+    if block.b_o.len() != block.d_model {
+        return misfit("b_O".into(), block.b_o.shape(), "the output", output);
+    }
     for (r, path) in block.residual.iter().enumerate() {
-        let what = format!("residual {r}");
-        let x = find(streams, &path.stream, || what.clone())?;
-        on_clock(what.clone(), &path.stream, x.ncols())?;
+        let what = || format!("residual {r}");
+        let x = find(streams, &path.stream, what)?;
         let shape = path.matrix.shape();
-        fits(what.clone(), shape, "its stream", x.shape(), shape.1 == x.nrows())?;
-        fits(what, shape, "the output", output, shape.0 == block.d_model)?;
+        if x.ncols() != n {
+            return late(what(), &path.stream, x.ncols());
+        }
+        if shape.1 != x.nrows() {
+            return misfit(what(), shape, "its stream", x.shape());
+        }
+        if shape.0 != block.d_model {
+            return misfit(what(), shape, "the output", output);
+        }
     }
     for (h, head) in block.heads.iter().enumerate() {
-        let shape = head.w_o.shape();
-        fits(format!("head {h}: W_O"), shape, "the output", output, shape.0 == block.d_model)?;
         let x = find(streams, &head.query_stream, || format!("head {h}: the query"))?;
-        on_clock(format!("head {h}: queries"), &head.query_stream, x.ncols())?;
+        if x.ncols() != n {
+            return late(format!("head {h}: queries"), &head.query_stream, x.ncols());
+        }
+        if head.w_o.nrows() != block.d_model {
+            return misfit(format!("head {h}: W_O"), head.w_o.shape(), "the output", output);
+        }
     }
     Ok(())
 }

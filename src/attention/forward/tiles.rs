@@ -7,7 +7,7 @@
 use super::blocks::{for_each_block_of, powers};
 use super::inputs::Inputs;
 use crate::attention::{Kernel, Mask};
-use crate::linalg::{Operand, Real, count, gemm_into, real};
+use crate::linalg::{Operand, Real, count, exp_nonpositive, gemm_into, maximum, real};
 use nalgebra::DMatrix;
 
 /// Queries per tile.
@@ -85,8 +85,7 @@ fn exponentials<T: Real>(
             *s += real::<T>(count(age(j)) * log); // exp(s) g^age
         }
     }
-    let highest = scores.iter().fold(scores[0], |m, s| if *s > m { *s } else { m });
-    let new = top.map_or(highest, |old: T| if highest > old { highest } else { old });
+    let new = maximum(scores, top.unwrap_or(scores[0]));
     if let Some(old) = *top
         && old != new
     {
@@ -94,9 +93,8 @@ fn exponentials<T: Real>(
         values.iter_mut().for_each(|v| *v *= factor);
     }
     *top = Some(new);
-    for s in scores {
-        *s = (*s - new).exp();
-    }
+    scores.iter_mut().for_each(|s| *s -= new);
+    exp_nonpositive(scores);
 }
 
 /// What a kernel makes of a score.
