@@ -61,10 +61,11 @@ fn rates(net: &Net, p: usize, at: Column, sent: &[Sent]) -> Result<Vec<f64>, Cel
         Kind::Cells => {
             let basal = compartment(net, p, Compartment::Basal, at, sent)?;
             let apical = compartment(net, p, Compartment::Apical, at, sent)?;
-            basal.iter().zip(&apical).map(|(b, a)| activate(population.activation, *b, *a)).collect()
+            let net = basal.iter().zip(&apical).map(|(b, a)| activate(population.activation, *b, *a));
+            net.map(|x| rectify(population.part, x)).collect()
         }
     };
-    Ok(rates.into_iter().map(|x| rectify(population.part, x)).collect())
+    Ok(rates)
 }
 
 /// A memory: folds its rate over the context and sends the state after `M(i)`.
@@ -175,6 +176,7 @@ fn arriving(net: &Net, projection: &Projection, at: Column, sent: &Sent) -> Resu
         }
         // column to column
         (true, true, Some(i), Some(j)) => {
+            fits("query", target.query_clock)?;
             if !source.mask.sees(i, j) {
                 return fail("reads a column that its source does not have");
             }
@@ -183,6 +185,12 @@ fn arriving(net: &Net, projection: &Projection, at: Column, sent: &Sent) -> Resu
         // context only at the source: summed over M(i)
         (_, true, Some(i), None) => {
             let mask = projection.mask.unwrap_or(source.mask);
+            if sent.has_query {
+                fits("query", target.query_clock)?;
+            }
+            if mask != Mask::Full && target.query_clock != source.context_clock {
+                return fail("causal and strict need one clock");
+            }
             let mut sum = vec![0.0; source.size()];
             for j in 0..source.context_clock {
                 let exists = !sent.has_query || source.mask.sees(i, j);

@@ -308,6 +308,17 @@ fn what_the_language_does_not_have_is_an_error() {
     let a = w.population("a", "i", (1, 1), Linear);
     w.wire(0, a, Basal, ones(1, D + 1));
     assert_eq!(evaluate(&w.net).unwrap_err().to_string(), "0_to_2: weights are not [1][4]");
+
+    // a query population of another clock may sum a whole context, but not causally
+    for (mask, reason) in
+        [(Mask::Full, None), (Mask::Causal, Some("1_to_2: causal and strict need one clock"))]
+    {
+        let mut w = Wiring::new(&tokens, Mask::Full);
+        let a = w.population("a", "i", (1, 1), Linear);
+        w.net.populations[a].query_clock = N + 1;
+        w.wire(1, a, Basal, ones(1, D)).mask = Some(mask);
+        assert_eq!(evaluate(&w.net).err().map(|e| e.to_string()).as_deref(), reason);
+    }
 }
 
 #[test]
