@@ -6,15 +6,19 @@
 //! Tokens are the **columns** of a `[d_model, n_tokens]` matrix, so that a token is contiguous in memory.
 //!
 //! - [`block`]: the types.
-//! - [`forward`]: runs a block; cost linear in the number of tokens for linear heads.
+//! - [`mod@forward`]: runs a block; cost linear in the number of tokens for linear heads.
+//! - `cast`: the same block in another precision.
 //! - [`norm`]: the functional size of a head, free of the choice of gauge.
 //!
 //! **Deliberately absent:** circuits, YAML, files.
 
 pub mod block;
+mod cast;
 pub mod forward;
 pub mod norm;
 
 pub use block::{
     Block, FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Residual, Streams,
 };
+pub use forward::{ForwardError, attention_map, forward};
+pub use norm::{functional_inner, strength};

@@ -1,4 +1,17 @@
 //! Matrix kernels on nalgebra.
+//!
+//! - [`gemm`]: the one matrix product of the crate, on whole matrices.
+//! - [`gemm_into`]: the same on [`Operand`]s, views of columns that transpose for free.
+//! - [`exp_nonpositive`], [`maximum`]: the two sweeps of softmax, as vector code.
+//!
+//! **Deliberately absent:** threads (callers split the work, each product runs on one thread, so that results
+//! do not depend on the number of threads), attention.
+
+mod exp;
+mod gemm;
+
+pub use exp::{exp_nonpositive, maximum};
+pub use gemm::{Operand, gemm, gemm_into};
 
 use nalgebra::RealField;
 
@@ -26,4 +39,16 @@ impl Real for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+}
+
+/// `x` in the precision `T`; nalgebra's own number traits also have a `from_f64`, so a generic caller needs this.
+pub fn real<T: Real>(x: f64) -> T {
+    <T as Real>::from_f64(x)
+}
+
+/// A count as a number.
+#[allow(clippy::cast_precision_loss)]
+#[must_use]
+pub fn count(n: usize) -> f64 {
+    n as f64
 }

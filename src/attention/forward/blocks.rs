@@ -1,0 +1,49 @@
+//! Tokens in blocks of constant size, serial or on threads: the same numbers either way.
+
+use crate::linalg::Real;
+use nalgebra::DMatrix;
+use rayon::prelude::*;
+
+/// Tokens per block.
+pub(super) const BLOCK: usize = 256;
+
+/// Calls `f(first_token, columns)` for each block of [`BLOCK`] columns of `out`.
+pub(super) fn for_each_block<T: Real>(
+    out: &mut DMatrix<T>,
+    parallel: bool,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
+    for_each_block_of(BLOCK, out, parallel, f);
+}
+
+/// The same with `size` columns to a block.
+pub(super) fn for_each_block_of<T: Real>(
+    size: usize,
+    out: &mut DMatrix<T>,
+    parallel: bool,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
+    let width = size * out.nrows();
+    if width == 0 {
+        return;
+    }
+    let data = out.as_mut_slice();
+    if parallel && data.len() > width {
+        data.par_chunks_mut(width).enumerate().for_each(|(b, block)| f(b * size, block));
+    } else {
+        data.chunks_mut(width).enumerate().for_each(|(b, block)| f(b * size, block));
+    }
+}
+
+/// `g^0, g^1, ... g^n`, rounded once from float64 (all 1 without decay).
+pub(super) fn powers<T: Real>(g: Option<T>, n: usize) -> Vec<T> {
+    let g = g.map_or(1.0, Real::to_f64);
+    let mut power = 1.0;
+    (0..=n)
+        .map(|_| {
+            let now = crate::linalg::real(power);
+            power *= g;
+            now
+        })
+        .collect()
+}

@@ -1,0 +1,219 @@
+//! From streams to the keys, queries, values and gates of one head, with every shape checked.
+
+use super::blocks::for_each_block;
+use super::error::ForwardError;
+use crate::attention::{
+    FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Streams,
+};
+use crate::linalg::{Operand, Real, gemm_into};
+use nalgebra::{DMatrix, DVector};
+
+/// Keys, queries and values of one head.
+///
+/// Queries are multiplied by the head's scale, so that a score is just `k . q`. Feature maps are applied. With
+/// [`Normalisation::Sum`] the values have one more row, always 1: read out like a value, it is the sum of the
+/// scores, whatever the mask and the decay.
+pub(super) struct Inputs<T: Real> {
+    /// `[d_k, n_query]`
+    pub queries: DMatrix<T>,
+    /// `[d_k, n_context]`
+    pub keys: DMatrix<T>,
+    /// `[d_v, n_context]`, or `[d_v + 1, n_context]` when normalised
+    pub values: DMatrix<T>,
+}
+
+/// Reads one head's streams.
+pub(super) struct Reader<'a, T: Real> {
+    pub head: &'a Head<T>,
+    /// which head of the block, for messages
+    pub index: usize,
+    pub streams: &'a Streams<T>,
+    /// whether the work is large enough for threads
+    pub parallel: bool,
+}
+
+impl<T: Real> Reader<'_, T> {
+    /// Projects the streams to keys, queries and values.
+    ///
+    /// # Errors
+    /// Missing streams, shapes that do not fit, token counts that differ, combinations that have no meaning.
+    pub fn inputs(&self) -> Result<Inputs<T>, ForwardError> {
+        let h = self.head;
+        self.check_supported()?;
+        let x_q = self.stream("query", &h.query_stream)?;
+        let x_k = self.stream("context", &h.context_stream)?;
+        let x_v = self.stream("value", &h.value_stream)?;
+        self.same_clock("values", &h.value_stream, &h.context_stream)?;
+        if h.mask != Mask::Full {
+            let what = if h.mask == Mask::Causal { "causal mask" } else { "strict mask" };
+            self.same_clock(what, &h.query_stream, &h.context_stream)?;
+        }
+        self.fits("W_Q", h.w_q.shape(), "W_K", h.w_k.shape(), h.w_q.nrows() == h.w_k.nrows())?;
+        self.fits("W_O", h.w_o.shape(), "W_V", h.w_v.shape(), h.w_o.ncols() == h.w_v.nrows())?;
+
+        let mut queries = self.project("W_Q", &h.w_q, "b_Q", &h.b_q, &h.query_stream, x_q)?;
+        let mut keys = self.project("W_K", &h.w_k, "b_K", &h.b_k, &h.context_stream, x_k)?;
+        let mut values = self.project("W_V", &h.w_v, "b_V", &h.b_v, &h.value_stream, x_v)?;
+        if let Kernel::Feature { key, query } = h.kernel {
+            map_all(&mut keys, key);
+            map_all(&mut queries, query);
+        }
+        queries *= h.scale;
+        if h.normalisation == Normalisation::Sum {
+            let last = values.nrows();
+            values = values.insert_row(last, T::one());
+        }
+        Ok(Inputs { queries, keys, values })
+    }
+
+    /// Gains of a gate for each context token, `[n_rows, n_context]` with `n_rows` 1 or `rows`.
+    ///
+    /// # Errors
+    /// As [`Reader::inputs`].
+    pub fn gate(&self, gate: &Gate<T>, rows: usize, of: &str) -> Result<DMatrix<T>, ForwardError> {
+        let x = self.stream("gate", &gate.stream)?;
+        self.same_clock("gate", &gate.stream, &self.head.context_stream)?;
+        let n_rows = gate.constant.len();
+        let n_features = gate.features.nrows();
+        self.fits("gate", (n_rows, 1), of, (rows, 1), n_rows == rows || n_rows == 1)?;
+        let (weights, maps) = (gate.weights.shape(), (gate.maps.len(), 1));
+        self.fits("gate weights", weights, "gate constant", (n_rows, 1), weights.0 == n_rows)?;
+        self.fits("gate weights", weights, "gate features", gate.features.shape(), weights.1 == n_features)?;
+        self.fits("gate maps", maps, "gate features", gate.features.shape(), maps.0 == n_features)?;
+        let mut features =
+            self.project("gate features", &gate.features, "gate bias", &gate.bias, &gate.stream, x)?;
+        for mut token in features.column_iter_mut() {
+            for (value, map) in token.iter_mut().zip(&gate.maps) {
+                *value = map.apply(*value);
+            }
+        }
+        Ok(affine(&gate.weights, &gate.constant, &features, self.parallel))
+    }
+
+    /// The stream of that name.
+    fn stream(&self, role: &str, name: &str) -> Result<&DMatrix<T>, ForwardError> {
+        find(self.streams, name, || format!("head {}: the {role}", self.index))
+    }
+
+    fn same_clock(&self, what: &str, stream: &str, clock: &str) -> Result<(), ForwardError> {
+        let (tokens, expected) = (self.stream(what, stream)?.ncols(), self.stream(what, clock)?.ncols());
+        if tokens == expected {
+            return Ok(());
+        }
+        let what = format!("head {}: {what}", self.index);
+        Err(ForwardError::TokenCounts { what, stream: stream.into(), tokens, clock: clock.into(), expected })
+    }
+
+    fn fits(
+        &self,
+        what: &str,
+        shape: (usize, usize),
+        other: &str,
+        other_shape: (usize, usize),
+        ok: bool,
+    ) -> Result<(), ForwardError> {
+        if ok {
+            return Ok(());
+        }
+        let what = format!("head {}: {what}", self.index);
+        Err(ForwardError::Shape { what, shape, other: other.into(), other_shape })
+    }
+
+    fn project(
+        &self,
+        w_name: &str,
+        w: &DMatrix<T>,
+        b_name: &str,
+        b: &DVector<T>,
+        stream: &str,
+        x: &DMatrix<T>,
+    ) -> Result<DMatrix<T>, ForwardError> {
+        if w.ncols() != x.nrows() {
+            self.fits(w_name, w.shape(), &format!("stream `{stream}`"), x.shape(), false)?;
+        }
+        self.fits(b_name, b.shape(), w_name, w.shape(), b.len() == w.nrows())?;
+        Ok(affine(w, b, x, self.parallel))
+    }
+
+    /// Refuses combinations without a meaning.
+    fn check_supported(&self) -> Result<(), ForwardError> {
+        let h = self.head;
+        let fail = |what: String| Err(ForwardError::Unsupported { head: self.index, what });
+        let recurrent = matches!(h.memory, Memory::Delta(_) | Memory::Gated { .. });
+        if recurrent && matches!(h.kernel, Kernel::Exp | Kernel::Power(_)) {
+            return fail(format!(
+                "a {} memory stores keys, so the {} kernel of scores does not fit it",
+                h.memory.name(),
+                h.kernel.name()
+            ));
+        }
+        if recurrent && h.normalisation == Normalisation::Sum {
+            return fail(format!("a {} memory has no sum of scores to divide by", h.memory.name()));
+        }
+        if let Memory::Decay(g) = h.memory
+            && !(g > T::zero() && g <= T::one())
+        {
+            return fail(format!("decay {g} is not in (0, 1]"));
+        }
+        Ok(())
+    }
+
+    /// Write strengths of the delta rule or gains of a gated memory, and the side they act on.
+    ///
+    /// # Errors
+    /// As [`Reader::inputs`].
+    pub fn rates(&self) -> Result<Option<(DMatrix<T>, GateSide)>, ForwardError> {
+        let h = self.head;
+        Ok(match &h.memory {
+            Memory::Delta(Rate::Constant(b)) => {
+                let n = self.stream("context", &h.context_stream)?.ncols();
+                Some((DMatrix::from_element(1, n, *b), GateSide::Value))
+            }
+            Memory::Delta(Rate::Gate(gate)) => {
+                Some((self.gate(gate, h.d_value(), "value rows")?, GateSide::Value))
+            }
+            Memory::Gated { side: GateSide::Value, gate } => {
+                Some((self.gate(gate, h.d_value(), "value rows")?, GateSide::Value))
+            }
+            Memory::Gated { side: GateSide::Key, gate } => {
+                Some((self.gate(gate, h.d_key(), "key rows")?, GateSide::Key))
+            }
+            Memory::None | Memory::Hebbian | Memory::Decay(_) => None,
+        })
+    }
+}
+
+/// The stream `name`, or an error that says who wanted it.
+pub(super) fn find<'s, T: Real>(
+    streams: &'s Streams<T>,
+    name: &str,
+    reader: impl FnOnce() -> String,
+) -> Result<&'s DMatrix<T>, ForwardError> {
+    streams.get(name).ok_or_else(|| ForwardError::MissingStream {
+        reader: reader(),
+        stream: name.into(),
+        present: streams.keys().cloned().collect(),
+    })
+}
+
+/// `W x + b` for every token.
+fn affine<T: Real>(w: &DMatrix<T>, b: &DVector<T>, x: &DMatrix<T>, parallel: bool) -> DMatrix<T> {
+    let rows = w.nrows();
+    let mut out = DMatrix::zeros(rows, x.ncols());
+    for_each_block(&mut out, parallel, |first, block| {
+        for token in block.chunks_exact_mut(rows) {
+            token.copy_from_slice(b.as_slice());
+        }
+        let count = block.len() / rows;
+        gemm_into(block, T::one(), Operand::of(w), Operand::columns(x, first, count), T::one());
+    });
+    out
+}
+
+fn map_all<T: Real>(m: &mut DMatrix<T>, map: FeatureMap) {
+    if map != FeatureMap::Identity {
+        for x in m.iter_mut() {
+            *x = map.apply(*x);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Exponential and power heads: scores in tiles, never the whole matrix.
+//!
+//! For softmax (exponential kernel, divided by the sum) each query keeps the maximum `m` of its scores so far;
+//! the accumulated values are rescaled by `exp(m_old - m_new)` when it grows, so that no exponent is positive
+//! (Milakov & Gimelshein 2018, arXiv 1805.02867).
+
+use super::blocks::{for_each_block_of, powers};
+use super::inputs::Inputs;
+use crate::attention::{Kernel, Mask};
+use crate::linalg::{Operand, Real, count, exp_nonpositive, gemm_into, maximum, real};
+use nalgebra::DMatrix;
+
+/// Queries per tile.
+const QUERIES: usize = 128;
+/// Context tokens per tile.
+const CONTEXT: usize = 256;
+
+/// Which weights a tile turns its scores into.
+#[derive(Clone, Copy)]
+pub(super) struct Scoring<T> {
+    pub kernel: Kernel,
+    /// subtract the maximum: the read-out will be divided by the sum
+    pub softmax: bool,
+    pub mask: Mask,
+    pub decay: Option<T>,
+}
+
+/// Read-outs `[value rows, n_query]`, not yet divided.
+pub(super) fn read<T: Real>(x: &Inputs<T>, how: Scoring<T>, parallel: bool) -> DMatrix<T> {
+    let rows = x.values.nrows();
+    let n = x.keys.ncols();
+    let fade = powers(how.decay, n);
+    let mut out = DMatrix::zeros(rows, x.queries.ncols());
+    for_each_block_of(QUERIES, &mut out, parallel, |first, block| {
+        let count = block.len() / rows;
+        let queries = Operand::columns(&x.queries, first, count);
+        let mut top = vec![None; count];
+        let mut tile = vec![T::zero(); CONTEXT * count];
+        let end = seen(how.mask, first + count - 1, n);
+        for start in (0..end).step_by(CONTEXT) {
+            let height = CONTEXT.min(end - start);
+            let tile = &mut tile[..height * count];
+            let keys = Operand::columns(&x.keys, start, height);
+            gemm_into(tile, T::one(), keys.t(), queries, T::zero());
+            for (a, scores) in tile.chunks_exact_mut(height).enumerate() {
+                let visible = seen(how.mask, first + a, n).saturating_sub(start).min(height);
+                let (scores, hidden) = scores.split_at_mut(visible);
+                hidden.fill(T::zero());
+                if scores.is_empty() {
+                    continue;
+                }
+                if how.softmax {
+                    let values = &mut block[a * rows..(a + 1) * rows];
+                    exponentials(
+                        scores,
+                        &mut top[a],
+                        values,
+                        |j| age(how.mask, first + a, start + j, n),
+                        how,
+                    );
+                } else {
+                    for (j, s) in scores.iter_mut().enumerate() {
+                        *s = weight(how.kernel, *s) * fade[age(how.mask, first + a, start + j, n)];
+                    }
+                }
+            }
+            let values = Operand::columns(&x.values, start, height);
+            gemm_into(block, T::one(), values, Operand::from_columns(tile, height, count), T::one());
+        }
+    });
+    out
+}
+
+/// Turns one query's scores into `exp(s - maximum)` and rescales what it has accumulated.
+fn exponentials<T: Real>(
+    scores: &mut [T],
+    top: &mut Option<T>,
+    values: &mut [T],
+    age: impl Fn(usize) -> usize,
+    how: Scoring<T>,
+) {
+    if let Some(g) = how.decay {
+        let log = g.to_f64().ln();
+        for (j, s) in scores.iter_mut().enumerate() {
+            *s += real::<T>(count(age(j)) * log); // exp(s) g^age
+        }
+    }
+    let new = maximum(scores, top.unwrap_or(scores[0]));
+    if let Some(old) = *top
+        && old != new
+    {
+        let factor = (old - new).exp();
+        values.iter_mut().for_each(|v| *v *= factor);
+    }
+    *top = Some(new);
+    scores.iter_mut().for_each(|s| *s -= new);
+    exp_nonpositive(scores);
+}
+
+/// What a kernel makes of a score.
+pub(super) fn weight<T: Real>(kernel: Kernel, score: T) -> T {
+    match kernel {
+        Kernel::Exp => score.exp(),
+        Kernel::Power(n) => (0..n).fold(T::one(), |product, _| product * score),
+        Kernel::Linear | Kernel::Feature { .. } => score,
+    }
+}
+
+/// How many context tokens query `i` sees: they are always the first ones.
+pub(super) fn seen(mask: Mask, i: usize, n_context: usize) -> usize {
+    match mask {
+        Mask::Full => n_context,
+        Mask::Causal => i + 1,
+        Mask::Strict => i,
+    }
+}
+
+/// How often token `j` has faded when query `i` reads.
+pub(super) fn age(mask: Mask, i: usize, j: usize, n_context: usize) -> usize {
+    seen(mask, i, n_context) - 1 - j
+}

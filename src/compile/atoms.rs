@@ -1,0 +1,221 @@
+//! The interned parts that terms are made of: linear forms, scores, gates, divisors and sets of origins.
+//!
+//! Forms are merged only when their numbers are the same bits (up to a common sign): "merge linear forms, never
+//! products". Each form remembers the projections that it came from.
+
+use super::term::{Sum, Term};
+use crate::attention::FeatureMap;
+use std::collections::HashMap;
+
+/// Which token a form reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    Query,
+    Context,
+}
+
+/// `map(row . (x, 1))`, or the same of `|x|` when rectified.
+#[derive(Clone, Debug)]
+pub struct Form {
+    pub role: Role,
+    /// number of the stream in the compiler's table
+    pub stream: usize,
+    /// reads `|x|`: half of a plus/minus pair; must cancel in the end
+    pub rectified: bool,
+    pub map: FeatureMap,
+    /// `[d_stream + 1]`, bias last
+    pub row: Vec<f64>,
+    pub origin: Origin,
+    /// equal for forms of equal numbers, whatever their origin
+    pub class: u32,
+}
+
+/// A set of projections, interned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(pub u32);
+
+/// A form, interned by numbers and origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Atom(pub u32);
+
+/// A nonlinear score of a token pair.
+#[derive(Clone, Debug)]
+pub struct Score {
+    /// 0: `exp`, n: power n
+    pub power: u32,
+    /// coefficient, query form, context form
+    pub terms: Vec<(f64, Option<Atom>, Option<Atom>)>,
+    pub origin: Origin,
+}
+
+/// `constant + sum coefficient * form(x_j)`
+#[derive(Clone, Debug)]
+pub struct GateForm {
+    pub constant: f64,
+    pub terms: Vec<(f64, Atom)>,
+    pub origin: Origin,
+}
+
+/// What a compartment is divided by: terms summed over the context.
+#[derive(Clone, Debug)]
+pub struct Divisor {
+    pub terms: Vec<Term>,
+    pub sum: Sum,
+}
+
+/// All interned parts of one circuit.
+#[derive(Debug, Default)]
+pub struct Parts {
+    pub forms: Vec<Form>,
+    pub scores: Vec<Score>,
+    pub gates: Vec<GateForm>,
+    pub divisors: Vec<Divisor>,
+    origins: Vec<Vec<u32>>,
+    form_index: HashMap<(u32, Origin), Atom>,
+    class_index: HashMap<FormKey, u32>,
+    score_index: HashMap<Vec<u64>, u32>,
+    gate_index: HashMap<Vec<u64>, u32>,
+    divisor_index: HashMap<Vec<u64>, u32>,
+    origin_index: HashMap<Vec<u32>, Origin>,
+    union_cache: HashMap<(Origin, Origin), Origin>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FormKey {
+    role: Role,
+    stream: usize,
+    rectified: bool,
+    map: FeatureMap,
+    bits: Vec<u64>,
+}
+
+impl Parts {
+    /// Interns a form. For identity maps the sign is taken out, so that `k` and `-k` are one form; the returned factor
+    /// is 1 or -1. `None` when the form is zero.
+    pub fn form(
+        &mut self,
+        role: Role,
+        stream: usize,
+        rectified: bool,
+        map: FeatureMap,
+        mut row: Vec<f64>,
+        origin: Origin,
+    ) -> Option<(f64, Atom)> {
+        let first = row.iter().copied().find(|x| *x != 0.0);
+        let mut factor = 1.0;
+        if map == FeatureMap::Identity {
+            factor = if first? < 0.0 { -1.0 } else { 1.0 };
+        }
+        for x in &mut row {
+            // adding 0.0 turns -0.0 into 0.0
+            *x = *x * factor + 0.0;
+        }
+        let key = FormKey { role, stream, rectified, map, bits: row.iter().map(|x| x.to_bits()).collect() };
+        let next = u32::try_from(self.class_index.len()).expect("fewer than 2^32 forms");
+        let class = *self.class_index.entry(key).or_insert(next);
+        if let Some(atom) = self.form_index.get(&(class, origin)) {
+            return Some((factor, *atom));
+        }
+        let atom = Atom(u32::try_from(self.forms.len()).expect("fewer than 2^32 forms"));
+        self.form_index.insert((class, origin), atom);
+        self.forms.push(Form { role, stream, rectified, map, row, origin, class });
+        Some((factor, atom))
+    }
+
+    pub fn get(&self, atom: Atom) -> &Form {
+        &self.forms[atom.0 as usize]
+    }
+
+    /// The same form read from the other token.
+    pub fn with_role(&mut self, atom: Atom, role: Role) -> Atom {
+        let f = self.get(atom).clone();
+        // The sign is already normal, so the factor is 1.
+        self.form(role, f.stream, f.rectified, f.map, f.row, f.origin).map_or(atom, |(_, a)| a)
+    }
+
+    pub fn origin_of(&mut self, projection: usize) -> Origin {
+        self.origin_set(vec![u32::try_from(projection).expect("fewer than 2^32 projections")])
+    }
+
+    fn origin_set(&mut self, set: Vec<u32>) -> Origin {
+        if let Some(o) = self.origin_index.get(&set) {
+            return *o;
+        }
+        let o = Origin(u32::try_from(self.origins.len()).expect("fewer than 2^32 origins"));
+        self.origins.push(set.clone());
+        self.origin_index.insert(set, o);
+        o
+    }
+
+    pub fn no_origin(&mut self) -> Origin {
+        self.origin_set(Vec::new())
+    }
+
+    pub fn union(&mut self, a: Origin, b: Origin) -> Origin {
+        if a == b {
+            return a;
+        }
+        let key = (a.min(b), a.max(b));
+        if let Some(o) = self.union_cache.get(&key) {
+            return *o;
+        }
+        let mut set = self.origins[a.0 as usize].clone();
+        set.extend_from_slice(&self.origins[b.0 as usize]);
+        set.sort_unstable();
+        set.dedup();
+        let o = self.origin_set(set);
+        self.union_cache.insert(key, o);
+        o
+    }
+
+    /// Projection numbers of a set, ascending.
+    pub fn projections(&self, origin: Origin) -> &[u32] {
+        &self.origins[origin.0 as usize]
+    }
+
+    fn class(&self, atom: Option<Atom>) -> u64 {
+        atom.map_or(u64::MAX, |a| u64::from(self.get(a).class))
+    }
+
+    pub fn score(&mut self, score: Score) -> u32 {
+        let mut key = vec![u64::from(score.power)];
+        for (c, q, k) in &score.terms {
+            key.extend([c.to_bits(), self.class(*q), self.class(*k)]);
+        }
+        let next = u32::try_from(self.scores.len()).expect("fewer than 2^32 scores");
+        let id = *self.score_index.entry(key).or_insert(next);
+        if id == next {
+            self.scores.push(score);
+        }
+        id
+    }
+
+    pub fn gate(&mut self, gate: GateForm) -> u32 {
+        let mut key = vec![gate.constant.to_bits()];
+        for (c, a) in &gate.terms {
+            key.extend([c.to_bits(), self.class(Some(*a))]);
+        }
+        let next = u32::try_from(self.gates.len()).expect("fewer than 2^32 gates");
+        let id = *self.gate_index.entry(key).or_insert(next);
+        if id == next {
+            self.gates.push(gate);
+        }
+        id
+    }
+
+    pub fn divisor(&mut self, divisor: Divisor) -> u32 {
+        let mut key = divisor.sum.key();
+        for t in &divisor.terms {
+            key.push(t.coefficient.to_bits());
+            key.push(self.class(t.query));
+            key.extend(t.context.map(|a| self.class(a)));
+            key.push(t.score.map_or(u64::MAX, u64::from));
+        }
+        let next = u32::try_from(self.divisors.len()).expect("fewer than 2^32 divisors");
+        let id = *self.divisor_index.entry(key).or_insert(next);
+        if id == next {
+            self.divisors.push(divisor);
+        }
+        id
+    }
+}

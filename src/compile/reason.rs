@@ -1,0 +1,160 @@
+//! Why a circuit is not attention.
+
+use crate::diag::{Diagnostic, codes};
+
+/// Where the form breaks. [`Reason::at`] turns it into a diagnostic at the population or projection at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    QueryDegree,
+    ContextDegree,
+    NoQuery,
+    NonlinearValue,
+    Score { activation: String },
+    NonlinearSum { activation: String },
+    DividesResidual,
+    Divisor { why: &'static str },
+    OutputPerContext,
+    NoRelay,
+    TwoSums,
+    SumTimesContext,
+    Rectified,
+    NoHeads,
+    Recurrent,
+    TwoStreams,
+    Delta { why: &'static str },
+    Gate,
+    Power,
+    DividedTwice,
+    MemoryOfQuery,
+    ContextRelay,
+    PerToken,
+}
+
+impl Reason {
+    /// The diagnostic at `path`; `name` is the population (or projection) at fault.
+    #[must_use]
+    pub fn at(&self, path: &str, name: &str) -> Diagnostic {
+        let (code, message, help) = self.words(name);
+        Diagnostic::error(code, path, format!("this circuit is not attention: {message}")).help(help)
+    }
+
+    fn words(&self, name: &str) -> (&'static str, String, &'static str) {
+        match self {
+            Self::QueryDegree => (
+                codes::N001,
+                format!("`{name}` multiplies two factors of the query token, so the output has degree 2 or more in it"),
+                "keys and values come from a relay per [context], the query from one per [query]",
+            ),
+            Self::ContextDegree => (
+                codes::N002,
+                format!("`{name}` multiplies more than two factors of a context token"),
+                "one key and one value meet a query: check which relay `W_Q` comes from",
+            ),
+            Self::NoQuery => (
+                codes::N003,
+                format!("`{name}` sums over the context without any factor of the query token"),
+                "every summed term needs a query: let one compartment come from a relay per [query]",
+            ),
+            Self::NonlinearValue => (
+                codes::N004,
+                format!("in `{name}` a nonlinear value or a second nonlinear factor is attended to"),
+                "values must be linear in the token; nonlinear maps may act on keys and queries only",
+            ),
+            Self::Score { activation } => (
+                codes::N005,
+                format!("`{name}` passes a product of query and key through `{activation}`"),
+                "scores may be linear, `exp` or `{power: {exponent: n}}`",
+            ),
+            Self::NonlinearSum { activation } => (
+                codes::N006,
+                format!("`{name}` passes a product with the value, or a sum over the context, through `{activation}`"),
+                "use `activation: linear` after the values came in",
+            ),
+            Self::DividesResidual => (
+                codes::N007,
+                format!("divisive inhibition onto `{name}` would divide the direct path of the token too"),
+                "divide in a read-out population before the relay, and bring the residual to the relay itself",
+            ),
+            Self::Divisor { why } => (
+                codes::N008,
+                format!("what divides `{name}` is not the sum of its own attention weights: {why}"),
+                "pool the same scores that weigh the values, over the same mask",
+            ),
+            Self::OutputPerContext => (
+                codes::N009,
+                format!("the output `{name}` is per [context]"),
+                "attention answers for each query: make the output relay `per: [query]`",
+            ),
+            Self::NoRelay => (
+                codes::N010,
+                format!("the result of a sum over the context enters `{name}` as a token, without passing a relay"),
+                "end the block on a relay, and let the next area read that relay",
+            ),
+            Self::TwoSums => (
+                codes::N011,
+                format!("`{name}` multiplies two sums over the context"),
+                "a head reads one memory; add the results of two instead",
+            ),
+            Self::SumTimesContext => (
+                codes::N012,
+                format!("`{name}` multiplies a sum over the context by another context token"),
+                "read a memory with a population per [query]",
+            ),
+            Self::Rectified => (
+                codes::N013,
+                format!("rectified parts of a token reach `{name}` without their partner"),
+                "plus and minus relays must enter every factor as [F, -F]: relu(z) - relu(-z) = z is the only rectifier rule",
+            ),
+            Self::NoHeads => (
+                codes::N014,
+                format!("`{name}` depends on each token alone; there is no head"),
+                "some population must multiply a query, a key and a value and be summed over the context",
+            ),
+            Self::Recurrent => (
+                codes::N015,
+                format!("`{name}` depends on itself through a delay"),
+                "the algebra has no time: a recurrent circuit can only be simulated cell by cell",
+            ),
+            Self::TwoStreams => (
+                codes::N016,
+                format!("a nonlinear cell of `{name}` reads tokens of two kinds at once"),
+                "add the streams on a relay first; nonlinear keys, queries and scores read one stream each",
+            ),
+            Self::Delta { why } => (
+                codes::N017,
+                format!("`{name}` is not the memory of a delta rule: {why}"),
+                "key to apical (`onto: cells`), value to basal (`onto: microcolumns`), each a linear or mapped form of one token",
+            ),
+            Self::Gate => (
+                codes::N018,
+                format!("the gate of `{name}` is not a one-layer function of one context token"),
+                "gate = weights x activation(form of the context token) + bias",
+            ),
+            Self::Power => (
+                codes::N019,
+                format!("`{name}` raises a token's own form to a power"),
+                "`power` belongs on the one-cell score; any other degree of 2 or more in a token is no head",
+            ),
+            Self::DividedTwice => (
+                codes::N020,
+                format!("`{name}` is divided twice by sums over the context"),
+                "normalise the weights or the read-out, not both",
+            ),
+            Self::MemoryOfQuery => (
+                codes::N021,
+                format!("the memory `{name}` stores something of the query token"),
+                "only factors of the context token may be accumulated",
+            ),
+            Self::PerToken => (
+                codes::N023,
+                format!("`{name}` sends a nonlinear function of the query token alone"),
+                "the direct path of a token is linear (a residual); nonlinear maps may act on keys and queries of a head",
+            ),
+            Self::ContextRelay => (
+                codes::N022,
+                format!("relay `{name}` is per [context], but combines tokens as only a relay per [query] can"),
+                "end the block on a relay per [query] and copy it to a relay per [context]",
+            ),
+        }
+    }
+}
