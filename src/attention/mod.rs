@@ -18,4 +18,3 @@ pub mod norm;
 pub use block::{
     Block, FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Residual, Streams,
 };
-
