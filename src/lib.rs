@@ -4,3 +4,4 @@ pub mod diag;
 pub mod files;
 pub mod linalg;
 pub mod oracle;
+pub mod weights;

@@ -183,11 +183,21 @@ fn fits(x: f64, dtype: Dtype) -> bool {
     x.trunc().to_bits() == x.to_bits() && x >= low && x < high
 }
 
-/// The number of values of a shape: `F007` when the axes or the bytes overflow, `F005` beyond the cap.
-pub(super) fn count(shape: &[u64], dtype: Dtype) -> Result<usize, Bad> {
-    if let Some(&axis) = shape.iter().find(|&&d| d > MAX_BYTES) {
-        return Err(Bad::malformed(format!("the header claims an axis of length {axis} in shape {shape:?}")));
+/// `F007` for an axis that no file within the cap can fill. An empty array costs its file nothing whatever it claims,
+/// and code further on may set memory aside by its axes, so those are bounded closely.
+pub(super) fn check_axes(shape: &[u64]) -> Result<(), Bad> {
+    let limit = if shape.contains(&0) { 1 << 20 } else { MAX_BYTES };
+    match shape.iter().find(|&&axis| axis > limit) {
+        Some(axis) => {
+            Err(Bad::malformed(format!("the header claims an axis of length {axis} in shape {shape:?}")))
+        }
+        None => Ok(()),
     }
+}
+
+/// The number of values of a shape: `F007` when the axes or the bytes overflow.
+pub(super) fn count(shape: &[u64], dtype: Dtype) -> Result<usize, Bad> {
+    check_axes(shape)?;
     let overflow = || Bad::malformed(format!("the header claims the impossible shape {shape:?}"));
     let n = if shape.contains(&0) {
         0

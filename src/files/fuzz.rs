@@ -94,7 +94,8 @@ fn damaged_csv() {
 #[test]
 fn damaged_files_get_no_memory() {
     let me = std::env::current_exe().unwrap();
-    for tests in ["files::fuzz::damaged_", "headers_that_lie", "bombs_and_lies"] {
+    for tests in ["files::fuzz::damaged_", "headers_that_lie", "bombs_and_lies", "damaged_files_never_panic"]
+    {
         let done = std::process::Command::new("sh")
             .args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\""])
             .arg(&me)

@@ -12,7 +12,7 @@
 //! same numbers give the same bytes.
 //!
 //! - [`npy`], [`npz`], [`csv`], [`safetensors`]: one format each.
-//! - [`write`]: `atomic_write`. [`run_dir`]: output folders.
+//! - [`mod@write`]: `atomic_write`. [`run_dir`]: output folders.
 //!
 //! **Deliberately absent:** transformer layouts and heads (`weights`), pickles, object arrays, hub downloads.
 

@@ -8,7 +8,7 @@
 //!
 //! Source: <https://github.com/huggingface/safetensors>, "Format".
 
-use super::array::{read_values, within_cap};
+use super::array::{check_axes, read_values, within_cap};
 use super::{Array, Bad, Dtype, Entry, MAX_BYTES, atomic_write, guard};
 use crate::diag::Diagnostic;
 use ::safetensors::tensor::{Dtype as Theirs, Metadata};
@@ -110,12 +110,8 @@ impl<F: Read + Seek> Reader<F> {
         })?;
         let (from, to) = info.data_offsets;
         let n = (to - from) / dtype.bytes();
-        if let Some(&axis) = info.shape.iter().find(|&&axis| axis as u64 > MAX_BYTES) {
-            return Err(within(Bad::malformed(format!(
-                "an axis of length {axis} in shape {:?}",
-                info.shape
-            ))));
-        }
+        let axes: Vec<u64> = info.shape.iter().map(|&axis| axis as u64).collect();
+        check_axes(&axes).map_err(within)?;
         within_cap(n).map_err(within)?;
         self.file.seek(SeekFrom::Start(self.start + from as u64))?;
         let data = read_values(&mut BufReader::new(&mut self.file), n, dtype, false, true).map_err(within)?;
