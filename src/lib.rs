@@ -8,3 +8,4 @@ pub mod oracle;
 pub mod seed;
 pub mod spec;
 pub mod units;
+pub mod weights;
