@@ -58,6 +58,40 @@ pub fn read(text: &[u8], folder: &Path, overrides: &[(String, String)]) -> Resul
     }
 }
 
+/// Reads a circuit file.
+///
+/// # Errors
+/// `F...` when the file cannot be read, otherwise as [`read`].
+pub fn read_file(path: &Path, overrides: &[(String, String)]) -> Result<Document, Diagnostics> {
+    let bytes = read_bytes(path)?;
+    read(&bytes, path.parent().unwrap_or(Path::new("")), overrides)
+}
+
+/// The bytes of a circuit file, at most one more than [`node::MAX_BYTES`].
+///
+/// # Errors
+/// `F001` no such file, `F002` a directory or device, `F003` the system's reason.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    use crate::diag::codes;
+    use std::io::{ErrorKind, Read};
+    let shown = path.display();
+    let refused = |e: &std::io::Error| match e.kind() {
+        ErrorKind::NotFound => Diagnostic::error(codes::F001, "", format!("no file `{shown}`"))
+            .help("check the path; `pulvinar new attention_mask_head -o FILE` writes a starter circuit"),
+        _ => Diagnostic::error(codes::F003, "", format!("`{shown}` could not be read: {e}"))
+            .help("check the permissions"),
+    };
+    let metadata = std::fs::metadata(path).map_err(|e| refused(&e))?;
+    if !metadata.is_file() {
+        return Err(Diagnostic::error(codes::F002, "", format!("`{shown}` is not a regular file"))
+            .help("name a circuit file, for example `circuits/one_head_attention_mask.yaml`"));
+    }
+    let file = std::fs::File::open(path).map_err(|e| refused(&e))?;
+    let mut bytes = Vec::new();
+    file.take(node::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| refused(&e))?;
+    Ok(bytes)
+}
+
 impl Document {
     /// The place of a path such as `projections.W_K.to`: its value, or the nearest part of it that the file has.
     #[must_use]
