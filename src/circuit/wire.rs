@@ -159,6 +159,7 @@ fn endpoint_rules(
     }
 }
 
+#[allow(clippy::too_many_arguments)]
 fn index_rule(
     spec: &CircuitSpec,
     path: &str,

@@ -25,10 +25,12 @@ fn compiled_circuits_are_their_cells() {
             tokens.into_iter().map(|(n, x)| (n, x.columns(0, x.ncols().min(24)).into_owned())).collect();
         let want = oracle_output(&circuit, &tokens);
         assert!(want.amax() > 1e-3, "{name}: the output is next to nothing");
-        let double = run::<f64>(&compiled, &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
+        let double =
+            run::<f64>(&compiled.plain_blocks(), &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
         let error = relative(&double, &want);
         assert!(error < F64, "{name}: f64 differs from the cells by {error:e}");
-        let single = run::<f32>(&compiled, &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
+        let single =
+            run::<f32>(&compiled.plain_blocks(), &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
         let error = relative(&single.map(f64::from), &want);
         assert!(error < F32, "{name}: f32 differs from the cells by {error:e}");
     }
