@@ -6,7 +6,7 @@ use super::synapses::{AxisMap, Synapses, Weights};
 use super::types::*;
 use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean};
 use crate::spec::{
-    AccumulateSpec, ActivationSpec, Axis, CircuitSpec, Effect, MaskSpec, ProjectionSpec, Sign, WeightsSpec,
+    AccumulateSpec, ActivationSpec, Axis, CircuitSpec, Effect, ProjectionSpec, Sign, WeightsSpec,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -22,7 +22,6 @@ pub struct DeltaMemory {
     /// `[microcolumn]`: write strength by gate; `None` uses `rate`
     pub gates: Option<Vec<u32>>,
     pub rate: f64,
-    pub mask: Mask,
 }
 
 /// A token stream of the compiler: an input stream, or the output of a block.
@@ -409,7 +408,6 @@ impl<'a> Factors<'a> {
             values: Vec::new(),
             gates: gates.as_ref().map(|_| Vec::new()),
             rate: rate.unwrap_or(1.0),
-            mask: mask_of(p.mask),
         };
         let single = |s: &Self, list: &[Term]| match list {
             [t] if t.query.is_none() && t.sum.is_none() && t.score.is_none() && t.divisor.is_none() && t.context[1].is_none() => {
