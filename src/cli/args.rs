@@ -6,8 +6,10 @@ use std::path::PathBuf;
 /// Cortico-thalamic circuits in YAML, compiled to multihead linear self-attention.
 #[derive(Debug, Parser)]
 #[command(name = "pulvinar", version, max_term_width = 100, propagate_version = true)]
-#[command(after_help = "Exit codes: 0 yes; 1 it ran and the answer is no; 2 usage; 3 the circuit is invalid or is not \
-                        attention; 4 a file could not be read or written.\n\nStart: pulvinar new attention_mask_head -o head.yaml")]
+#[command(
+    after_help = "Exit codes: 0 yes; 1 it ran and the answer is no; 2 usage; 3 the circuit is invalid or is not \
+                        attention; 4 a file could not be read or written.\n\nStart: pulvinar new attention_mask_head -o head.yaml"
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub verb: Verb,

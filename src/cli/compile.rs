@@ -12,7 +12,10 @@ use std::fmt::Write;
 
 pub fn run(args: &Compile, out: &Reporter) -> Outcome {
     if args.dale {
-        return Err(not_yet("`compile --dale`", "write plus/minus relays by hand: see circuits/dale_head.yaml"));
+        return Err(not_yet(
+            "`compile --dale`",
+            "write plus/minus relays by hand: see circuits/dale_head.yaml",
+        ));
     }
     if args.emit == Some(Emit::Svg) {
         return Err(not_yet("`--emit svg`", "use `--emit dot` and Graphviz"));
@@ -190,7 +193,10 @@ fn block_json(block: &CompiledBlock) -> Map<String, Value> {
     map.insert("kernel".to_owned(), json!(shared(|h| h.kernel.name())));
     map.insert("normalisation".to_owned(), json!(shared(|h| h.normalisation.name())));
     map.insert("memory".to_owned(), json!(shared(|h| h.memory.name())));
-    map.insert("residual".to_owned(), json!(b.residual.iter().map(|r| r.stream.as_str()).collect::<Vec<_>>()));
+    map.insert(
+        "residual".to_owned(),
+        json!(b.residual.iter().map(|r| r.stream.as_str()).collect::<Vec<_>>()),
+    );
     let singular: Vec<Value> = block.heads.iter().map(|h| finite(h.singular)).collect();
     map.insert("lateral_singular_values".to_owned(), Value::Array(singular));
     map.insert("heads".to_owned(), Value::Array(heads));

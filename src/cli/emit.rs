@@ -55,7 +55,11 @@ pub fn heads(compiled: &Compiled) -> String {
             {
                 matrix(&mut text, name, m);
                 if bias.iter().any(|x| *x != 0.0) {
-                    matrix(&mut text, &name.replace('W', "b"), &DMatrix::from_row_slice(1, bias.len(), bias.as_slice()));
+                    matrix(
+                        &mut text,
+                        &name.replace('W', "b"),
+                        &DMatrix::from_row_slice(1, bias.len(), bias.as_slice()),
+                    );
                 }
             }
             matrix(&mut text, "W_O", &head.w_o);
@@ -91,5 +95,9 @@ fn matrix(text: &mut String, name: &str, m: &DMatrix<f64>) {
 /// Six significant digits, so that the text does not depend on the last bits.
 fn significant(x: f64) -> String {
     let rounded = format!("{x:.5e}").parse::<f64>().unwrap_or(x) + 0.0;
-    if rounded == 0.0 || (1e-4..1e7).contains(&rounded.abs()) { format!("{rounded}") } else { format!("{rounded:e}") }
+    if rounded == 0.0 || (1e-4..1e7).contains(&rounded.abs()) {
+        format!("{rounded}")
+    } else {
+        format!("{rounded:e}")
+    }
 }

@@ -19,7 +19,10 @@ pub fn explain(code: &Option<String>, out: &Reporter) -> Outcome {
             let _ = writeln!(text, "{}  {}", c.code, c.title);
         }
         if out.json {
-            let all: Vec<_> = codes::ALL.iter().map(|c| json!({"code": c.code, "title": c.title, "text": c.text})).collect();
+            let all: Vec<_> = codes::ALL
+                .iter()
+                .map(|c| json!({"code": c.code, "title": c.title, "text": c.text}))
+                .collect();
             let mut rest = serde_json::Map::new();
             rest.insert("codes".to_owned(), json!(all));
             out.object("explain", true, rest);

@@ -41,7 +41,8 @@ pub fn run(args: &New, out: &Reporter) -> Outcome {
 
 fn list(out: &Reporter) -> u8 {
     if out.json {
-        let all: Vec<_> = STARTERS.iter().map(|(n, line, _)| json!({"name": n, "description": line})).collect();
+        let all: Vec<_> =
+            STARTERS.iter().map(|(n, line, _)| json!({"name": n, "description": line})).collect();
         let mut rest = serde_json::Map::new();
         rest.insert("templates".to_owned(), json!(all));
         out.object("new", true, rest);
@@ -51,7 +52,9 @@ fn list(out: &Reporter) -> u8 {
     for (name, line, _) in STARTERS {
         let _ = writeln!(text, "  {name:22} {line}");
     }
-    text.push_str("\nTemplates of an area (`template: {NAME: {query, context, to, d_k, d_v}}` in a circuit):\n");
+    text.push_str(
+        "\nTemplates of an area (`template: {NAME: {query, context, to, d_k, d_v}}` in a circuit):\n",
+    );
     for (name, line) in crate::spec::template::list() {
         let _ = writeln!(text, "  {name:22} {line}");
     }

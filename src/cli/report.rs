@@ -86,7 +86,8 @@ impl Reporter {
 
     /// Draws diagnostics on stderr, like a compiler's.
     pub fn draw(&self, diagnostics: &Diagnostics, file: Option<&Path>) {
-        let source = file.and_then(|f| crate::spec::read_bytes(f).ok()).and_then(|b| String::from_utf8(b).ok());
+        let source =
+            file.and_then(|f| crate::spec::read_bytes(f).ok()).and_then(|b| String::from_utf8(b).ok());
         let source = source.as_deref().map(|s| s.strip_prefix('\u{FEFF}').unwrap_or(s));
         let renderer = if self.colour { Renderer::styled() } else { Renderer::plain() };
         let mut stderr = std::io::stderr().lock();
@@ -133,7 +134,9 @@ fn drawn(renderer: &Renderer, d: &Diagnostic, file: Option<&Path>, source: Optio
         group = group.element(snippet);
     } else if let Some(name) = &name {
         let origin = match d.span {
-            Some(s) => annotate_snippets::Origin::path(name.clone()).line(s.line as usize).char_column(s.column as usize),
+            Some(s) => annotate_snippets::Origin::path(name.clone())
+                .line(s.line as usize)
+                .char_column(s.column as usize),
             None => annotate_snippets::Origin::path(name.clone()),
         };
         group = group.element(origin);
@@ -163,7 +166,8 @@ pub fn diagnostics_json(diagnostics: &Diagnostics, file: Option<&Path>) -> Value
 
 /// 2 for usage, else 3 for the circuit, else 4 for files, else 1.
 pub fn exit_code(diagnostics: &Diagnostics) -> u8 {
-    let has = |class: Class| diagnostics.0.iter().any(|d| d.severity == Severity::Error && d.class() == class);
+    let has =
+        |class: Class| diagnostics.0.iter().any(|d| d.severity == Severity::Error && d.class() == class);
     if has(Class::Usage) {
         2
     } else if has(Class::Circuit) {

@@ -20,7 +20,9 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     match args.mode {
         Mode::Algebraic => {}
         Mode::Cells => return Err(not_yet("`--mode cells`", "`--mode algebraic` runs the compiled heads")),
-        Mode::Spiking => return Err(not_yet("`--mode spiking`", "`--mode algebraic` runs the compiled heads")),
+        Mode::Spiking => {
+            return Err(not_yet("`--mode spiking`", "`--mode algebraic` runs the compiled heads"));
+        }
     }
     if !args.record.is_empty() || !args.lesion.is_empty() {
         return Err(not_yet("`--record` and `--lesion`", "they act on cells in time; leave them out"));
@@ -36,7 +38,8 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     }
     let streams =
         inputs(&circuit, &document.folder, &overrides).map_err(|d| load::placed(&document, &args.file, d))?;
-    let job = Job { args, document: &document, circuit: &circuit, compiled: &compiled, inputs: &streams, out };
+    let job =
+        Job { args, document: &document, circuit: &circuit, compiled: &compiled, inputs: &streams, out };
     match args.precision {
         Precision::F64 => job.finish(&simulate::<f64>(&compiled, &streams)?),
         Precision::F32 => job.finish(&simulate::<f32>(&compiled, &streams)?),
@@ -46,8 +49,12 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
 /// Keys of the file that would change the answer, and that the algebra cannot follow.
 fn refuse_reserved(document: &Document, circuit: &Circuit) -> Result<(), Diagnostic> {
     let refuse = |path: &str, what: &str| {
-        Err(Diagnostic::error(codes::U004, path, format!("{what} act on cells in time, which this version cannot simulate"))
-            .help("remove the key to run the compiled heads; `compile` and `validate` carry it"))
+        Err(Diagnostic::error(
+            codes::U004,
+            path,
+            format!("{what} act on cells in time, which this version cannot simulate"),
+        )
+        .help("remove the key to run the compiled heads; `compile` and `validate` carry it"))
     };
     let r = &document.spec.reserved;
     if r.lesions.is_some() {
@@ -83,18 +90,26 @@ fn overrides(tokens: &[String], circuit: &Circuit) -> Result<Overrides, Failure>
                     [only] => only.name.clone(),
                     _ if is_stream("main") => "main".to_owned(),
                     _ => {
-                        return Err(Diagnostic::error(codes::U002, "tokens", "this circuit has several streams; say which one the file is for")
-                            .help(format!("write --tokens NAME={text}"))
-                            .into());
+                        return Err(Diagnostic::error(
+                            codes::U002,
+                            "tokens",
+                            "this circuit has several streams; say which one the file is for",
+                        )
+                        .help(format!("write --tokens NAME={text}"))
+                        .into());
                     }
                 };
                 (name, PathBuf::from(text))
             }
         };
         if all.insert(name.clone(), file).is_some() {
-            return Err(Diagnostic::error(codes::U002, "tokens", format!("--tokens gives stream `{name}` twice"))
-                .help("give each stream one file")
-                .into());
+            return Err(Diagnostic::error(
+                codes::U002,
+                "tokens",
+                format!("--tokens gives stream `{name}` twice"),
+            )
+            .help("give each stream one file")
+            .into());
         }
     }
     Ok(all)

@@ -7,9 +7,7 @@ use super::rank::{Rank1, factorise};
 use super::reason::Reason;
 use super::relay::BlockForm;
 use super::term::{Fold, Term};
-use crate::attention::{
-    FeatureMap, Gate, GateSide, Head, Kernel, Memory, Normalisation, Rate, strength,
-};
+use crate::attention::{FeatureMap, Gate, GateSide, Head, Kernel, Memory, Normalisation, Rate, strength};
 use crate::circuit::{Kind, PopulationId};
 use crate::diag::Diagnostic;
 use nalgebra::{DMatrix, DVector};
@@ -23,6 +21,8 @@ pub struct HeadForm {
     pub strength: f64,
     /// singular value of the lateral weights that it stands for
     pub singular: f64,
+    /// population of the last product
+    pub root: PopulationId,
     /// projections (by number) that became each matrix
     pub query: Vec<u32>,
     pub key: Vec<u32>,
@@ -57,12 +57,15 @@ impl Assembly<'_, '_> {
     /// The stream of a population's index when no form names one.
     fn default_stream(&self, column: u32, context: bool) -> usize {
         let p = self.f.circuit.population(self.form.columns[column as usize].2);
-        let clock = if context { p.context_clock.or(p.query_clock) } else { p.query_clock.or(p.context_clock) };
+        let clock =
+            if context { p.context_clock.or(p.query_clock) } else { p.query_clock.or(p.context_clock) };
         clock.unwrap_or(0)
     }
 
     /// Stacks rows into weights and bias. Nonlinear rows keep their numbers; their coefficients must be 1.
-    fn stack(&mut self, rows: &Rows, default: usize) -> Side3 {
+    fn stack(&mut self, rows: &Rows, default: usize, all: Origin) -> Side3 {
+        // In plus/minus circuits one form comes from several projections.
+        let signed = self.f.parts.forms.iter().any(|f| f.rectified);
         let first = rows.iter().find_map(|(_, a)| *a);
         let stream = first.map_or(default, |a| self.f.parts.get(a).stream);
         let map = first.map_or(FeatureMap::Identity, |a| self.f.parts.get(a).map);
@@ -79,7 +82,7 @@ impl Assembly<'_, '_> {
                         weights[(i, j)] = c * form.row[j];
                     }
                     bias[i] = c * form.row[d];
-                    let o = form.origin;
+                    let o = if signed { self.f.parts.shared_origin(*a, all) } else { form.origin };
                     origin = Some(origin.map_or(o, |p| self.f.parts.union(p, o)));
                 }
             }
@@ -88,7 +91,12 @@ impl Assembly<'_, '_> {
     }
 
     /// Heads of one rank-1 term of a component of C; more than one only where nonlinear features carry unequal weights.
-    pub fn linear_heads(&mut self, c: &Component, rank: &Rank1, side: Side) -> Result<Vec<HeadForm>, Diagnostic> {
+    pub fn linear_heads(
+        &mut self,
+        c: &Component,
+        rank: &Rank1,
+        side: Side,
+    ) -> Result<Vec<HeadForm>, Diagnostic> {
         let column = c.columns[0].0;
         let kept: Vec<usize> = (0..c.rows.len()).filter(|i| rank.beta[*i] != 0.0).collect();
         let nonlinear = |a: Option<Atom>, p: &Parts| a.is_some_and(|a| p.get(a).map != FeatureMap::Identity);
@@ -109,7 +117,9 @@ impl Assembly<'_, '_> {
         }
         // Both sides are nonlinear: weights cannot move into either, equal ones become the scale.
         if self.group.divisor.is_some() && rank.uniform().is_none() {
-            return Err(self.fault(column, &Reason::Divisor { why: "its nonlinear features carry unequal weights" }));
+            return Err(
+                self.fault(column, &Reason::Divisor { why: "its nonlinear features carry unequal weights" })
+            );
         }
         let mut by_weight: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for i in kept {
@@ -119,7 +129,16 @@ impl Assembly<'_, '_> {
         for (bits, rows) in by_weight {
             let keys = rows.iter().map(|i| (1.0, c.rows[*i].0)).collect();
             let queries = rows.iter().map(|i| (1.0, c.rows[*i].1)).collect();
-            heads.push(self.finish(c, &rows, keys, queries, &alpha, f64::from_bits(bits), rank.singular, side)?);
+            heads.push(self.finish(
+                c,
+                &rows,
+                keys,
+                queries,
+                &alpha,
+                f64::from_bits(bits),
+                rank.singular,
+                side,
+            )?);
         }
         Ok(heads)
     }
@@ -164,7 +183,9 @@ impl Assembly<'_, '_> {
         if let Some(id) = self.group.divisor {
             let Divisor { terms: divisor, sum } = self.f.parts.divisors[id as usize].clone();
             let one = match divisor.as_slice() {
-                [t] if t.score == self.group.score && t.n_context() == 0 && t.query.is_none() => t.coefficient,
+                [t] if t.score == self.group.score && t.n_context() == 0 && t.query.is_none() => {
+                    t.coefficient
+                }
                 _ => return Err(self.fault(column, &Reason::Divisor { why: "it pools other scores" })),
             };
             if sum != self.group.sum {
@@ -206,7 +227,8 @@ impl Assembly<'_, '_> {
         // Microcolumns by their keys.
         let mut groups: Vec<(Vec<(u64, u32)>, Vec<usize>)> = Vec::new();
         for (m, key) in memory.keys.iter().enumerate() {
-            let signature: Vec<(u64, u32)> = key.iter().map(|(c, a)| (c.to_bits(), class(*a, self.f))).collect();
+            let signature: Vec<(u64, u32)> =
+                key.iter().map(|(c, a)| (c.to_bits(), class(*a, self.f))).collect();
             match groups.iter_mut().find(|(s, _)| *s == signature) {
                 Some((_, members)) => members.push(m),
                 None => groups.push((signature, vec![m])),
@@ -254,11 +276,8 @@ impl Assembly<'_, '_> {
         let mut heads = Vec::new();
         for rank in factorise(&c) {
             let kept: Vec<usize> = (0..columns.len()).filter(|j| rank.alpha[*j] != 0.0).collect();
-            let values: Rows = kept
-                .iter()
-                .map(|j| memory.values[columns[*j].0])
-                .map(|(c, a)| (c, Some(a)))
-                .collect();
+            let values: Rows =
+                kept.iter().map(|j| memory.values[columns[*j].0]).map(|(c, a)| (c, Some(a))).collect();
             let outputs: Vec<u32> = kept.iter().map(|j| columns[*j].1).collect();
             let rate = match &memory.gates {
                 None => Rate::Constant(memory.rate),
@@ -269,7 +288,17 @@ impl Assembly<'_, '_> {
             };
             // Queries of one key cell add up: linear forms merge.
             let queries: Rows = vec![(0.0, None); keys.len()];
-            let mut made = self.assemble(&keys, &queries, &values, &outputs, Memory::Delta(rate), None, 1.0, rank.singular, &origins);
+            let mut made = self.assemble(
+                &keys,
+                &queries,
+                &values,
+                &outputs,
+                Memory::Delta(rate),
+                None,
+                1.0,
+                rank.singular,
+                &origins,
+            );
             self.delta_queries(&mut made, &rows, &rank);
             for (position, j) in kept.iter().enumerate() {
                 made.head.w_o.column_mut(position).scale_mut(rank.alpha[*j]);
@@ -317,19 +346,26 @@ impl Assembly<'_, '_> {
         let column = outputs[0];
         let context = self.default_stream(column, true);
         let default_query = self.default_stream(column, false);
-        let context = keys.iter().chain(values).find_map(|(_, a)| *a).map_or(context, |a| self.f.parts.get(a).stream);
-        let k = self.stack(keys, context);
-        let q = self.stack(queries, default_query);
-        let v = self.stack(values, k.stream);
+        let context =
+            keys.iter().chain(values).find_map(|(_, a)| *a).map_or(context, |a| self.f.parts.get(a).stream);
         let mut w_o = DMatrix::zeros(self.form.d_model, outputs.len());
+        let root = self.form.columns[column as usize].2;
         let mut out_origin = self.form.columns[column as usize].1;
         for (j, c) in outputs.iter().enumerate() {
             let (vector, origin, _) = &self.form.columns[*c as usize];
             w_o.set_column(j, vector);
             out_origin = self.f.parts.union(out_origin, *origin);
         }
+        let all = origins.iter().fold(out_origin, |o, p| self.f.parts.union(o, *p));
+        let k = self.stack(keys, context, all);
+        let q = self.stack(queries, default_query, all);
+        let v = self.stack(values, k.stream, all);
         let mapped = k.map != FeatureMap::Identity || q.map != FeatureMap::Identity;
-        let kernel = kernel.unwrap_or(if mapped { Kernel::Feature { key: k.map, query: q.map } } else { Kernel::Linear });
+        let kernel = kernel.unwrap_or(if mapped {
+            Kernel::Feature { key: k.map, query: q.map }
+        } else {
+            Kernel::Linear
+        });
         let circuit = self.f.circuit;
         let area = match circuit.population(self.form.columns[column as usize].2).kind {
             Kind::Cells { area } => circuit.areas[area].clone(),
@@ -345,7 +381,11 @@ impl Assembly<'_, '_> {
             b_v: v.bias,
             scale,
             kernel,
-            normalisation: if self.group.divisor.is_some() { Normalisation::Sum } else { Normalisation::None },
+            normalisation: if self.group.divisor.is_some() {
+                Normalisation::Sum
+            } else {
+                Normalisation::None
+            },
             mask: self.group.sum.mask,
             memory,
             query_stream: self.f.streams[q.stream].name.clone(),
@@ -353,8 +393,8 @@ impl Assembly<'_, '_> {
             value_stream: self.f.streams[v.stream].name.clone(),
             area,
         };
-        let all = origins.iter().fold(out_origin, |o, p| self.f.parts.union(o, *p));
-        let list = |o: Option<Origin>, parts: &Parts| o.map_or_else(Vec::new, |o| parts.projections(o).to_vec());
+        let list =
+            |o: Option<Origin>, parts: &Parts| o.map_or_else(Vec::new, |o| parts.projections(o).to_vec());
         let (query, key, value) =
             (list(q.origin, &self.f.parts), list(k.origin, &self.f.parts), list(v.origin, &self.f.parts));
         let output = self.f.parts.projections(out_origin).to_vec();
@@ -366,7 +406,7 @@ impl Assembly<'_, '_> {
             .copied()
             .filter(|p| ![&query, &key, &value, &output].iter().any(|l| l.contains(p)))
             .collect();
-        HeadForm { strength: strength(&head), head, singular, query, key, value, output, lateral }
+        HeadForm { strength: strength(&head), head, root, singular, query, key, value, output, lateral }
     }
 
     /// Gates of several rows as one layer; a single row when all are the same.
@@ -379,7 +419,8 @@ impl Assembly<'_, '_> {
                 atoms.push(*a);
             }
         }
-        let stream = atoms.first().map_or_else(|| self.default_stream(column, true), |a| self.f.parts.get(*a).stream);
+        let stream =
+            atoms.first().map_or_else(|| self.default_stream(column, true), |a| self.f.parts.get(*a).stream);
         let d = self.f.streams[stream].d_model;
         let forms: Vec<_> = atoms.iter().map(|a| self.f.parts.get(*a).clone()).collect();
         let mut weights = DMatrix::zeros(gates.len(), atoms.len());
@@ -430,7 +471,9 @@ impl Assembly<'_, '_> {
             let r = w / rank.beta[i];
             match ratio {
                 None => ratio = Some(r),
-                Some(first) if (r - first).abs() > 1e-12 * first.abs() => return wrong("it weighs the scores differently"),
+                Some(first) if (r - first).abs() > 1e-12 * first.abs() => {
+                    return wrong("it weighs the scores differently");
+                }
                 Some(_) => {}
             }
         }

@@ -89,13 +89,18 @@ pub fn heads(form: &BlockForm, f: &mut Factors<'_>) -> Result<Vec<HeadForm>, Dia
             }
         }
     }
+    all.sort_by_key(|h| h.root);
     Ok(all)
 }
 
 type Vertex = u32;
 
 /// Colours context factors; returns the terms of each colour component with the gate side that makes fewer heads.
-fn orient(form: &BlockForm, f: &Factors<'_>, terms: &[(u32, Term)]) -> Result<Vec<(Vec<Oriented>, Side)>, Diagnostic> {
+fn orient(
+    form: &BlockForm,
+    f: &Factors<'_>,
+    terms: &[(u32, Term)],
+) -> Result<Vec<(Vec<Oriented>, Side)>, Diagnostic> {
     // Forms of equal numbers are one vertex; if that cannot be coloured (K = V), forms are told apart by origin.
     let by_numbers = |a: Atom| f.parts.get(a).class;
     let by_origin = |a: Atom| a.0;
@@ -113,7 +118,15 @@ fn orient(form: &BlockForm, f: &Factors<'_>, terms: &[(u32, Term)]) -> Result<Ve
 fn oriented(column: u32, t: &Term, swap: bool) -> Oriented {
     let [a, b] = t.context;
     let (key, value) = if swap { (b, a) } else { (a, b) };
-    Oriented { column, coefficient: t.coefficient, query: t.query, key, value, gate: t.gate, origin: t.origin }
+    Oriented {
+        column,
+        coefficient: t.coefficient,
+        query: t.query,
+        key,
+        value,
+        gate: t.gate,
+        origin: t.origin,
+    }
 }
 
 /// Both orientations of the terms of each connected component, or `None` if it has no two-colouring.
@@ -175,11 +188,18 @@ fn colour(terms: &[(u32, Term)], vertex: &dyn Fn(Atom) -> Vertex) -> Option<Vec<
 }
 
 /// Of two orientations and two gate sides, the one with fewer heads; ties by the order of the file.
-fn choose(form: &BlockForm, f: &Factors<'_>, both: [Vec<Oriented>; 2]) -> Result<(Vec<Oriented>, Side), Diagnostic> {
+fn choose(
+    form: &BlockForm,
+    f: &Factors<'_>,
+    both: [Vec<Oriented>; 2],
+) -> Result<(Vec<Oriented>, Side), Diagnostic> {
     let nonlinear = |a: Option<Atom>| a.is_some_and(|a| f.parts.get(a).map != FeatureMap::Identity);
     let legal = |part: &[Oriented]| part.iter().all(|t| !nonlinear(t.value));
     let earliest = |part: &[Oriented]| {
-        part.iter().filter_map(|t| t.key).filter_map(|a| f.parts.projections(f.parts.get(a).origin).first().copied()).min()
+        part.iter()
+            .filter_map(|t| t.key)
+            .filter_map(|a| f.parts.projections(f.parts.get(a).origin).first().copied())
+            .min()
     };
     let gated = both[0].iter().any(|t| t.gate.is_some());
     let sides: &[Side] = if gated { &[Side::Value, Side::Key] } else { &[Side::Value] };
@@ -197,7 +217,8 @@ fn choose(form: &BlockForm, f: &Factors<'_>, both: [Vec<Oriented>; 2]) -> Result
             }
         }
     }
-    best.map(|(_, chosen)| chosen).ok_or_else(|| f.fault(form.columns[column as usize].2, &Reason::NonlinearValue))
+    best.map(|(_, chosen)| chosen)
+        .ok_or_else(|| f.fault(form.columns[column as usize].2, &Reason::NonlinearValue))
 }
 
 /// Connected components of C, in the order of their first term.
@@ -225,10 +246,11 @@ fn components(f: &Factors<'_>, part: &[Oriented], side: Side) -> Vec<Component> 
             rows.push((t.key, t.query, key_gate));
             rows.len() - 1
         });
-        let column = *column_index.entry((t.column, class(t.value), value_gate, kinds)).or_insert_with(|| {
-            columns.push((t.column, t.value, value_gate));
-            columns.len() - 1
-        });
+        let column =
+            *column_index.entry((t.column, class(t.value), value_gate, kinds)).or_insert_with(|| {
+                columns.push((t.column, t.value, value_gate));
+                columns.len() - 1
+            });
         entries.push((row, column, t.coefficient, t.origin));
     }
     let mut sets: UnionFind<usize> = UnionFind::new(rows.len() + columns.len());

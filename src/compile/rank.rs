@@ -46,7 +46,9 @@ pub fn factorise(c: &DMatrix<f64>) -> Vec<Rank1> {
     while at < order.len() {
         let s = svd.singular_values[order[at]];
         let mut end = at + 1;
-        while end < order.len() && svd.singular_values[order[end - 1]] - svd.singular_values[order[end]] <= EQUAL * s {
+        while end < order.len()
+            && svd.singular_values[order[end - 1]] - svd.singular_values[order[end]] <= EQUAL * s
+        {
             end += 1;
         }
         let group = &order[at..end];
@@ -131,7 +133,8 @@ mod tests {
     fn finds_the_rank_and_gives_the_matrix_back() {
         let outer = |u: &[f64], v: &[f64]| DMatrix::from_fn(u.len(), v.len(), |i, j| u[i] * v[j]);
         let ones = DMatrix::from_element(4, 3, 1.0);
-        let two = outer(&[1.0, 2.0, -1.0, 0.5], &[1.0, 1.0, 3.0]) + outer(&[0.0, 1.0, 4.0, 1.0], &[2.0, -1.0, 0.0]);
+        let two =
+            outer(&[1.0, 2.0, -1.0, 0.5], &[1.0, 1.0, 3.0]) + outer(&[0.0, 1.0, 4.0, 1.0], &[2.0, -1.0, 0.0]);
         let hadamard = DMatrix::from_row_slice(2, 2, &[1.0, 1.0, 1.0, -1.0]);
         let tiny = outer(&[1.0, 0.0, 0.0], &[1.0, 0.0, 0.0])
             + outer(&[0.0, 1.0, 1.0], &[0.0, 1.0, 1.0])

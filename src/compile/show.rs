@@ -53,7 +53,9 @@ impl fmt::Display for Line<'_> {
         if let Some(sum) = t.sum {
             write!(out, " {}", sum_text(sum))?;
         }
-        for (atom, token) in t.query.iter().map(|a| (a, "i")).chain(t.context.iter().flatten().map(|a| (a, "j"))) {
+        for (atom, token) in
+            t.query.iter().map(|a| (a, "i")).chain(t.context.iter().flatten().map(|a| (a, "j")))
+        {
             write!(out, " {}", form_text(self.f, *atom, token))?;
         }
         if let Some(s) = t.score {

@@ -71,12 +71,19 @@ pub fn inputs(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result
 /// Does a compiled relay read the stream, or does another that is read follow its clock?
 fn is_needed(circuit: &Circuit, number: usize) -> bool {
     circuit.order.iter().any(|id| match circuit.population(*id).kind {
-        crate::circuit::Kind::Relay { stream: Some(s), .. } => s == number || circuit.streams[s].clock == number,
+        crate::circuit::Kind::Relay { stream: Some(s), .. } => {
+            s == number || circuit.streams[s].clock == number
+        }
         _ => false,
     })
 }
 
-fn one(circuit: &Circuit, stream: &Stream, folder: &Path, given: Option<&PathBuf>) -> Result<DMatrix<f64>, Diagnostic> {
+fn one(
+    circuit: &Circuit,
+    stream: &Stream,
+    folder: &Path,
+    given: Option<&PathBuf>,
+) -> Result<DMatrix<f64>, Diagnostic> {
     let path = if circuit.streams.len() == 1 && stream.name == "main" {
         "tokens".to_owned()
     } else {
@@ -85,7 +92,8 @@ fn one(circuit: &Circuit, stream: &Stream, folder: &Path, given: Option<&PathBuf
     let tokens = match (given, &stream.input) {
         (Some(file), _) => from_file(file, None, stream)?,
         (None, Some(InputSpec::File { path: file, array })) => {
-            from_file(&folder.join(file), array.as_deref(), stream).map_err(|e| Diagnostic { path: format!("{path}.input.file.path"), ..e })?
+            from_file(&folder.join(file), array.as_deref(), stream)
+                .map_err(|e| Diagnostic { path: format!("{path}.input.file.path"), ..e })?
         }
         (None, Some(InputSpec::Values(rows))) => {
             DMatrix::from_fn(rows[0].len(), rows.len(), |i, j| rows[j][i])
@@ -100,20 +108,30 @@ fn one(circuit: &Circuit, stream: &Stream, folder: &Path, given: Option<&PathBuf
                 .help("use fewer tokens; nothing was allocated"));
             }
             let mut rng = seed::stream(circuit.seed, &format!("tokens.{}", stream.name));
-            let numbers: Vec<f64> = (0..length * stream.d_model).map(|_| std * seed::normal(&mut rng)).collect();
+            let numbers: Vec<f64> =
+                (0..length * stream.d_model).map(|_| std * seed::normal(&mut rng)).collect();
             // Token after token: one column each.
             DMatrix::from_vec(stream.d_model, *length, numbers)
         }
         (None, None) => {
-            return Err(Diagnostic::error(codes::U003, path, format!("stream `{}` has no tokens", stream.name))
-                .help(format!("give them: `--tokens {}=FILE.npy`, or add `input:` to the stream", stream.name)));
+            return Err(Diagnostic::error(
+                codes::U003,
+                path,
+                format!("stream `{}` has no tokens", stream.name),
+            )
+            .help(format!("give them: `--tokens {}=FILE.npy`, or add `input:` to the stream", stream.name)));
         }
     };
     if tokens.nrows() != stream.d_model {
         return Err(Diagnostic::error(
             codes::F009,
             path,
-            format!("tokens of `{}` have {} numbers each, but d_model is {}", stream.name, tokens.nrows(), stream.d_model),
+            format!(
+                "tokens of `{}` have {} numbers each, but d_model is {}",
+                stream.name,
+                tokens.nrows(),
+                stream.d_model
+            ),
         )
         .help("one row per token, one column per number; transpose the file or change d_model"));
     }
