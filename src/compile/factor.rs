@@ -385,7 +385,7 @@ impl<'a> Factors<'a> {
         let (fold, strength) = match rule {
             AccumulateSpec::Hebbian { rate } => (Fold::Hebbian, rate),
             AccumulateSpec::Decay { g, rate } => (Fold::Decay(g.to_bits()), rate),
-            AccumulateSpec::Gated { rate } => (Fold::Gated, rate),
+            AccumulateSpec::Gated {} => (Fold::Gated, 1.0),
             AccumulateSpec::Delta { .. } => {
                 return Err(self.fault(id, &Reason::Delta { why: "its activation is not a product" }));
             }
