@@ -149,6 +149,14 @@ fn colour(terms: &[(u32, Term)], vertex: &dyn Fn(Atom) -> Vertex) -> Option<Vec<
             graph.add_edge(a, b, ());
         }
     }
+    // Factors that meet no other (the second is a constant) get one colour together.
+    let alone: Vec<NodeIndex> = graph.node_indices().filter(|n| graph.edges(*n).next().is_none()).collect();
+    if alone.len() > 1 {
+        let hub = graph.add_node(Vertex::MAX);
+        for node in alone {
+            graph.add_edge(node, hub, ());
+        }
+    }
     let mut colours: Vec<Option<bool>> = vec![None; graph.node_count()];
     let mut component: Vec<usize> = vec![0; graph.node_count()];
     let mut count = 0;

@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
 mod conformance;
+mod heads;
 mod random_circuits;
 mod support;
