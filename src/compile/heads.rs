@@ -5,11 +5,11 @@
 //! of rank R is R heads. Of the two colourings of a component the one with fewer heads is taken.
 
 use super::atoms::{Atom, Origin, Role};
+use super::block_form::BlockForm;
 use super::build_head::{Assembly, HeadForm};
 use super::factor::Factors;
 use super::rank::{Rank1, factorise};
 use super::reason::Reason;
-use super::relay::BlockForm;
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
 use crate::diag::Diagnostic;

@@ -25,7 +25,13 @@ fn half(out: &mut String, name: &str, relays: [&str; 2], to: &str, draw: &str, s
 }
 
 /// One Dale area `a` from plus/minus query and context relays to plus/minus output relays; draws are named after it.
-fn area(a: &str, dims: (usize, usize), query: [&str; 2], context: [&str; 2], out: [&str; 2]) -> (String, String) {
+fn area(
+    a: &str,
+    dims: (usize, usize),
+    query: [&str; 2],
+    context: [&str; 2],
+    out: [&str; 2],
+) -> (String, String) {
     let (d_k, d_v) = dims;
     let mut cells = format!("  {a}:\n    microcolumns: {{per: [query, context]}}\n    populations:\n");
     let mut w = String::new();
@@ -40,7 +46,10 @@ fn area(a: &str, dims: (usize, usize), query: [&str; 2], context: [&str; 2], out
         let wanted = if s == "p" { "+" } else { "-" };
         for (k, q, sign) in PAIRS.iter().filter(|p| p.2 == wanted) {
             let _ = sign;
-            let _ = writeln!(w, "  {a}L{deep}{k}{q}: {{from: {a}.s{k}{q}, to: {a}.{deep}.apical, sign: excitatory, weights: ones}}");
+            let _ = writeln!(
+                w,
+                "  {a}L{deep}{k}{q}: {{from: {a}.s{k}{q}, to: {a}.{deep}.apical, sign: excitatory, weights: ones}}"
+            );
         }
         half(&mut w, &format!("{a}V{deep}"), context, &format!("{a}.{deep}.basal"), &format!("{a}V"), v);
         // The result of equal signs excites the plus relay through O+, the minus relay through O-.
@@ -64,7 +73,14 @@ fn head(d: usize, relays: &str, areas: &str, projections: &str, seed: u64, outpu
 /// The signed matrix of a draw: its plus part minus its minus part.
 fn signed(circuit: &Circuit, plus: &str, minus: &str) -> DMatrix<f64> {
     let dense = |name: &str| {
-        circuit.projections.iter().find(|p| p.name == name).unwrap_or_else(|| panic!("{name}")).synapses.weights.dense()
+        circuit
+            .projections
+            .iter()
+            .find(|p| p.name == name)
+            .unwrap_or_else(|| panic!("{name}"))
+            .synapses
+            .weights
+            .dense()
     };
     dense(plus) - dense(minus)
 }
@@ -74,12 +90,17 @@ fn random_dale_heads_are_the_signed_heads() {
     for seed in 0..25 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (d, d_k, d_v) = (rng.random_range(1..=5), rng.random_range(1..=4), rng.random_range(1..=4));
-        let relays = format!("  P: {{pathway: core, per: [query], cells: {d}}}\n  M: {{pathway: core, per: [query], cells: {d}}}\n");
+        let relays = format!(
+            "  P: {{pathway: core, per: [query], cells: {d}}}\n  M: {{pathway: core, per: [query], cells: {d}}}\n"
+        );
         let (cells, mut w) = area("A", (d_k, d_v), ["Qp", "Qm"], ["Cp", "Cm"], ["P", "M"]);
         w += "  rp: {from: Qp, to: P.basal, weights: identity}\n  rm: {from: Qm, to: M.basal, weights: identity}\n";
         let text = head(d, &relays, &cells, &w, seed, "{plus: P, minus: M}");
         let (document, circuit) = from_text(&text).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        assert!(circuit.projections.iter().all(|p| p.synapses.weights.find(|x| x < 0.0).is_none()), "all excitatory");
+        assert!(
+            circuit.projections.iter().all(|p| p.synapses.weights.find(|x| x < 0.0).is_none()),
+            "all excitatory"
+        );
         let compiled = compile(&circuit).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{text}"));
         let tokens = inputs(&circuit, &document.folder, &BTreeMap::new()).expect("tokens");
         let got = run::<f64>(&compiled.plain_blocks(), &tokens).expect("runs").output;
@@ -102,7 +123,9 @@ fn random_dale_heads_are_the_signed_heads() {
 /// Two Dale areas, the second reading rectified relays of the first, by equal or by opposite inputs.
 #[test]
 fn a_hierarchy_of_rectified_relays_is_two_signed_blocks() {
-    for (claim, parts, minus_gain) in [("equal inputs", ["plus", "minus"], ""), ("opposite inputs", ["plus", "plus"], ", gain: -1")] {
+    for (claim, parts, minus_gain) in
+        [("equal inputs", ["plus", "minus"], ""), ("opposite inputs", ["plus", "plus"], ", gain: -1")]
+    {
         let d = 3;
         let mut relays = String::new();
         for (name, part) in [("Rp", parts[0]), ("Rm", parts[1])] {

@@ -60,7 +60,8 @@ fn qkvo(lateral: &str) -> String {
 fn checked(claim: &str, text: &str) -> Compiled {
     let (document, circuit) = from_text(text).unwrap_or_else(|e| panic!("{claim}: {e}"));
     let compiled = compile(&circuit).unwrap_or_else(|d| panic!("{claim}: {d}\n{text}"));
-    let tokens = inputs(&circuit, &document.folder, &BTreeMap::new()).unwrap_or_else(|d| panic!("{claim}: {d}"));
+    let tokens =
+        inputs(&circuit, &document.folder, &BTreeMap::new()).unwrap_or_else(|d| panic!("{claim}: {d}"));
     let want = oracle_output(&circuit, &tokens);
     assert!(want.amax() > 1e-6, "{claim}: the output is next to nothing");
     let got = run::<f64>(&compiled.plain_blocks(), &tokens).unwrap_or_else(|d| panic!("{claim}: {d}")).output;
@@ -114,28 +115,187 @@ fn wirings_make_the_heads_they_should() {
     let gates = "  G: {from: C, to: A.g.basal, onto: cells, weights: {normal: {fan_in: 1}}}\n".to_owned();
     let one = "2x3 linear none main<-main";
     let rows: Vec<(&str, String, Vec<String>)> = vec![
-        ("all-ones lateral weights: one head, d_k != d_v", circuit("causal", "", &pairs(2, 3), &qkvo("ones")), repeat(one, 1)),
-        ("the relays of W_K and W_Q swapped: still a head", circuit("causal", "", &pairs(2, 3), &qkvo("ones").replace("from: C, to: A.s", "from: TMP, to: A.s").replace("from: Q,", "from: C,").replace("from: TMP", "from: Q")), repeat(one, 1)),
-        ("a diagonal matrix: as many heads as cells", circuit("full", "", &pairs(3, 3), &qkvo("identity")), repeat("1x1 linear none main<-main", 3)),
-        ("blocks: ordinary heads side by side", circuit("strict", "", &pairs(4, 6), &qkvo("{blocks: {count: 2, of: ones}}")), repeat("2x3 linear none main<-main", 2)),
-        ("rank two: two heads", circuit("full", "", &pairs(4, 3), &qkvo("{rank: {of: 2, std: 1}}")), repeat("4x3 linear none main<-main", 2)),
-        ("equal singular values: eliminated, so the second head is what the first leaves", circuit("full", "", &pairs(2, 2), &qkvo("{values: [[1, 1], [1, -1]]}")), vec!["2x2 linear none main<-main".to_owned(), "1x1 linear none main<-main".to_owned()]),
-        ("keys from one stream, values from another on its clock", circuit("causal", "", &pairs(2, 3), &qkvo("ones").replace("V: {from: C", "V: {from: PC")), repeat(one, 1)),
-        ("keys and values of another clock", circuit("full", "", &pairs(2, 3), &qkvo("ones").replace("from: C", "from: X")), repeat("2x3 linear none main<-other", 1)),
-        ("queries of two streams: linear heads split", circuit("causal", "", &pairs(2, 3), &(qkvo("ones") + "  Q2: {from: PQ, to: A.s.basal, weights: {normal: {fan_in: 1}}}\n")), vec![one.to_owned(), "2x3 linear none place<-main".to_owned()]),
-        ("key = value, from one projection tied to the other", circuit("causal", "", &pairs(2, 2), &qkvo("ones").replace(&format!("to: A.d.basal, weights: {N}"), "to: A.d.basal, weights: {same_as: K}")), repeat("2x2 linear none main<-main", 1)),
-        ("values twice with the same weights: one row each", circuit("causal", "", &(pairs(2, 3) + "      d2: {cells: 3, activation: product}\n"), &(qkvo("ones") + "  L2: {from: A.s, to: A.d2.apical, weights: ones}\n  V2: {from: C, to: A.d2.basal, weights: {same_as: V}}\n  O2: {from: A.d2, to: HO.basal, weights: {normal: {std: 1}}}\n")), repeat(one, 1)),
-        ("a constant value: a head whose value is a bias", circuit("causal", "", &pairs(2, 3), &qkvo("ones").replace("V: {from: C", "V: {from: tonic")), repeat("2x1 linear none main<-main", 1)),
-        ("memory", circuit("causal", "", &memory("{hebbian: {}}"), &kv), repeat("2x3 linear hebbian main<-main", 1)),
-        ("decay, strict", circuit("strict", "", &memory("{decay: {g: 0.7}}"), &kv), repeat("2x3 linear decay main<-main", 1)),
-        ("decay, read after the last token", circuit("full", "", &memory("{decay: {g: 0.7}}"), &kv), repeat("2x3 linear decay main<-main", 1)),
-        ("delta across clocks", circuit("full", "", &memory("{delta: {rate: 0.4}}"), &kv.replace("from: C", "from: X")), repeat("2x3 linear delta main<-other", 1)),
-        ("delta with a gate per microcolumn", circuit("causal", "", &memory("{delta: {}}"), &(kv.clone() + &gates + "  GG: {from: A.g, to: A.s.gate, onto: microcolumns, pool: microcolumns, weights: {uniform: {low: 0, high: 0.1}}}\n")), repeat("2x3 linear delta main<-main", 1)),
-        ("a gate per value row", circuit("causal", "", &memory("{gated: {}}"), &(kv.clone() + &gates + "  GG: {from: A.g, to: A.s.gate, onto: microcolumns, pool: microcolumns, weights: {uniform: {low: 0, high: 0.1}}}\n")), repeat("2x3 linear gated main<-main", 1)),
-        ("a gate per key column", circuit("strict", "", &memory("{gated: {}}"), &(kv.clone() + &gates + "  GG: {from: A.g, to: A.s.gate, onto: cells, pool: microcolumns, weights: {uniform: {low: 0, high: 0.1}}}\n")), repeat("2x3 linear gated main<-main", 1)),
-        ("one gate for all", circuit("full", "", &memory("{gated: {}}"), &(kv.clone() + &gates + "  GG: {from: A.g, to: A.s.gate, pool: microcolumns, weights: ones, gain: 0.1}\n")), repeat("2x3 linear gated main<-main", 1)),
-        ("a gate of its own for every cell: heads per cell", circuit("causal", "", &memory("{gated: {}}"), &(kv.clone() + &gates + "  GG: {from: A.g, to: A.s.gate, weights: {uniform: {low: 0, high: 0.1}}}\n")), repeat("1x3 linear gated main<-main", 2)),
-        ("two areas on one relay are two heads", circuit("causal", "", &(pairs(2, 3) + &memory("{hebbian: {}}").replace("  A:", "  B:")), &(qkvo("ones") + &kv.replace("A.", "B.").replace("  K:", "  K2:").replace("  V:", "  V2:").replace("  Qp:", "  Q2:").replace("  O:", "  O2:"))), vec![one.to_owned(), "2x3 linear hebbian main<-main".to_owned()]),
+        (
+            "all-ones lateral weights: one head, d_k != d_v",
+            circuit("causal", "", &pairs(2, 3), &qkvo("ones")),
+            repeat(one, 1),
+        ),
+        (
+            "the relays of W_K and W_Q swapped: still a head",
+            circuit(
+                "causal",
+                "",
+                &pairs(2, 3),
+                &qkvo("ones")
+                    .replace("from: C, to: A.s", "from: TMP, to: A.s")
+                    .replace("from: Q,", "from: C,")
+                    .replace("from: TMP", "from: Q"),
+            ),
+            repeat(one, 1),
+        ),
+        (
+            "a diagonal matrix: as many heads as cells",
+            circuit("full", "", &pairs(3, 3), &qkvo("identity")),
+            repeat("1x1 linear none main<-main", 3),
+        ),
+        (
+            "blocks: ordinary heads side by side",
+            circuit("strict", "", &pairs(4, 6), &qkvo("{blocks: {count: 2, of: ones}}")),
+            repeat("2x3 linear none main<-main", 2),
+        ),
+        (
+            "rank two: two heads",
+            circuit("full", "", &pairs(4, 3), &qkvo("{rank: {of: 2, std: 1}}")),
+            repeat("4x3 linear none main<-main", 2),
+        ),
+        (
+            "equal singular values: eliminated, so the second head is what the first leaves",
+            circuit("full", "", &pairs(2, 2), &qkvo("{values: [[1, 1], [1, -1]]}")),
+            vec!["2x2 linear none main<-main".to_owned(), "1x1 linear none main<-main".to_owned()],
+        ),
+        (
+            "keys from one stream, values from another on its clock",
+            circuit("causal", "", &pairs(2, 3), &qkvo("ones").replace("V: {from: C", "V: {from: PC")),
+            repeat(one, 1),
+        ),
+        (
+            "keys and values of another clock",
+            circuit("full", "", &pairs(2, 3), &qkvo("ones").replace("from: C", "from: X")),
+            repeat("2x3 linear none main<-other", 1),
+        ),
+        (
+            "queries of two streams: linear heads split",
+            circuit(
+                "causal",
+                "",
+                &pairs(2, 3),
+                &(qkvo("ones") + "  Q2: {from: PQ, to: A.s.basal, weights: {normal: {fan_in: 1}}}\n"),
+            ),
+            vec![one.to_owned(), "2x3 linear none place<-main".to_owned()],
+        ),
+        (
+            "key = value, from one projection tied to the other",
+            circuit(
+                "causal",
+                "",
+                &pairs(2, 2),
+                &qkvo("ones")
+                    .replace(&format!("to: A.d.basal, weights: {N}"), "to: A.d.basal, weights: {same_as: K}"),
+            ),
+            repeat("2x2 linear none main<-main", 1),
+        ),
+        (
+            "values twice with the same weights: one row each",
+            circuit(
+                "causal",
+                "",
+                &(pairs(2, 3) + "      d2: {cells: 3, activation: product}\n"),
+                &(qkvo("ones")
+                    + "  L2: {from: A.s, to: A.d2.apical, weights: ones}\n  V2: {from: C, to: A.d2.basal, weights: {same_as: V}}\n  O2: {from: A.d2, to: HO.basal, weights: {normal: {std: 1}}}\n"),
+            ),
+            repeat(one, 1),
+        ),
+        (
+            "a constant value: a head whose value is a bias",
+            circuit("causal", "", &pairs(2, 3), &qkvo("ones").replace("V: {from: C", "V: {from: tonic")),
+            repeat("2x1 linear none main<-main", 1),
+        ),
+        (
+            "memory",
+            circuit("causal", "", &memory("{hebbian: {}}"), &kv),
+            repeat("2x3 linear hebbian main<-main", 1),
+        ),
+        (
+            "decay, strict",
+            circuit("strict", "", &memory("{decay: {g: 0.7}}"), &kv),
+            repeat("2x3 linear decay main<-main", 1),
+        ),
+        (
+            "decay, read after the last token",
+            circuit("full", "", &memory("{decay: {g: 0.7}}"), &kv),
+            repeat("2x3 linear decay main<-main", 1),
+        ),
+        (
+            "delta across clocks",
+            circuit("full", "", &memory("{delta: {rate: 0.4}}"), &kv.replace("from: C", "from: X")),
+            repeat("2x3 linear delta main<-other", 1),
+        ),
+        (
+            "delta with a gate per microcolumn",
+            circuit(
+                "causal",
+                "",
+                &memory("{delta: {}}"),
+                &(kv.clone()
+                    + &gates
+                    + "  GG: {from: A.g, to: A.s.gate, onto: microcolumns, pool: microcolumns, weights: {uniform: {low: 0, high: 0.1}}}\n"),
+            ),
+            repeat("2x3 linear delta main<-main", 1),
+        ),
+        (
+            "a gate per value row",
+            circuit(
+                "causal",
+                "",
+                &memory("{gated: {}}"),
+                &(kv.clone()
+                    + &gates
+                    + "  GG: {from: A.g, to: A.s.gate, onto: microcolumns, pool: microcolumns, weights: {uniform: {low: 0, high: 0.1}}}\n"),
+            ),
+            repeat("2x3 linear gated main<-main", 1),
+        ),
+        (
+            "a gate per key column",
+            circuit(
+                "strict",
+                "",
+                &memory("{gated: {}}"),
+                &(kv.clone()
+                    + &gates
+                    + "  GG: {from: A.g, to: A.s.gate, onto: cells, pool: microcolumns, weights: {uniform: {low: 0, high: 0.1}}}\n"),
+            ),
+            repeat("2x3 linear gated main<-main", 1),
+        ),
+        (
+            "one gate for all",
+            circuit(
+                "full",
+                "",
+                &memory("{gated: {}}"),
+                &(kv.clone()
+                    + &gates
+                    + "  GG: {from: A.g, to: A.s.gate, pool: microcolumns, weights: ones, gain: 0.1}\n"),
+            ),
+            repeat("2x3 linear gated main<-main", 1),
+        ),
+        (
+            "a gate of its own for every cell: heads per cell",
+            circuit(
+                "causal",
+                "",
+                &memory("{gated: {}}"),
+                &(kv.clone()
+                    + &gates
+                    + "  GG: {from: A.g, to: A.s.gate, weights: {uniform: {low: 0, high: 0.1}}}\n"),
+            ),
+            repeat("1x3 linear gated main<-main", 2),
+        ),
+        (
+            "two areas on one relay are two heads",
+            circuit(
+                "causal",
+                "",
+                &(pairs(2, 3) + &memory("{hebbian: {}}").replace("  A:", "  B:")),
+                &(qkvo("ones")
+                    + &kv
+                        .replace("A.", "B.")
+                        .replace("  K:", "  K2:")
+                        .replace("  V:", "  V2:")
+                        .replace("  Qp:", "  Q2:")
+                        .replace("  O:", "  O2:")),
+            ),
+            vec![one.to_owned(), "2x3 linear hebbian main<-main".to_owned()],
+        ),
     ];
     for (claim, text, want) in rows {
         let compiled = checked(claim, &text);
@@ -182,7 +342,8 @@ fn splitting_a_matrix_by_noise_keeps_the_function() {
     // All ones plus noise of 1e-3: one strong head, the rest weak, and the sum exact.
     let rows: Vec<String> = (0..3)
         .map(|i| {
-            let cells: Vec<String> = (0..3).map(|j| format!("{}", 1.0 + 1e-3 * f64::from((i * 7 + j * 5) % 4))).collect();
+            let cells: Vec<String> =
+                (0..3).map(|j| format!("{}", 1.0 + 1e-3 * f64::from((i * 7 + j * 5) % 4))).collect();
             format!("[{}]", cells.join(", "))
         })
         .collect();
