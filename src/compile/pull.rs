@@ -74,7 +74,7 @@ impl Factors<'_> {
     }
 
     /// Pulls output columns back through the inputs of `id`.
-    pub(super) fn pull_inputs(
+    fn pull_inputs(
         &mut self,
         id: PopulationId,
         sum: Option<Sum>,
@@ -118,7 +118,7 @@ impl Factors<'_> {
     }
 
     /// A linear stage that the output columns absorb.
-    pub(super) fn passes_through(&self, id: PopulationId, sum: Option<Sum>) -> bool {
+    fn passes_through(&self, id: PopulationId, sum: Option<Sum>) -> bool {
         let p = self.circuit.population(id);
         matches!(p.kind, Kind::Cells { .. })
             && matches!(p.activation, ActivationSpec::Linear | ActivationSpec::Power { exponent: 1 })
@@ -132,7 +132,7 @@ impl Factors<'_> {
     }
 
     /// Adds `columns x value` of a population that is not passed through.
-    pub(super) fn root(
+    fn root(
         &mut self,
         relay: PopulationId,
         id: PopulationId,
@@ -186,7 +186,7 @@ impl Factors<'_> {
     }
 
     /// A term goes to the sums; one that is a plain form of the query token goes to the direct path.
-    pub(super) fn place(
+    fn place(
         &mut self,
         relay: PopulationId,
         column: u32,
@@ -218,11 +218,7 @@ impl Factors<'_> {
     }
 
     /// Divisive input on the relay itself divides everything that arrives, so nothing but one sum may.
-    pub(super) fn divide_relay(
-        &mut self,
-        relay: PopulationId,
-        form: &mut BlockForm,
-    ) -> Result<(), Diagnostic> {
+    fn divide_relay(&mut self, relay: PopulationId, form: &mut BlockForm) -> Result<(), Diagnostic> {
         for compartment in [Compartment::Basal, Compartment::Apical] {
             if !self.has_divisive(relay, compartment) {
                 continue;
