@@ -10,13 +10,14 @@ mod helpers;
 mod load;
 mod new;
 mod report;
+mod resolved;
 mod simulate;
 mod validate;
 
 pub use args::Cli;
 use args::Verb;
-use clap::{CommandFactory, Parser};
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 /// Exit code of a wrong command line.

@@ -84,8 +84,7 @@ impl Reporter {
         }
         let text = error.render();
         let mut stderr = std::io::stderr().lock();
-        let _ =
-            if self.colour { write!(stderr, "{}", text.ansi()) } else { write!(stderr, "{text}") };
+        let _ = if self.colour { write!(stderr, "{}", text.ansi()) } else { write!(stderr, "{text}") };
     }
 
     /// A result on stdout. A closed pipe ends the program quietly.
