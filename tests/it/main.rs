@@ -1,5 +1,10 @@
 //! All integration tests, in one binary.
 
+mod binary;
+mod cli_codes;
+mod cli_compile;
+mod cli_simulate;
 mod conformance;
+mod golden;
 mod random_circuits;
 mod support;
