@@ -5,6 +5,7 @@ mod cli_codes;
 mod cli_compile;
 mod cli_simulate;
 mod conformance;
+mod emit;
 mod golden;
 mod random_circuits;
 mod support;
