@@ -10,4 +10,5 @@ mod emit;
 mod golden;
 mod heads;
 mod random_circuits;
+mod readme;
 mod support;
