@@ -126,7 +126,7 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
     let path = join(at.path, &key.name);
     let Some((name, _, body)) = TEMPLATES.iter().find(|(n, _, _)| *n == key.name) else {
         d.error(
-            Diagnostic::error(codes::S009, &path, format!("no template `{}`", key.name))
+            Diagnostic::error(codes::S009, &path, format!("no template `{}`", node::shorten(&key.name)))
                 .help(did_you_mean(&key.name, TEMPLATES.iter().map(|(n, _, _)| *n)))
                 .at(key.span),
         );
