@@ -136,7 +136,11 @@ pub fn order(
 ) -> Vec<PopulationId> {
     let prompt = |p: ProjectionId| {
         let p = &wires.projections[p.0];
-        p.compartment != Compartment::Third && p.delay_ms.is_none()
+        // Feedback elsewhere than into `third`, and inputs of an input relay, are mistakes of their own.
+        p.compartment != Compartment::Third
+            && p.delay_ms.is_none()
+            && p.signal == Signal::Rate
+            && !matches!(names.populations[p.to.0].kind, Kind::Relay { stream: Some(_), .. })
     };
     let step = graph.filter_map(|_, n| Some(*n), |_, e| prompt(*e).then_some(*e));
     for group in tarjan_scc(&step) {

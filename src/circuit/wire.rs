@@ -6,7 +6,7 @@ use super::synapses::{AxisMap, Synapses, Weights};
 use super::types::*;
 use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean};
 use crate::spec::{
-    AccumulateSpec, ActivationSpec, Axis, CircuitSpec, Effect, MaskSpec, ProjectionSpec, Sign, WeightsSpec,
+    AccumulateSpec, ActivationSpec, Axis, CircuitSpec, Effect, ProjectionSpec, Sign, WeightsSpec,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::path::Path;
 /// All projections, or what stands in their way.
 pub struct Wires {
     pub projections: Vec<Projection>,
-    /// (population, compartment) that some projection names as its end, even a broken one
+    /// (population, compartment) that some projection names as its end, or seems to
     pub reached: BTreeSet<(PopulationId, Compartment)>,
 }
 
@@ -26,7 +26,10 @@ pub fn wires(spec: &CircuitSpec, names: &Names, folder: &Path, d: &mut Diagnosti
         let path = format!("projections.{name}");
         let from = names.source(&p.from, &format!("{path}.from"), d);
         let to = names.target(&p.to, &format!("{path}.to"), d);
-        wires.reached.extend(to);
+        match to {
+            Some(to) => wires.reached.extend([to]),
+            None => wires.reached.extend(names.likely_target(&p.to)),
+        }
         ends.push(from.zip(to));
     }
     let ids: BTreeMap<&str, usize> = {
@@ -187,7 +190,9 @@ fn index_rule(
         }
         return Some(IndexRule::Error);
     }
-    let rule = if s.query && !t.query {
+    let rule = if matches!(target.kind, Kind::Tonic) {
+        IndexRule::Broadcast
+    } else if s.query && !t.query {
         if s.context {
             return wrong(
                 format!(
@@ -288,6 +293,7 @@ fn axis(axis: Option<Axis>, p: &Population, key: &str, path: &str, d: &mut Diagn
             )
             .help(format!("remove `{key}`")),
         );
+        return (AxisMap::All, n * m);
     }
     match axis {
         None | Some(Axis::All) => (AxisMap::All, n * m),
@@ -318,7 +324,7 @@ fn check_sign(path: &str, p: &ProjectionSpec, weights: &Weights, d: &mut Diagnos
             Diagnostic::error(
                 codes::C028,
                 format!("{path}.sign"),
-                format!("declared {word}, but weight x gain is {w} at row {i}, column {j}"),
+                format!("declared {word}, but weight x gain is {w} in row {}, column {}", i + 1, j + 1),
             )
             .help("use `uniform`, `plus_of` or `minus_of` weights, or `gain: -1` for inhibition"),
         );
