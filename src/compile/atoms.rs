@@ -70,6 +70,8 @@ pub struct Parts {
     pub scores: Vec<Score>,
     pub gates: Vec<GateForm>,
     pub divisors: Vec<Divisor>,
+    /// forms of each class
+    members: Vec<Vec<Atom>>,
     origins: Vec<Vec<u32>>,
     form_index: HashMap<(u32, Origin), Atom>,
     class_index: HashMap<FormKey, u32>,
@@ -118,12 +120,29 @@ impl Parts {
         }
         let atom = Atom(u32::try_from(self.forms.len()).expect("fewer than 2^32 forms"));
         self.form_index.insert((class, origin), atom);
+        if class == next {
+            self.members.push(Vec::new());
+        }
+        self.members[class as usize].push(atom);
         self.forms.push(Form { role, stream, rectified, map, row, origin, class });
         Some((factor, atom))
     }
 
     pub fn get(&self, atom: Atom) -> &Form {
         &self.forms[atom.0 as usize]
+    }
+
+    /// All origins of a form's numbers among the projections `allowed`, for forms that several projections share.
+    pub fn shared_origin(&mut self, atom: Atom, allowed: Origin) -> Origin {
+        let members = self.members[self.get(atom).class as usize].clone();
+        let mut all = self.get(atom).origin;
+        for member in members {
+            let origin = self.get(member).origin;
+            if self.projections(origin).iter().all(|p| self.projections(allowed).binary_search(p).is_ok()) {
+                all = self.union(all, origin);
+            }
+        }
+        all
     }
 
     /// The same form read from the other token.

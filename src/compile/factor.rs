@@ -5,7 +5,9 @@ use super::reason::Reason;
 use super::term::{Fold, Sum, Term, merge};
 use super::value::{Linear, Value};
 use crate::attention::{FeatureMap, Mask};
-use crate::circuit::{AxisMap, Circuit, Compartment, IndexRule, Kind, PopulationId, Projection, ProjectionId};
+use crate::circuit::{
+    AxisMap, Circuit, Compartment, IndexRule, Kind, PopulationId, Projection, ProjectionId,
+};
 use crate::diag::Diagnostic;
 use crate::spec::{AccumulateSpec, ActivationSpec, Effect, MaskSpec, Part};
 use nalgebra::{DMatrix, DVector};
@@ -22,7 +24,6 @@ pub struct DeltaMemory {
     /// `[microcolumn]`: write strength by gate; `None` uses `rate`
     pub gates: Option<Vec<u32>>,
     pub rate: f64,
-    pub mask: Mask,
 }
 
 /// A token stream of the compiler: an input stream, or the output of a block.
@@ -126,21 +127,21 @@ impl<'a> Factors<'a> {
     fn stream_value(&mut self, stream: usize, role: Role, sign: f64, rectified: bool) -> Value {
         let d = self.streams[stream].d_model;
         let origin = self.parts.no_origin();
-        let identity = |gain: f64| DMatrix::from_diagonal_element(d, d, gain);
-        let part = |rectified: bool, gain: f64| Linear {
+        let part = |rectified: bool, gain: f64, sign: f64| Linear {
             role,
             stream,
             rectified,
-            rows: identity(gain),
-            identity: Some(gain),
+            gain,
+            rows: DMatrix::from_diagonal_element(d, d, sign),
+            identity: Some(sign),
             map: AxisMap::All,
             origin,
         };
         let mut value = Value::zero(d);
         if rectified {
-            value.linear = vec![part(true, 0.5), part(false, 0.5 * sign)];
+            value.linear = vec![part(true, 0.5, 1.0), part(false, 0.5, sign)];
         } else {
-            value.linear = vec![part(false, sign)];
+            value.linear = vec![part(false, 1.0, sign)];
         }
         value
     }
@@ -182,7 +183,12 @@ impl<'a> Factors<'a> {
     }
 
     /// Sum of the inputs of one kind to one compartment.
-    pub fn inputs(&mut self, id: PopulationId, compartment: Compartment, effect: Effect) -> Result<Value, Diagnostic> {
+    pub fn inputs(
+        &mut self,
+        id: PopulationId,
+        compartment: Compartment,
+        effect: Effect,
+    ) -> Result<Value, Diagnostic> {
         let circuit = self.circuit;
         let mut sum = Value::zero(circuit.population(id).size());
         for (number, p) in circuit.inputs_of(id) {
@@ -253,7 +259,11 @@ impl<'a> Factors<'a> {
                 if t.divisor.is_some() {
                     return Err(Reason::DividedTwice);
                 }
-                out.terms[cell].push(Term { divisor: Some(id), origin: self.parts.union(t.origin, origin), ..*t });
+                out.terms[cell].push(Term {
+                    divisor: Some(id),
+                    origin: self.parts.union(t.origin, origin),
+                    ..*t
+                });
             }
         }
         Ok(out)
@@ -262,7 +272,9 @@ impl<'a> Factors<'a> {
     /// An activation of the summed compartments.
     fn activate(&mut self, v: Value, activation: ActivationSpec) -> Result<Value, Reason> {
         let map = match activation {
-            ActivationSpec::Linear | ActivationSpec::Product | ActivationSpec::Power { exponent: 1 } => return Ok(v),
+            ActivationSpec::Linear | ActivationSpec::Product | ActivationSpec::Power { exponent: 1 } => {
+                return Ok(v);
+            }
             ActivationSpec::Relu => Some(FeatureMap::Relu),
             ActivationSpec::Exp => Some(FeatureMap::Exp),
             ActivationSpec::EluPlusOne => Some(FeatureMap::EluPlusOne),
@@ -290,16 +302,29 @@ impl<'a> Factors<'a> {
         Ok(out)
     }
 
-    fn activated_cell(&mut self, list: &[Term], activation: ActivationSpec, map: Option<FeatureMap>) -> Result<Vec<Term>, Reason> {
+    fn activated_cell(
+        &mut self,
+        list: &[Term],
+        activation: ActivationSpec,
+        map: Option<FeatureMap>,
+    ) -> Result<Vec<Term>, Reason> {
         let name = || activation.name();
         let forms = |t: &Term| t.query.iter().chain(t.context.iter().flatten()).copied().collect::<Vec<_>>();
-        if list.iter().any(|t| t.sum.is_some() || t.memory.is_some() || t.divisor.is_some() || t.score.is_some() || t.context[1].is_some()) {
+        if list.iter().any(|t| {
+            t.sum.is_some()
+                || t.memory.is_some()
+                || t.divisor.is_some()
+                || t.score.is_some()
+                || t.context[1].is_some()
+        }) {
             return Err(Reason::NonlinearSum { activation: name() });
         }
         if list.iter().flat_map(|t| forms(t)).any(|a| self.parts.get(a).rectified) {
             return Err(Reason::Rectified);
         }
-        if list.iter().flat_map(|t| forms(t)).any(|a| self.parts.get(a).map != FeatureMap::Identity) && list.len() + forms(&list[0]).len() > 2 {
+        if list.iter().flat_map(|t| forms(t)).any(|a| self.parts.get(a).map != FeatureMap::Identity)
+            && list.len() + forms(&list[0]).len() > 2
+        {
             return Err(Reason::NonlinearSum { activation: name() });
         }
         let Some(first) = list.first() else {
@@ -324,7 +349,8 @@ impl<'a> Factors<'a> {
             return Ok(vec![term]);
         }
         // A function of a token pair: a score.
-        let reads = |role: Role| list.iter().any(|t| forms(t).iter().any(|a| self.parts.get(*a).role == role));
+        let reads =
+            |role: Role| list.iter().any(|t| forms(t).iter().any(|a| self.parts.get(*a).role == role));
         if !(reads(Role::Query) && reads(Role::Context)) {
             return Err(Reason::TwoStreams);
         }
@@ -334,7 +360,11 @@ impl<'a> Factors<'a> {
             _ => return Err(Reason::Score { activation: name() }),
         };
         for role in [Role::Query, Role::Context] {
-            let mut streams = list.iter().flat_map(|t| forms(t)).filter(|a| self.parts.get(*a).role == role).map(|a| self.parts.get(a).stream);
+            let mut streams = list
+                .iter()
+                .flat_map(|t| forms(t))
+                .filter(|a| self.parts.get(*a).role == role)
+                .map(|a| self.parts.get(a).stream);
             let first = streams.next();
             if streams.any(|s| Some(s) != first) {
                 return Err(Reason::TwoStreams);
@@ -345,13 +375,20 @@ impl<'a> Factors<'a> {
         Ok(vec![Term { score: Some(id), ..Term::constant(1.0, origin) }])
     }
 
-    fn accumulate(&mut self, id: PopulationId, rate: &Value, rule: AccumulateSpec) -> Result<Value, Diagnostic> {
+    fn accumulate(
+        &mut self,
+        id: PopulationId,
+        rate: &Value,
+        rule: AccumulateSpec,
+    ) -> Result<Value, Diagnostic> {
         let p = self.circuit.population(id);
         let (fold, strength) = match rule {
             AccumulateSpec::Hebbian { rate } => (Fold::Hebbian, rate),
             AccumulateSpec::Decay { g, rate } => (Fold::Decay(g.to_bits()), rate),
             AccumulateSpec::Gated { rate } => (Fold::Gated, rate),
-            AccumulateSpec::Delta { .. } => return Err(self.fault(id, &Reason::Delta { why: "its activation is not a product" })),
+            AccumulateSpec::Delta { .. } => {
+                return Err(self.fault(id, &Reason::Delta { why: "its activation is not a product" }));
+            }
         };
         let gates = if fold == Fold::Gated { Some(self.gates(id)?) } else { None };
         let sum = Sum { mask: mask_of(p.mask), fold };
@@ -399,7 +436,13 @@ impl<'a> Factors<'a> {
         Ok(gates)
     }
 
-    fn delta(&mut self, id: PopulationId, basal: &Value, apical: &Value, rate: Option<f64>) -> Result<Value, Diagnostic> {
+    fn delta(
+        &mut self,
+        id: PopulationId,
+        basal: &Value,
+        apical: &Value,
+        rate: Option<f64>,
+    ) -> Result<Value, Diagnostic> {
         let p = self.circuit.population(id);
         let fault = |s: &Self, why: &'static str| s.fault(id, &Reason::Delta { why });
         let (keys, values) = (apical.as_terms(&mut self.parts), basal.as_terms(&mut self.parts));
@@ -409,10 +452,14 @@ impl<'a> Factors<'a> {
             values: Vec::new(),
             gates: gates.as_ref().map(|_| Vec::new()),
             rate: rate.unwrap_or(1.0),
-            mask: mask_of(p.mask),
         };
         let single = |s: &Self, list: &[Term]| match list {
-            [t] if t.query.is_none() && t.sum.is_none() && t.score.is_none() && t.divisor.is_none() && t.context[1].is_none() => {
+            [t] if t.query.is_none()
+                && t.sum.is_none()
+                && t.score.is_none()
+                && t.divisor.is_none()
+                && t.context[1].is_none() =>
+            {
                 t.context[0].filter(|a| !s.parts.get(*a).rectified).map(|a| (t.coefficient, a))
             }
             _ => None,
@@ -420,11 +467,18 @@ impl<'a> Factors<'a> {
         for column in 0..p.microcolumns {
             let cells = column * p.cells..(column + 1) * p.cells;
             let key: Option<Vec<_>> = cells.clone().map(|c| single(self, &keys[c])).collect();
-            let Some(key) = key else { return Err(fault(self, "a key is not one form of the context token")) };
+            let Some(key) = key else {
+                return Err(fault(self, "a key is not one form of the context token"));
+            };
             let first = single(self, &values[cells.start]);
-            let Some(value) = first else { return Err(fault(self, "a value is not one form of the context token")) };
+            let Some(value) = first else {
+                return Err(fault(self, "a value is not one form of the context token"));
+            };
             let class = |s: &Self, v: (f64, super::atoms::Atom)| (v.0.to_bits(), s.parts.get(v.1).class);
-            if cells.clone().any(|c| single(self, &values[c]).is_none_or(|v| class(self, v) != class(self, value))) {
+            if cells
+                .clone()
+                .any(|c| single(self, &values[c]).is_none_or(|v| class(self, v) != class(self, value)))
+            {
                 return Err(fault(self, "cells of one microcolumn receive different values"));
             }
             if self.parts.get(value.1).map != FeatureMap::Identity {
@@ -446,7 +500,11 @@ impl<'a> Factors<'a> {
         for cell in 0..p.size() {
             let address = u32::try_from(cell).unwrap_or(u32::MAX);
             let origin = self.parts.union(keys[cell][0].origin, values[cell][0].origin);
-            out.terms.push(vec![Term { sum: Some(sum), memory: Some((population, address)), ..Term::constant(1.0, origin) }]);
+            out.terms.push(vec![Term {
+                sum: Some(sum),
+                memory: Some((population, address)),
+                ..Term::constant(1.0, origin)
+            }]);
         }
         Ok(out)
     }

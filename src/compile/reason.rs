@@ -42,7 +42,9 @@ impl Reason {
         match self {
             Self::QueryDegree => (
                 codes::N001,
-                format!("`{name}` multiplies two factors of the query token, so the output has degree 2 or more in it"),
+                format!(
+                    "`{name}` multiplies two factors of the query token, so the output has degree 2 or more in it"
+                ),
                 "keys and values come from a relay per [context], the query from one per [query]",
             ),
             Self::ContextDegree => (
@@ -67,7 +69,9 @@ impl Reason {
             ),
             Self::NonlinearSum { activation } => (
                 codes::N006,
-                format!("`{name}` passes a product with the value, or a sum over the context, through `{activation}`"),
+                format!(
+                    "`{name}` passes a product with the value, or a sum over the context, through `{activation}`"
+                ),
                 "use `activation: linear` after the values came in",
             ),
             Self::DividesResidual => (
@@ -87,7 +91,9 @@ impl Reason {
             ),
             Self::NoRelay => (
                 codes::N010,
-                format!("the result of a sum over the context enters `{name}` as a token, without passing a relay"),
+                format!(
+                    "the result of a sum over the context enters `{name}` as a token, without passing a relay"
+                ),
                 "end the block on a relay, and let the next area read that relay",
             ),
             Self::TwoSums => (
@@ -152,7 +158,9 @@ impl Reason {
             ),
             Self::ContextRelay => (
                 codes::N022,
-                format!("relay `{name}` is per [context], but combines tokens as only a relay per [query] can"),
+                format!(
+                    "relay `{name}` is per [context], but combines tokens as only a relay per [query] can"
+                ),
                 "end the block on a relay per [query] and copy it to a relay per [context]",
             ),
         }

@@ -85,7 +85,8 @@ impl Factors<'_> {
             self.relays.insert(*id, RelayMeaning::Stream { stream, sign: 1.0, rectified: false });
             if let Some(part) = part {
                 // z is what arrives; the relay sends max(z, 0) or max(-z, 0).
-                self.relays.insert(*id, RelayMeaning::Stream { stream, sign: sign_of(part), rectified: true });
+                self.relays
+                    .insert(*id, RelayMeaning::Stream { stream, sign: sign_of(part), rectified: true });
             }
         }
         if let Output::Signed { plus, minus } = circuit.output {
@@ -101,7 +102,10 @@ impl Factors<'_> {
         // A delayed projection among what the output needs closes a loop or shifts time: neither is algebra.
         let needed = &self.circuit.order;
         let delayed = |p: &&Projection| {
-            p.delay_ms.is_some() && needed.contains(&p.from) && needed.contains(&p.to) && p.compartment != Compartment::Third
+            p.delay_ms.is_some()
+                && needed.contains(&p.from)
+                && needed.contains(&p.to)
+                && p.compartment != Compartment::Third
         };
         let position = |id: PopulationId| needed.iter().position(|n| *n == id);
         match self.circuit.projections.iter().filter(delayed).find(|p| position(p.from) >= position(p.to)) {
@@ -112,10 +116,17 @@ impl Factors<'_> {
 
     /// Does anything that is compiled read this relay?
     fn is_read(&self, id: PopulationId) -> bool {
-        self.circuit.order.iter().any(|n| self.circuit.inputs_of(*n).any(|(_, p)| p.from == id && p.compartment != Compartment::Third))
+        self.circuit.order.iter().any(|n| {
+            self.circuit.inputs_of(*n).any(|(_, p)| p.from == id && p.compartment != Compartment::Third)
+        })
     }
 
-    fn end_block(&mut self, id: PopulationId, mut form: BlockForm, blocks: &mut Vec<BlockForm>) -> Result<usize, Diagnostic> {
+    fn end_block(
+        &mut self,
+        id: PopulationId,
+        mut form: BlockForm,
+        blocks: &mut Vec<BlockForm>,
+    ) -> Result<usize, Diagnostic> {
         self.check(&form)?;
         let p = self.circuit.population(id);
         let clock = p.query_clock.or(p.context_clock).unwrap_or(0);
@@ -132,7 +143,12 @@ impl Factors<'_> {
     }
 
     /// Is this rectified relay the partner of an earlier one, by equal or opposite input?
-    fn joins_pair(&mut self, id: PopulationId, part: Option<Part>, blocks: &[BlockForm]) -> Result<bool, Diagnostic> {
+    fn joins_pair(
+        &mut self,
+        id: PopulationId,
+        part: Option<Part>,
+        blocks: &[BlockForm],
+    ) -> Result<bool, Diagnostic> {
         let Some(part) = part else { return Ok(false) };
         let circuit = self.circuit;
         let earlier: Vec<(PopulationId, usize)> = self
@@ -154,7 +170,10 @@ impl Factors<'_> {
             for (factor, sign) in [(-1.0, 1.0), (1.0, -1.0)] {
                 let joint = self.arrive(&[(id, 1.0), (other, factor)], "")?;
                 if joint.is_zero() {
-                    self.relays.insert(id, RelayMeaning::Stream { stream, sign: sign * sign_of(part), rectified: true });
+                    self.relays.insert(
+                        id,
+                        RelayMeaning::Stream { stream, sign: sign * sign_of(part), rectified: true },
+                    );
                     return Ok(true);
                 }
             }
@@ -162,7 +181,12 @@ impl Factors<'_> {
         Ok(false)
     }
 
-    fn signed_output(&mut self, plus: PopulationId, minus: PopulationId, blocks: &mut Vec<BlockForm>) -> Result<(), Diagnostic> {
+    fn signed_output(
+        &mut self,
+        plus: PopulationId,
+        minus: PopulationId,
+        blocks: &mut Vec<BlockForm>,
+    ) -> Result<(), Diagnostic> {
         let circuit = self.circuit;
         let name = format!("{} - {}", circuit.population(plus).name, circuit.population(minus).name);
         let (a, b) = (self.relays.get(&plus).cloned(), self.relays.get(&minus).cloned());
@@ -177,10 +201,17 @@ impl Factors<'_> {
                 let d = self.streams[s].d_model;
                 let mut form = BlockForm::empty(name, circuit.population(plus).path.clone(), d);
                 let origin = self.parts.no_origin();
-                form.add_path(s, false, DMatrix::from_diagonal_element(d, d, (a - b) / 2.0), origin, &mut self.parts);
+                form.add_path(
+                    s,
+                    false,
+                    DMatrix::from_diagonal_element(d, d, (a - b) / 2.0),
+                    origin,
+                    &mut self.parts,
+                );
                 form
             }
-            (Some(RelayMeaning::Stream { rectified: true, .. }), _) | (_, Some(RelayMeaning::Stream { rectified: true, .. })) => {
+            (Some(RelayMeaning::Stream { rectified: true, .. }), _)
+            | (_, Some(RelayMeaning::Stream { rectified: true, .. })) => {
                 return Err(self.fault(plus, &Reason::Rectified));
             }
             _ => self.arrive(&[(plus, 1.0), (minus, -1.0)], &name)?,
@@ -195,25 +226,35 @@ impl Factors<'_> {
         let first = circuit.population(relays[0].0);
         let position: HashMap<PopulationId, usize> =
             circuit.order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        // Columns of several relays add up before any product is looked at, unless one of them divides its own.
+        let divides = |id: PopulationId| {
+            self.has_divisive(id, Compartment::Basal) || self.has_divisive(id, Compartment::Apical)
+        };
+        let together = !relays.iter().any(|(id, _)| divides(*id));
+        let batches: Vec<&[(PopulationId, f64)]> =
+            if together { vec![relays] } else { relays.chunks(1).collect() };
         let mut form = BlockForm::empty(name.to_owned(), first.path.clone(), first.cells);
-        for (relay, sign) in relays {
+        for batch in batches {
             let mut work: Work = BTreeMap::new();
-            let out = Pulled {
-                base: DMatrix::from_diagonal_element(first.cells, first.cells, *sign),
-                map: AxisMap::All,
-                origin: self.parts.no_origin(),
-            };
-            self.pull_inputs(*relay, None, &out, &position, &mut work)?;
+            for (relay, sign) in batch {
+                let out = Pulled {
+                    base: DMatrix::from_diagonal_element(first.cells, first.cells, *sign),
+                    map: AxisMap::All,
+                    origin: self.parts.no_origin(),
+                };
+                self.pull_inputs(*relay, None, &out, &position, &mut work)?;
+            }
+            let relay = batch[0].0;
             let mut part = BlockForm::empty(String::new(), String::new(), first.cells);
             while let Some(((Reverse(at), sum), pulled)) = work.pop_first() {
                 let id = circuit.order[at];
                 if self.passes_through(id, sum) {
                     self.pull_inputs(id, sum, &pulled, &position, &mut work)?;
                 } else {
-                    self.root(*relay, id, sum, &pulled, &mut part)?;
+                    self.root(relay, id, sum, &pulled, &mut part)?;
                 }
             }
-            self.divide_relay(*relay, &mut part)?;
+            self.divide_relay(relay, &mut part)?;
             form.absorb(part, &mut self.parts);
         }
         form.terms = merge(&form.terms, &mut self.parts);
@@ -274,27 +315,40 @@ impl Factors<'_> {
             && !self.has_divisive(id, Compartment::Basal)
             && !self.has_divisive(id, Compartment::Apical)
             && self.circuit.inputs_of(id).all(|(_, q)| {
-                q.index != IndexRule::Aligned && !(sum.is_some() && matches!(q.index, IndexRule::SumContext(_)))
+                q.index != IndexRule::Aligned
+                    && !(sum.is_some() && matches!(q.index, IndexRule::SumContext(_)))
             })
     }
 
     /// Adds `columns x value` of a population that is not passed through.
-    fn root(&mut self, relay: PopulationId, id: PopulationId, sum: Option<Sum>, out: &Pulled, form: &mut BlockForm) -> Result<(), Diagnostic> {
+    fn root(
+        &mut self,
+        relay: PopulationId,
+        id: PopulationId,
+        sum: Option<Sum>,
+        out: &Pulled,
+        form: &mut BlockForm,
+    ) -> Result<(), Diagnostic> {
         let mut value = (*self.value(id)?).clone();
         if let Some(sum) = sum {
             value = value.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(id, &r))?;
-        } else if self.circuit.population(relay).indices.context && self.circuit.population(id).sends().context {
-            value = value.with_role(Role::Query, &mut self.parts).map_err(|_| self.fault(relay, &Reason::ContextRelay))?;
+        } else if self.circuit.population(relay).indices.context
+            && self.circuit.population(id).sends().context
+        {
+            value = value
+                .with_role(Role::Query, &mut self.parts)
+                .map_err(|_| self.fault(relay, &Reason::ContextRelay))?;
         }
         let size = value.cells;
         for part in &value.linear {
             if part.role == Role::Context {
                 return Err(self.fault(relay, &Reason::ContextRelay));
             }
-            let matrix = match part.identity {
-                Some(g) if part.map == AxisMap::All => out.columns(size) * g,
-                _ => out.columns(size) * expand(&part.rows, part.map, size),
-            };
+            let matrix = part.gain
+                * match part.identity {
+                    Some(g) if part.map == AxisMap::All => out.columns(size) * g,
+                    _ => out.columns(size) * expand(&part.rows, part.map, size),
+                };
             let origin = self.parts.union(part.origin, out.origin);
             form.add_path(part.stream, part.rectified, matrix, origin, &mut self.parts);
         }
@@ -309,7 +363,9 @@ impl Factors<'_> {
         let mut known: HashMap<usize, Option<(f64, u32)>> = HashMap::new();
         for (cell, list) in value.terms.iter().enumerate() {
             let base_column = out.map.of(cell);
-            let column = *known.entry(base_column).or_insert_with(|| form.column(out.base.column(base_column).into_owned(), out.origin, id));
+            let column = *known
+                .entry(base_column)
+                .or_insert_with(|| form.column(out.base.column(base_column).into_owned(), out.origin, id));
             let Some((sign, column)) = column else { continue };
             for t in list {
                 self.place(relay, column, Term { coefficient: t.coefficient * sign, ..*t }, form)?;
@@ -319,7 +375,13 @@ impl Factors<'_> {
     }
 
     /// A term goes to the sums; one that is a plain form of the query token goes to the direct path.
-    fn place(&mut self, relay: PopulationId, column: u32, t: Term, form: &mut BlockForm) -> Result<(), Diagnostic> {
+    fn place(
+        &mut self,
+        relay: PopulationId,
+        column: u32,
+        t: Term,
+        form: &mut BlockForm,
+    ) -> Result<(), Diagnostic> {
         if t.sum.is_some() {
             form.terms.push((column, t));
             return Ok(());
@@ -350,7 +412,8 @@ impl Factors<'_> {
             if !self.has_divisive(relay, compartment) {
                 continue;
             }
-            let other = if compartment == Compartment::Basal { Compartment::Apical } else { Compartment::Basal };
+            let other =
+                if compartment == Compartment::Basal { Compartment::Apical } else { Compartment::Basal };
             let mixed = self.circuit.inputs_of(relay).any(|(_, p)| p.compartment == other);
             if mixed || !form.residual.is_empty() || form.bias.iter().any(|x| *x != 0.0) {
                 return Err(self.fault(relay, &Reason::DividesResidual));
@@ -361,10 +424,14 @@ impl Factors<'_> {
             let fold = Sum { mask: crate::attention::Mask::Full, fold: Fold::Pooled };
             ones.terms = vec![vec![Term { sum: Some(fold), ..Term::constant(1.0, origin) }]; divisor.cells];
             let probe = self.divide(&ones, &divisor).map_err(|r| self.fault(relay, &r))?;
-            let ids: Vec<_> = probe.terms.iter().map(|l| l.first().map(|t| (t.divisor, t.coefficient.to_bits()))).collect();
+            let ids: Vec<_> =
+                probe.terms.iter().map(|l| l.first().map(|t| (t.divisor, t.coefficient.to_bits()))).collect();
             let Some(Some((id, bits))) = ids.first().copied() else { continue };
             if ids.iter().any(|i| *i != ids[0]) {
-                return Err(self.fault(relay, &Reason::Divisor { why: "cells of the relay are divided by different sums" }));
+                return Err(self.fault(
+                    relay,
+                    &Reason::Divisor { why: "cells of the relay are divided by different sums" },
+                ));
             }
             for (_, t) in &mut form.terms {
                 if t.divisor.is_some() {
@@ -419,6 +486,7 @@ fn alias(form: &BlockForm) -> Value {
         role: Role::Query,
         stream: path.stream,
         rectified: path.rectified,
+        gain: 1.0,
         rows: path.matrix.clone(),
         identity: None,
         map: AxisMap::All,
@@ -431,7 +499,13 @@ fn alias(form: &BlockForm) -> Value {
 }
 
 /// `base[:, map(target)]` summed into the rows of `w`, times `w`: `[d_out, w.columns]`.
-fn times_weights(base: &DMatrix<f64>, map: AxisMap, targets: usize, onto: AxisMap, w: &Weights) -> DMatrix<f64> {
+fn times_weights(
+    base: &DMatrix<f64>,
+    map: AxisMap,
+    targets: usize,
+    onto: AxisMap,
+    w: &Weights,
+) -> DMatrix<f64> {
     let rows = if map == AxisMap::All && onto == AxisMap::All {
         base.clone()
     } else {
@@ -494,7 +568,14 @@ impl BlockForm {
         u32::try_from(self.columns.len() - 1).ok().map(|n| (sign, n))
     }
 
-    fn add_path(&mut self, stream: usize, rectified: bool, matrix: DMatrix<f64>, origin: Origin, parts: &mut super::atoms::Parts) {
+    fn add_path(
+        &mut self,
+        stream: usize,
+        rectified: bool,
+        matrix: DMatrix<f64>,
+        origin: Origin,
+        parts: &mut super::atoms::Parts,
+    ) {
         match self.residual.iter_mut().find(|p| p.stream == stream && p.rectified == rectified) {
             Some(p) => {
                 p.size += matrix.abs();

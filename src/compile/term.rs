@@ -181,7 +181,11 @@ pub fn merge(terms: &[(u32, Term)], parts: &mut Parts) -> Vec<(u32, Term)> {
             kept.origin = parts.union(kept.origin, term.origin);
         }
     }
-    merged.into_iter().filter(|(_, t, size)| t.coefficient.abs() > CANCELLED * size).map(|(c, t, _)| (c, t)).collect()
+    merged
+        .into_iter()
+        .filter(|(_, t, size)| t.coefficient.abs() > CANCELLED * size)
+        .map(|(c, t, _)| (c, t))
+        .collect()
 }
 
 /// A sum smaller than this fraction of its parts is what rounding leaves of zero.

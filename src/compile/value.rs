@@ -7,12 +7,14 @@ use crate::attention::FeatureMap;
 use crate::circuit::{AxisMap, Synapses, Weights};
 use nalgebra::{DMatrix, DVector};
 
-/// `rows[map(cell)] . x`, one matrix for all cells.
+/// `gain * rows[map(cell)] . x`, one matrix for all cells.
 #[derive(Clone, Debug)]
 pub struct Linear {
     pub role: Role,
     pub stream: usize,
     pub rectified: bool,
+    /// stays out of the rows, so that halves of a plus/minus pair keep the numbers of the file
+    pub gain: f64,
     /// `[n_rows, d_stream]`
     pub rows: DMatrix<f64>,
     /// the rows are this number on the diagonal: saves a product with the identity
@@ -52,12 +54,19 @@ impl Value {
     /// Sum of two values of the same cells.
     pub fn plus(mut self, other: Self, parts: &mut Parts) -> Self {
         for part in other.linear {
-            let same = self.linear.iter_mut().find(|p| {
-                p.role == part.role && p.stream == part.stream && p.rectified == part.rectified
-            });
+            let same = self
+                .linear
+                .iter_mut()
+                .find(|p| p.role == part.role && p.stream == part.stream && p.rectified == part.rectified);
             match same {
                 Some(p) => {
                     p.identity = None;
+                    let mut part = part;
+                    if p.gain.to_bits() != part.gain.to_bits() {
+                        p.rows *= p.gain;
+                        part.rows *= part.gain;
+                        p.gain = 1.0;
+                    }
                     if p.map != part.map {
                         p.rows = expand(&p.rows, p.map, self.cells);
                         p.map = AxisMap::All;
@@ -120,7 +129,13 @@ impl Value {
         out
     }
 
-    fn terms_through(&self, s: &Synapses, targets: usize, projection: Origin, parts: &mut Parts) -> Vec<Vec<Term>> {
+    fn terms_through(
+        &self,
+        s: &Synapses,
+        targets: usize,
+        projection: Origin,
+        parts: &mut Parts,
+    ) -> Vec<Vec<Term>> {
         let mut scale = |t: &Term, w: f64| Term {
             coefficient: t.coefficient * w,
             origin: parts.union(t.origin, projection),
@@ -182,14 +197,14 @@ impl Value {
                 let cached = if b == 0.0 { known[row] } else { None };
                 let made = cached.unwrap_or_else(|| {
                     let mut numbers: Vec<f64> = part.rows.row(row).iter().copied().collect();
-                    numbers.push(b);
+                    numbers.push(b / part.gain);
                     parts.form(part.role, part.stream, part.rectified, FeatureMap::Identity, numbers, origin)
                 });
                 if b == 0.0 {
                     known[row] = Some(made);
                 }
                 if let Some((sign, atom)) = made {
-                    let mut term = Term::of_form(sign, atom, parts);
+                    let mut term = Term::of_form(sign * part.gain, atom, parts);
                     term.origin = origin;
                     list.push(term);
                 }
@@ -268,14 +283,20 @@ impl Value {
                     .collect()
             })
             .collect();
-        let own = self.constant.as_ref().map(|(c, o)| {
-            (DVector::from_fn(self.cells, |i, _| c[i] * factor(i)), parts.union(*o, origin))
-        });
+        let own = self
+            .constant
+            .as_ref()
+            .map(|(c, o)| (DVector::from_fn(self.cells, |i, _| c[i] * factor(i)), parts.union(*o, origin)));
         Self { cells: self.cells, linear, constant: own, terms }
     }
 
     /// Everything becomes a sum over the context.
-    pub fn summed(&self, sum: Sum, gate: impl Fn(usize) -> Option<u32>, parts: &mut Parts) -> Result<Self, Reason> {
+    pub fn summed(
+        &self,
+        sum: Sum,
+        gate: impl Fn(usize) -> Option<u32>,
+        parts: &mut Parts,
+    ) -> Result<Self, Reason> {
         let mut out = Self::zero(self.cells);
         out.terms = self.as_terms(parts);
         for (cell, list) in out.terms.iter_mut().enumerate() {

@@ -141,4 +141,11 @@ codes! {
     F010 "number that is not finite": "NaN or infinity in tokens or weights.";
     F011 "output directory is not empty": "Give another -o directory, or --force to replace what is there.";
     F012 "heads that the file format cannot hold": "The native heads file holds linear, exp and power kernels with no, hebbian, decay or constant-rate delta memories.";
+    F013 "unequal numbers of tokens": "Streams that share a clock have one token each at every step.";
+    R001 "diverged": "A number became infinite, or a non-zero number was divided by zero. The message says where.";
+    R002 "expect not met": "The section `expect` claims something about the compiled heads that is not so.";
+    U002 "--tokens names no stream": "Write `--tokens FILE`, or `--tokens STREAM=FILE` for circuits with several streams.";
+    U003 "a stream without tokens": "Give them with --tokens, or with `input:` in the circuit.";
+    U004 "not in this version": "The capability is planned; the message says which verb or mode works today.";
+    U005 "bad command line": "See `pulvinar help`.";
 }

@@ -20,6 +20,7 @@ pub mod template;
 pub mod types;
 mod weights;
 
+pub use fields::is_name;
 pub use types::*;
 
 use crate::diag::{Diagnostic, Diagnostics, Span};

@@ -1,0 +1,209 @@
+//! `pulvinar compile FILE`: circuit -> heads.
+
+use super::args::{Compile, Emit};
+use super::emit;
+use super::load;
+use super::report::{Outcome, Reporter, diagnostics_json, exit_code, not_yet};
+use crate::attention::{Block, Head, Kernel};
+use crate::compile::{Compiled, CompiledBlock, explain::explain};
+use crate::spec::Document;
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+
+pub fn run(args: &Compile, out: &Reporter) -> Outcome {
+    if args.dale {
+        return Err(not_yet(
+            "`compile --dale`",
+            "write plus/minus relays by hand: see circuits/dale_head.yaml",
+        ));
+    }
+    if args.emit == Some(Emit::Svg) {
+        return Err(not_yet("`--emit svg`", "use `--emit dot` and Graphviz"));
+    }
+    let document = load::document(&args.file, &args.reading)?;
+    if args.emit == Some(Emit::Spec) && args.output.is_none() {
+        out.result(&crate::spec::to_yaml(&document.spec));
+        return Ok(0);
+    }
+    let circuit = load::circuit(&document, &args.file)?;
+    match args.emit {
+        Some(Emit::Graph) => {
+            out.result(&circuit.to_string());
+            return Ok(0);
+        }
+        Some(Emit::Dot) => {
+            out.result(&emit::dot(&circuit));
+            return Ok(0);
+        }
+        _ => {}
+    }
+    let compiled = load::compiled(&document, &circuit, &args.file)?;
+    let unmet = load::unmet(&document, &compiled);
+    if let Some(path) = &args.output {
+        let blocks: Vec<Block> = compiled.blocks.iter().map(|b| b.block.clone()).collect();
+        crate::weights::write_heads(path, &blocks)?;
+        out.note(&format!("wrote {}", path.display()));
+    }
+    match args.emit {
+        Some(Emit::Factors) => out.result(&compiled.factors.to_string()),
+        Some(Emit::Heads) => out.result(&emit::heads(&compiled)),
+        _ if out.json => {
+            let mut rest = object(&compiled);
+            rest.insert("name".to_owned(), json!(document.spec.name));
+            rest.insert("seed".to_owned(), json!(document.spec.seed));
+            rest.insert("diagnostics".to_owned(), diagnostics_json(&unmet, Some(&args.file)));
+            if args.explain {
+                let text = explain(&compiled, &circuit, |p| document.line(p));
+                rest.insert("explain".to_owned(), json!(text));
+            }
+            out.object("compile", !unmet.has_errors(), rest);
+        }
+        _ => out.result(&report(&document, &compiled)),
+    }
+    if args.explain && !out.json {
+        out.result(&explain(&compiled, &circuit, |p| document.line(p)));
+    }
+    if !out.json {
+        out.draw(&unmet, Some(&args.file));
+    }
+    Ok(exit_code(&unmet))
+}
+
+/// The report for people.
+fn report(document: &Document, compiled: &Compiled) -> String {
+    let mut text = String::new();
+    let blocks = compiled.blocks.len();
+    let heads: usize = compiled.blocks.iter().map(|b| b.heads.len()).sum();
+    let _ = writeln!(
+        text,
+        "{}: {heads} head{} in {blocks} block{} (seed {})",
+        document.spec.name,
+        plural(heads),
+        plural(blocks),
+        document.spec.seed
+    );
+    for block in &compiled.blocks {
+        let b = &block.block;
+        let residual: Vec<&str> = b.residual.iter().map(|r| r.stream.as_str()).collect();
+        let path = if residual.is_empty() { "none".to_owned() } else { residual.join(", ") };
+        let bias = if b.b_o.iter().any(|x| *x != 0.0) { ", output bias" } else { "" };
+        let _ = writeln!(text, "\nblock {}: d_model {}, residual from {path}{bias}", b.relay, b.d_model);
+        if block.heads.is_empty() {
+            let _ = writeln!(text, "  no heads: a linear combination of earlier streams");
+            continue;
+        }
+        let _ = writeln!(
+            text,
+            "  {:>4} {:>5} {:>5} {:>11} {:>9}  {:<8} {:<7} {:<15} {:<12} area",
+            "head", "d_k", "d_v", "strength", "lateral", "mask", "memory", "kernel", "q <- kv"
+        );
+        for (number, h) in block.heads.iter().enumerate() {
+            let head = &h.head;
+            let streams = format!("{} <- {}", head.query_stream, head.context_stream);
+            let _ = writeln!(
+                text,
+                "  {:>4} {:>5} {:>5} {:>11} {:>9}  {:<8} {:<7} {:<15} {:<12} {}",
+                number + 1,
+                head.d_key(),
+                head.d_value(),
+                number_text(h.strength),
+                number_text(h.singular),
+                head.mask.name(),
+                head.memory.name(),
+                kernel_text(head),
+                streams,
+                head.area
+            );
+        }
+    }
+    text
+}
+
+/// Four significant digits.
+fn number_text(x: f64) -> String {
+    if x == 0.0 || (1e-3..1e5).contains(&x.abs()) { format!("{x:.4}") } else { format!("{x:.3e}") }
+}
+
+fn kernel_text(head: &Head) -> String {
+    let kernel = match head.kernel {
+        Kernel::Power(n) => format!("power {n}"),
+        other => other.name().to_owned(),
+    };
+    match (head.kernel, head.normalisation.name()) {
+        (Kernel::Exp, "sum") => "softmax".to_owned(),
+        (_, "sum") => format!("{kernel} / sum"),
+        _ => kernel,
+    }
+}
+
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
+/// The contract's JSON: the blocks, and the keys of the output block once more at the top.
+fn object(compiled: &Compiled) -> Map<String, Value> {
+    let blocks: Vec<Value> = compiled.blocks.iter().map(|b| Value::Object(block_json(b))).collect();
+    let mut rest = compiled.blocks.last().map(block_json).unwrap_or_default();
+    rest.insert("blocks".to_owned(), Value::Array(blocks));
+    rest
+}
+
+fn block_json(block: &CompiledBlock) -> Map<String, Value> {
+    let b = &block.block;
+    let shared = |get: fn(&Head) -> &'static str| -> &'static str {
+        let mut names = b.heads.iter().map(get);
+        match names.next() {
+            None => "none",
+            Some(first) if names.all(|n| n == first) => first,
+            Some(_) => "mixed",
+        }
+    };
+    let heads: Vec<Value> = block
+        .heads
+        .iter()
+        .map(|h| {
+            let head = &h.head;
+            let decay = match head.memory {
+                crate::attention::Memory::Decay(g) => json!(g),
+                _ => Value::Null,
+            };
+            json!({
+                "d_key": head.d_key(),
+                "d_value": head.d_value(),
+                "strength": finite(h.strength),
+                "lateral_singular_value": finite(h.singular),
+                "area": head.area,
+                "mask": head.mask.name(),
+                "kernel": head.kernel.name(),
+                "exponent": match head.kernel { Kernel::Power(n) => json!(n), _ => Value::Null },
+                "scale": head.scale,
+                "normalisation": head.normalisation.name(),
+                "memory": head.memory.name(),
+                "decay": decay,
+                "query_stream": head.query_stream,
+                "context_stream": head.context_stream,
+                "value_stream": head.value_stream,
+            })
+        })
+        .collect();
+    let mut map = Map::new();
+    map.insert("relay".to_owned(), json!(b.relay));
+    map.insert("d_model".to_owned(), json!(b.d_model));
+    map.insert("mask".to_owned(), json!(shared(|h| h.mask.name())));
+    map.insert("kernel".to_owned(), json!(shared(|h| h.kernel.name())));
+    map.insert("normalisation".to_owned(), json!(shared(|h| h.normalisation.name())));
+    map.insert("memory".to_owned(), json!(shared(|h| h.memory.name())));
+    map.insert(
+        "residual".to_owned(),
+        json!(b.residual.iter().map(|r| r.stream.as_str()).collect::<Vec<_>>()),
+    );
+    let singular: Vec<Value> = block.heads.iter().map(|h| finite(h.singular)).collect();
+    map.insert("lateral_singular_values".to_owned(), Value::Array(singular));
+    map.insert("heads".to_owned(), Value::Array(heads));
+    map
+}
+
+/// No NaN in JSON.
+fn finite(x: f64) -> Value {
+    if x.is_finite() { json!(x) } else { Value::Null }
+}

@@ -1,0 +1,69 @@
+//! `schema`, `explain`, `completions`, `man`.
+
+use super::args::Cli;
+use super::report::{Outcome, Reporter};
+use crate::diag::{Diagnostic, codes, did_you_mean};
+use clap::CommandFactory;
+use serde_json::json;
+use std::fmt::Write as _;
+
+pub fn schema() -> Outcome {
+    print(&crate::spec::schema::json_schema());
+    Ok(0)
+}
+
+pub fn explain(code: &Option<String>, out: &Reporter) -> Outcome {
+    let Some(code) = code else {
+        let mut text = String::new();
+        for c in codes::ALL {
+            let _ = writeln!(text, "{}  {}", c.code, c.title);
+        }
+        if out.json {
+            let all: Vec<_> = codes::ALL
+                .iter()
+                .map(|c| json!({"code": c.code, "title": c.title, "text": c.text}))
+                .collect();
+            let mut rest = serde_json::Map::new();
+            rest.insert("codes".to_owned(), json!(all));
+            out.object("explain", true, rest);
+        } else {
+            out.result(&text);
+        }
+        return Ok(0);
+    };
+    let Some(c) = codes::explain(code) else {
+        return Err(Diagnostic::error(codes::U005, "", format!("no code `{code}`"))
+            .help(did_you_mean(&code.to_uppercase(), codes::ALL.iter().map(|c| c.code)))
+            .into());
+    };
+    if out.json {
+        let mut rest = serde_json::Map::new();
+        rest.insert("code".to_owned(), json!(c.code));
+        rest.insert("title".to_owned(), json!(c.title));
+        rest.insert("text".to_owned(), json!(c.text));
+        out.object("explain", true, rest);
+    } else {
+        out.result(&format!("{}: {}\n\n{}\n", c.code, c.title, c.text));
+    }
+    Ok(0)
+}
+
+pub fn completions(shell: clap_complete::Shell) -> Outcome {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "pulvinar", &mut text);
+    print(&String::from_utf8_lossy(&text));
+    Ok(0)
+}
+
+pub fn man() -> Outcome {
+    let mut text = Vec::new();
+    // Writing to memory does not fail.
+    let _ = clap_mangen::Man::new(Cli::command()).render(&mut text);
+    print(&String::from_utf8_lossy(&text));
+    Ok(0)
+}
+
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,87 @@
+//! Reading a circuit: file -> document -> circuit -> blocks, with places on every diagnostic.
+
+use super::args::Reading;
+use super::report::Failure;
+use crate::circuit::{Circuit, wire};
+use crate::compile::{Compiled, compile};
+use crate::diag::{Diagnostics, codes};
+use crate::spec::{Document, read_file};
+use std::path::Path;
+
+/// Reads the document and applies `--set`, `--seed` and `--threads`.
+pub fn document(file: &Path, reading: &Reading) -> Result<Document, Failure> {
+    if let Some(n) = reading.threads {
+        // A second call within one process is refused by rayon; the first one holds.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(n)).build_global();
+    }
+    let mut document = read_file(file, &reading.set).map_err(|d| Failure::in_file(d, file))?;
+    if let Some(seed) = reading.seed {
+        document.spec.seed = seed;
+    }
+    Ok(document)
+}
+
+/// The wired circuit.
+pub fn circuit(document: &Document, file: &Path) -> Result<Circuit, Failure> {
+    wire(&document.spec, &document.folder).map_err(|mut d| {
+        document.locate(&mut d);
+        Failure::in_file(d, file)
+    })
+}
+
+/// The compiled circuit.
+pub fn compiled(document: &Document, circuit: &Circuit, file: &Path) -> Result<Compiled, Failure> {
+    compile(circuit).map_err(|d| {
+        let mut d = Diagnostics::from(d);
+        document.locate(&mut d);
+        Failure::in_file(d, file)
+    })
+}
+
+/// Places for diagnostics of a later stage.
+pub fn placed(document: &Document, file: &Path, diagnostics: impl Into<Diagnostics>) -> Failure {
+    let mut d = diagnostics.into();
+    document.locate(&mut d);
+    Failure::in_file(d, file)
+}
+
+/// `expect` claims that do not hold.
+pub fn unmet(document: &Document, compiled: &Compiled) -> Diagnostics {
+    use crate::diag::Diagnostic;
+    let mut d = Diagnostics::new();
+    let Some(expect) = &document.spec.expect else { return d };
+    if let (Some(heads), Some(last)) = (&expect.heads, compiled.blocks.last()) {
+        let strongest = last.heads.iter().map(|h| h.strength).fold(0.0, f64::max);
+        let counted = last.heads.iter().filter(|h| h.strength >= heads.above * strongest).count();
+        if counted != heads.count {
+            d.push(
+                Diagnostic::error(
+                    codes::R002,
+                    "expect.heads.count",
+                    format!(
+                        "expected {} heads above {} of the strongest, but the block of `{}` has {counted} ({} in all)",
+                        heads.count,
+                        heads.above,
+                        last.block.relay,
+                        last.heads.len()
+                    ),
+                )
+                .help("`pulvinar compile FILE --explain` shows where each head came from"),
+            );
+        }
+    }
+    if let Some(blocks) = expect.blocks
+        && blocks != compiled.blocks.len()
+    {
+        d.push(
+            Diagnostic::error(
+                codes::R002,
+                "expect.blocks",
+                format!("expected {blocks} blocks, but there are {}", compiled.blocks.len()),
+            )
+            .help("a block ends on every relay that receives and is not a linear copy of an earlier stream"),
+        );
+    }
+    document.locate(&mut d);
+    d
+}

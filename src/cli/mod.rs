@@ -1,0 +1,56 @@
+//! The command line: one file per verb; the only place with colour, terminals and exit codes.
+//!
+//! stdout carries results, stderr diagnostics. Exit codes: 0 yes; 1 it ran and the answer is no; 2 usage; 3 the
+//! circuit is invalid or is not attention; 4 a file could not be read or written, or holds bad numbers.
+
+mod args;
+mod compile;
+mod emit;
+mod helpers;
+mod load;
+mod new;
+mod report;
+mod simulate;
+mod validate;
+
+pub use args::Cli;
+use args::Verb;
+use clap::Parser;
+use clap::error::ErrorKind;
+use std::process::ExitCode;
+
+/// Exit code of a run that worked, but whose answer is no.
+const NO: u8 = 1;
+/// Exit code of a wrong command line.
+const USAGE: u8 = 2;
+
+/// Runs the program; the process ends with the returned code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+                _ => USAGE,
+            };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let out = report::Reporter::new(&cli.common);
+    let result = match &cli.verb {
+        Verb::New(a) => new::run(a, &out),
+        Verb::Validate(a) => validate::run(a, &out),
+        Verb::Compile(a) => compile::run(a, &out),
+        Verb::Simulate(a) => simulate::run(a, &out),
+        Verb::Schema => helpers::schema(),
+        Verb::Explain { code } => helpers::explain(code, &out),
+        Verb::Completions { shell } => helpers::completions(*shell),
+        Verb::Man => helpers::man(),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => ExitCode::from(out.failure(cli.verb.name(), &failure)),
+    }
+}

@@ -1,0 +1,63 @@
+//! `pulvinar new [TEMPLATE]`: starter circuits, the shipped ones that show one idea each.
+
+use super::args::New;
+use super::report::{Outcome, Reporter};
+use crate::diag::{Diagnostic, codes, did_you_mean};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// Name, one line, text.
+const STARTERS: [(&str, &str, &str); 0] = [];
+
+pub fn run(args: &New, out: &Reporter) -> Outcome {
+    let Some(name) = &args.template else {
+        return Ok(list(out));
+    };
+    let Some((_, _, text)) = STARTERS.iter().find(|(n, _, _)| n == name) else {
+        return Err(Diagnostic::error(codes::U005, "", format!("no template `{name}`"))
+            .help(did_you_mean(name, STARTERS.iter().map(|(n, _, _)| *n)))
+            .into());
+    };
+    let Some(file) = &args.output else {
+        out.result(text);
+        return Ok(0);
+    };
+    if file.exists() && !args.force {
+        return Err(Diagnostic::error(codes::F011, "", format!("`{}` exists", file.display()))
+            .help("give another name, or --force to replace it")
+            .into());
+    }
+    crate::files::atomic_write(file, |sink| sink.write_all(text.as_bytes()))?;
+    if out.json {
+        let mut rest = serde_json::Map::new();
+        rest.insert("files".to_owned(), json!([file.display().to_string()]));
+        out.object("new", true, rest);
+    } else {
+        out.note(&format!("wrote {}; next: pulvinar compile {}", file.display(), file.display()));
+    }
+    Ok(0)
+}
+
+fn list(out: &Reporter) -> u8 {
+    if out.json {
+        let all: Vec<_> =
+            STARTERS.iter().map(|(n, line, _)| json!({"name": n, "description": line})).collect();
+        let mut rest = serde_json::Map::new();
+        rest.insert("templates".to_owned(), json!(all));
+        out.object("new", true, rest);
+        return 0;
+    }
+    let mut text = String::from("Starter circuits (pulvinar new NAME -o FILE):\n");
+    for (name, line, _) in STARTERS {
+        let _ = writeln!(text, "  {name:22} {line}");
+    }
+    text.push_str(
+        "\nTemplates of an area (`template: {NAME: {query, context, to, d_k, d_v}}` in a circuit):\n",
+    );
+    for (name, line) in crate::spec::template::list() {
+        let _ = writeln!(text, "  {name:22} {line}");
+    }
+    out.result(&text);
+    0
+}

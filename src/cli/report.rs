@@ -1,0 +1,185 @@
+//! How results and diagnostics leave the program: text for people, one JSON object for programs.
+
+use super::args::{Colour, Common, Format};
+use crate::diag::{Class, Diagnostic, Diagnostics, Severity, codes};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// Diagnostics of one run, with the file that they are about.
+pub struct Failure {
+    pub diagnostics: Diagnostics,
+    pub file: Option<PathBuf>,
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(d: Diagnostic) -> Self {
+        Self { diagnostics: d.into(), file: None }
+    }
+}
+
+impl Failure {
+    pub fn in_file(diagnostics: impl Into<Diagnostics>, file: &Path) -> Self {
+        Self { diagnostics: diagnostics.into(), file: Some(file.to_owned()) }
+    }
+}
+
+pub type Outcome = Result<u8, Failure>;
+
+/// Where and how to write.
+pub struct Reporter {
+    pub json: bool,
+    pub quiet: bool,
+    pub verbose: bool,
+    colour: bool,
+}
+
+impl Reporter {
+    pub fn new(common: &Common) -> Self {
+        let colour = match common.color {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => {
+                std::io::stderr().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                    && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+            }
+        };
+        Self { json: common.format == Format::Json, quiet: common.quiet, verbose: common.verbose, colour }
+    }
+
+    /// A result on stdout. A closed pipe ends the program quietly.
+    pub fn result(&self, text: &str) {
+        print_result(text);
+    }
+
+    /// One JSON object on stdout.
+    pub fn object(&self, verb: &str, ok: bool, mut rest: serde_json::Map<String, Value>) {
+        let mut object = serde_json::Map::new();
+        object.insert("schema".to_owned(), json!(format!("pulvinar.{verb}/1")));
+        object.insert("ok".to_owned(), json!(ok));
+        object.append(&mut rest);
+        print_result(&format!("{}\n", Value::Object(object)));
+    }
+
+    /// A remark on stderr.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    /// Reports a failure and returns the exit code.
+    pub fn failure(&self, verb: &str, failure: &Failure) -> u8 {
+        let code = exit_code(&failure.diagnostics);
+        if self.json {
+            let list = diagnostics_json(&failure.diagnostics, failure.file.as_deref());
+            let mut rest = serde_json::Map::new();
+            rest.insert("diagnostics".to_owned(), list);
+            self.object(verb, false, rest);
+        } else {
+            self.draw(&failure.diagnostics, failure.file.as_deref());
+        }
+        code
+    }
+
+    /// Draws diagnostics on stderr, like a compiler's.
+    pub fn draw(&self, diagnostics: &Diagnostics, file: Option<&Path>) {
+        let source =
+            file.and_then(|f| crate::spec::read_bytes(f).ok()).and_then(|b| String::from_utf8(b).ok());
+        let source = source.as_deref().map(|s| s.strip_prefix('\u{FEFF}').unwrap_or(s));
+        let renderer = if self.colour { Renderer::styled() } else { Renderer::plain() };
+        let mut stderr = std::io::stderr().lock();
+        for d in &diagnostics.0 {
+            if self.quiet && d.severity == Severity::Warning {
+                continue;
+            }
+            let _ = writeln!(stderr, "{}", drawn(&renderer, d, file, source));
+        }
+        let errors = diagnostics.0.iter().filter(|d| d.severity == Severity::Error).count();
+        if errors > 1 {
+            let _ = writeln!(stderr, "\n{errors} errors; `pulvinar explain CODE` says more about each code");
+        }
+    }
+}
+
+fn print_result(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        // Nobody reads any more (for example `| head`).
+        std::process::exit(0);
+    }
+}
+
+/// Longest line that is shown in an excerpt.
+const SHOWN: usize = 400;
+
+fn drawn(renderer: &Renderer, d: &Diagnostic, file: Option<&Path>, source: Option<&str>) -> String {
+    let level = match d.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let name = file.map(|f| f.display().to_string());
+    let mut group = Group::with_title(level.primary_title(d.message.as_str()).id(d.code));
+    let line = d.span.and_then(|s| source?.lines().nth(s.line as usize - 1)).filter(|l| l.len() <= SHOWN);
+    if let (Some(span), Some(line)) = (d.span, line) {
+        let byte = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(i, _)| i);
+        let start = span.column.saturating_sub(1) as usize;
+        let (from, to) = (byte(start), byte(start + span.length.max(1) as usize));
+        let snippet = Snippet::source(line)
+            .line_start(span.line as usize)
+            .path(name.clone())
+            .annotation(AnnotationKind::Primary.span(from..to.max(from)));
+        group = group.element(snippet);
+    } else if let Some(name) = &name {
+        let origin = match d.span {
+            Some(s) => annotate_snippets::Origin::path(name.clone())
+                .line(s.line as usize)
+                .char_column(s.column as usize),
+            None => annotate_snippets::Origin::path(name.clone()),
+        };
+        group = group.element(origin);
+    }
+    if let Some(help) = &d.help {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    renderer.render(&[group])
+}
+
+/// The contract's form of diagnostics.
+pub fn diagnostics_json(diagnostics: &Diagnostics, file: Option<&Path>) -> Value {
+    let one = |d: &Diagnostic| {
+        json!({
+            "code": d.code,
+            "severity": d.severity,
+            "message": d.message,
+            "path": d.path,
+            "file": file.map(|f| f.display().to_string()),
+            "line": d.span.map(|s| s.line),
+            "column": d.span.map(|s| s.column),
+            "help": d.help,
+        })
+    };
+    Value::Array(diagnostics.0.iter().map(one).collect())
+}
+
+/// 2 for usage, else 3 for the circuit, else 4 for files, else 1.
+pub fn exit_code(diagnostics: &Diagnostics) -> u8 {
+    let has =
+        |class: Class| diagnostics.0.iter().any(|d| d.severity == Severity::Error && d.class() == class);
+    if has(Class::Usage) {
+        2
+    } else if has(Class::Circuit) {
+        3
+    } else if has(Class::File) {
+        4
+    } else {
+        u8::from(has(Class::Answer))
+    }
+}
+
+/// A capability that this version does not have: a usage error.
+pub fn not_yet(what: &str, instead: &str) -> Failure {
+    Diagnostic::error(codes::U004, "", format!("{what} is not in this version")).help(instead).into()
+}

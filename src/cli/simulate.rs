@@ -1,0 +1,228 @@
+//! `pulvinar simulate FILE`: runs the compiled circuit and writes a run directory.
+
+use super::args::{Mode, Precision, Simulate};
+use super::load;
+use super::report::{Failure, Outcome, Reporter, not_yet};
+use crate::circuit::Circuit;
+use crate::compile::Compiled;
+use crate::diag::{Diagnostic, codes};
+use crate::files::{Array, atomic_write, prepare_output_dir, write_npy, write_npz, write_safetensors};
+use crate::linalg::Real;
+use crate::seed::sha256_hex;
+use crate::simulate::inputs::Overrides;
+use crate::simulate::{Run, inputs, run as simulate};
+use crate::spec::Document;
+use serde_json::{Map, Value, json};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
+    match args.mode {
+        Mode::Algebraic => {}
+        Mode::Cells => return Err(not_yet("`--mode cells`", "`--mode algebraic` runs the compiled heads")),
+        Mode::Spiking => {
+            return Err(not_yet("`--mode spiking`", "`--mode algebraic` runs the compiled heads"));
+        }
+    }
+    if !args.record.is_empty() || !args.lesion.is_empty() {
+        return Err(not_yet("`--record` and `--lesion`", "they act on cells in time; leave them out"));
+    }
+    let document = load::document(&args.file, &args.reading)?;
+    let circuit = load::circuit(&document, &args.file)?;
+    refuse_reserved(&document, &circuit).map_err(|d| load::placed(&document, &args.file, d))?;
+    let compiled = load::compiled(&document, &circuit, &args.file)?;
+    let overrides = overrides(&args.tokens, &circuit)?;
+    // Refused before the work, not after it.
+    if let Some(dir) = &args.output {
+        prepare_output_dir(dir, args.force)?;
+    }
+    let streams =
+        inputs(&circuit, &document.folder, &overrides).map_err(|d| load::placed(&document, &args.file, d))?;
+    let job =
+        Job { args, document: &document, circuit: &circuit, compiled: &compiled, inputs: &streams, out };
+    match args.precision {
+        Precision::F64 => job.finish(&simulate::<f64>(&compiled, &streams)?),
+        Precision::F32 => job.finish(&simulate::<f32>(&compiled, &streams)?),
+    }
+}
+
+/// Keys of the file that would change the answer, and that the algebra cannot follow.
+fn refuse_reserved(document: &Document, circuit: &Circuit) -> Result<(), Diagnostic> {
+    let refuse = |path: &str, what: &str| {
+        Err(Diagnostic::error(
+            codes::U004,
+            path,
+            format!("{what} act on cells in time, which this version cannot simulate"),
+        )
+        .help("remove the key to run the compiled heads; `compile` and `validate` carry it"))
+    };
+    let r = &document.spec.reserved;
+    if r.lesions.is_some() {
+        return refuse("lesions", "lesions");
+    }
+    if r.record.is_some() {
+        return refuse("record", "recordings");
+    }
+    if r.noise.is_some() {
+        return refuse("noise", "noise currents");
+    }
+    for id in &circuit.order {
+        let p = circuit.population(*id);
+        if p.options.noise.is_some() {
+            return refuse(&format!("{}.noise", p.path), "noise currents");
+        }
+        if p.options.limits.is_some() {
+            return refuse(&format!("{}.limits", p.path), "rate limits");
+        }
+    }
+    Ok(())
+}
+
+/// `--tokens FILE` is the stream `main` (or the only one); `--tokens NAME=FILE` names it.
+fn overrides(tokens: &[String], circuit: &Circuit) -> Result<Overrides, Failure> {
+    let mut all = Overrides::new();
+    let is_stream = |name: &str| circuit.streams.iter().any(|s| s.name == name);
+    for text in tokens {
+        let (name, file) = match text.split_once('=') {
+            Some((name, file)) if crate::spec::is_name(name) => (name.to_owned(), PathBuf::from(file)),
+            _ => {
+                let name = match circuit.streams.as_slice() {
+                    [only] => only.name.clone(),
+                    _ if is_stream("main") => "main".to_owned(),
+                    _ => {
+                        return Err(Diagnostic::error(
+                            codes::U002,
+                            "tokens",
+                            "this circuit has several streams; say which one the file is for",
+                        )
+                        .help(format!("write --tokens NAME={text}"))
+                        .into());
+                    }
+                };
+                (name, PathBuf::from(text))
+            }
+        };
+        if all.insert(name.clone(), file).is_some() {
+            return Err(Diagnostic::error(
+                codes::U002,
+                "tokens",
+                format!("--tokens gives stream `{name}` twice"),
+            )
+            .help("give each stream one file")
+            .into());
+        }
+    }
+    Ok(all)
+}
+
+struct Job<'a> {
+    args: &'a Simulate,
+    document: &'a Document,
+    circuit: &'a Circuit,
+    compiled: &'a Compiled,
+    inputs: &'a crate::attention::Streams,
+    out: &'a Reporter,
+}
+
+impl Job<'_> {
+    fn finish<T: Real>(&self, run: &Run<T>) -> Outcome {
+        let shape = [run.output.ncols(), run.output.nrows()];
+        let hash = sha256_hex(&bytes(run));
+        let files = match &self.args.output {
+            Some(dir) => self.write(dir, run, &hash)?,
+            None => Vec::new(),
+        };
+        let relay = self.compiled.blocks.last().map_or("", |b| b.block.relay.as_str());
+        if self.out.json {
+            let mut rest = Map::new();
+            rest.insert("output_shape".to_owned(), json!(shape));
+            rest.insert("output_sha256".to_owned(), json!(hash));
+            rest.insert("files".to_owned(), json!(files));
+            rest.insert("relay".to_owned(), json!(relay));
+            rest.insert("mode".to_owned(), json!("algebraic"));
+            rest.insert("precision".to_owned(), json!(self.precision()));
+            rest.insert("seed".to_owned(), json!(self.document.spec.seed));
+            self.out.object("simulate", true, rest);
+            return Ok(0);
+        }
+        let heads: usize = self.compiled.blocks.iter().map(|b| b.heads.len()).sum();
+        let largest = run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max);
+        self.out.result(&format!(
+            "{}: {} tokens x {} through {heads} head{} in {} block{} ({}, seed {})\noutput {relay}: largest |y| {largest:.6}, sha256 {}\n",
+            self.document.spec.name,
+            shape[0],
+            shape[1],
+            if heads == 1 { "" } else { "s" },
+            self.compiled.blocks.len(),
+            if self.compiled.blocks.len() == 1 { "" } else { "s" },
+            self.precision(),
+            self.document.spec.seed,
+            &hash[..16],
+        ));
+        if let Some(dir) = &self.args.output {
+            self.out.result(&format!("wrote {}: {}\n", dir.display(), files.join(", ")));
+        }
+        Ok(0)
+    }
+
+    fn precision(&self) -> &'static str {
+        match self.args.precision {
+            Precision::F64 => "f64",
+            Precision::F32 => "f32",
+        }
+    }
+
+    fn write<T: Real>(&self, dir: &Path, run: &Run<T>, hash: &str) -> Result<Vec<String>, Failure> {
+        let yaml = crate::spec::to_yaml(&self.document.spec);
+        let text = |name: &str, content: &str| {
+            atomic_write(&dir.join(name), |sink| sink.write_all(content.as_bytes()))
+        };
+        text("circuit.yaml", &yaml)?;
+        write_npy(&dir.join("output.npy"), &run.output)?;
+        let tokens: Vec<(String, Array)> =
+            self.inputs.iter().map(|(name, x)| (name.clone(), Array::from_tokens(x))).collect();
+        write_npz(&dir.join("inputs.npz"), &tokens)?;
+        let weights: Vec<(String, Array)> = self
+            .circuit
+            .projections
+            .iter()
+            .map(|p| (p.name.clone(), Array::from_matrix(&p.synapses.weights.dense())))
+            .collect();
+        write_safetensors(&dir.join("weights.safetensors"), &weights, &[])?;
+        let files = ["circuit.yaml", "inputs.npz", "output.npy", "weights.safetensors", "manifest.json"];
+        let manifest: Value = json!({
+            "pulvinar": env!("CARGO_PKG_VERSION"),
+            "verb": "simulate",
+            "mode": "algebraic",
+            "precision": self.precision(),
+            "circuit": self.document.spec.name,
+            "circuit_sha256": sha256_hex(yaml.as_bytes()),
+            "parameters": self.document.spec.parameters,
+            "seed": self.document.spec.seed,
+            "threads": rayon::current_num_threads(),
+            "output_shape": [run.output.ncols(), run.output.nrows()],
+            "output_sha256": hash,
+            "tokens": self.args.tokens,
+            "files": files,
+        });
+        text("manifest.json", &format!("{manifest:#}\n"))?;
+        Ok(files.iter().map(|f| (*f).to_owned()).collect())
+    }
+}
+
+/// The output's numbers, token after token, little endian.
+fn bytes<T: Real>(run: &Run<T>) -> Vec<u8> {
+    let wide = std::mem::size_of::<T>() == 8;
+    let mut bytes = Vec::with_capacity(run.output.len() * std::mem::size_of::<T>());
+    for x in run.output.iter() {
+        let x = Real::to_f64(*x);
+        if wide {
+            bytes.extend_from_slice(&x.to_le_bytes());
+        } else {
+            // Exact: the number was an f32.
+            #[allow(clippy::cast_possible_truncation)]
+            bytes.extend_from_slice(&(x as f32).to_le_bytes());
+        }
+    }
+    bytes
+}

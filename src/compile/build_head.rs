@@ -1,0 +1,485 @@
+//! Writes a head down: matrices, mask, kernel, memory, and where each came from.
+
+use super::atoms::{Atom, Divisor, Origin, Parts};
+use super::factor::{DeltaMemory, Factors};
+use super::heads::{Component, Group, Side};
+use super::rank::{Rank1, factorise};
+use super::reason::Reason;
+use super::relay::BlockForm;
+use super::term::{Fold, Term};
+use crate::attention::{FeatureMap, Gate, GateSide, Head, Kernel, Memory, Normalisation, Rate, strength};
+use crate::circuit::{Kind, PopulationId};
+use crate::diag::Diagnostic;
+use nalgebra::{DMatrix, DVector};
+use std::collections::{BTreeMap, HashMap};
+
+/// A head and its provenance.
+#[derive(Clone, Debug)]
+pub struct HeadForm {
+    pub head: Head,
+    /// functional norm |f_h| (THEORY section 4)
+    pub strength: f64,
+    /// singular value of the lateral weights that it stands for
+    pub singular: f64,
+    /// population of the last product
+    pub root: PopulationId,
+    /// projections (by number) that became each matrix
+    pub query: Vec<u32>,
+    pub key: Vec<u32>,
+    pub value: Vec<u32>,
+    pub output: Vec<u32>,
+    pub lateral: Vec<u32>,
+}
+
+/// What heads of one group are built from.
+pub struct Assembly<'a, 'b> {
+    pub form: &'a BlockForm,
+    pub f: &'a mut Factors<'b>,
+    pub group: Group,
+}
+
+/// Rows of one factor: coefficient and form, `None` for the constant 1.
+type Rows = Vec<(f64, Option<Atom>)>;
+
+struct Side3 {
+    weights: DMatrix<f64>,
+    bias: DVector<f64>,
+    stream: usize,
+    map: FeatureMap,
+    origin: Option<Origin>,
+}
+
+impl Assembly<'_, '_> {
+    fn fault(&self, column: u32, reason: &Reason) -> Diagnostic {
+        self.f.fault(self.form.columns[column as usize].2, reason)
+    }
+
+    /// The stream of a population's index when no form names one.
+    fn default_stream(&self, column: u32, context: bool) -> usize {
+        let p = self.f.circuit.population(self.form.columns[column as usize].2);
+        let clock =
+            if context { p.context_clock.or(p.query_clock) } else { p.query_clock.or(p.context_clock) };
+        clock.unwrap_or(0)
+    }
+
+    /// Stacks rows into weights and bias. Nonlinear rows keep their numbers; their coefficients must be 1.
+    fn stack(&mut self, rows: &Rows, default: usize, all: Origin) -> Side3 {
+        // In plus/minus circuits one form comes from several projections.
+        let signed = self.f.parts.forms.iter().any(|f| f.rectified);
+        let first = rows.iter().find_map(|(_, a)| *a);
+        let stream = first.map_or(default, |a| self.f.parts.get(a).stream);
+        let map = first.map_or(FeatureMap::Identity, |a| self.f.parts.get(a).map);
+        let d = self.f.streams[stream].d_model;
+        let mut weights = DMatrix::zeros(rows.len(), d);
+        let mut bias = DVector::zeros(rows.len());
+        let mut origin: Option<Origin> = None;
+        for (i, (c, atom)) in rows.iter().enumerate() {
+            match atom {
+                None => bias[i] = *c,
+                Some(a) => {
+                    let form = self.f.parts.get(*a);
+                    for j in 0..d {
+                        weights[(i, j)] = c * form.row[j];
+                    }
+                    bias[i] = c * form.row[d];
+                    let o = if signed { self.f.parts.shared_origin(*a, all) } else { form.origin };
+                    origin = Some(origin.map_or(o, |p| self.f.parts.union(p, o)));
+                }
+            }
+        }
+        Side3 { weights, bias, stream, map, origin }
+    }
+
+    /// Heads of one rank-1 term of a component of C; more than one only where nonlinear features carry unequal weights.
+    pub fn linear_heads(
+        &mut self,
+        c: &Component,
+        rank: &Rank1,
+        side: Side,
+    ) -> Result<Vec<HeadForm>, Diagnostic> {
+        let column = c.columns[0].0;
+        let kept: Vec<usize> = (0..c.rows.len()).filter(|i| rank.beta[*i] != 0.0).collect();
+        let nonlinear = |a: Option<Atom>, p: &Parts| a.is_some_and(|a| p.get(a).map != FeatureMap::Identity);
+        let (mapped_key, mapped_query) =
+            (nonlinear(c.rows[0].0, &self.f.parts), nonlinear(c.rows[0].1, &self.f.parts));
+        let mut alpha = rank.alpha.clone();
+        if let Some(divisor) = self.group.divisor {
+            let ratio = self.divisor_ratio(c, rank, divisor).map_err(|r| self.fault(column, &r))?;
+            alpha.iter_mut().for_each(|a| *a /= ratio);
+        }
+        if !(mapped_key && mapped_query) {
+            let (key_factor, query_factor): (fn(f64) -> f64, fn(f64) -> f64) =
+                if mapped_key { (|_| 1.0, |b| b) } else { (|b| b, |_| 1.0) };
+            let beta = &rank.beta;
+            let keys = kept.iter().map(|i| (key_factor(beta[*i]), c.rows[*i].0)).collect();
+            let queries = kept.iter().map(|i| (query_factor(beta[*i]), c.rows[*i].1)).collect();
+            return Ok(vec![self.finish(c, &kept, keys, queries, &alpha, 1.0, rank.singular, side)?]);
+        }
+        // Both sides are nonlinear: weights cannot move into either, equal ones become the scale.
+        if self.group.divisor.is_some() && rank.uniform().is_none() {
+            return Err(
+                self.fault(column, &Reason::Divisor { why: "its nonlinear features carry unequal weights" })
+            );
+        }
+        let mut by_weight: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        for i in kept {
+            by_weight.entry(rank.beta[i].to_bits()).or_default().push(i);
+        }
+        let mut heads = Vec::new();
+        for (bits, rows) in by_weight {
+            let keys = rows.iter().map(|i| (1.0, c.rows[*i].0)).collect();
+            let queries = rows.iter().map(|i| (1.0, c.rows[*i].1)).collect();
+            heads.push(self.finish(
+                c,
+                &rows,
+                keys,
+                queries,
+                &alpha,
+                f64::from_bits(bits),
+                rank.singular,
+                side,
+            )?);
+        }
+        Ok(heads)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn finish(
+        &mut self,
+        c: &Component,
+        kept: &[usize],
+        keys: Rows,
+        queries: Rows,
+        alpha: &[f64],
+        scale: f64,
+        singular: f64,
+        side: Side,
+    ) -> Result<HeadForm, Diagnostic> {
+        let columns: Vec<usize> = (0..c.columns.len()).filter(|j| alpha[*j] != 0.0).collect();
+        let values: Rows = columns.iter().map(|j| (alpha[*j], c.columns[*j].1)).collect();
+        let outputs: Vec<u32> = columns.iter().map(|j| c.columns[*j].0).collect();
+        let memory = match self.group.sum.fold {
+            Fold::Pooled | Fold::Delta => Memory::None,
+            Fold::Hebbian => Memory::Hebbian,
+            Fold::Decay(bits) => Memory::Decay(f64::from_bits(bits)),
+            Fold::Gated => {
+                let ids: Vec<Option<u32>> = match side {
+                    Side::Key => kept.iter().map(|i| c.rows[*i].2).collect(),
+                    Side::Value => columns.iter().map(|j| c.columns[*j].2).collect(),
+                };
+                let gate = self.gate(&ids.into_iter().flatten().collect::<Vec<u32>>(), outputs[0]);
+                Memory::Gated { side: if side == Side::Key { GateSide::Key } else { GateSide::Value }, gate }
+            }
+        };
+        let origins = c.origins.clone();
+        Ok(self.assemble(&keys, &queries, &values, &outputs, memory, None, scale, singular, &origins))
+    }
+
+    /// `sum over columns` of one nonlinear score.
+    pub fn score_head(&mut self, terms: &[(u32, Term)]) -> Result<HeadForm, Diagnostic> {
+        let column = terms[0].0;
+        let score = self.f.parts.scores[self.group.score.unwrap_or_default() as usize].clone();
+        let mut ratio = 1.0;
+        if let Some(id) = self.group.divisor {
+            let Divisor { terms: divisor, sum } = self.f.parts.divisors[id as usize].clone();
+            let one = match divisor.as_slice() {
+                [t] if t.score == self.group.score && t.n_context() == 0 && t.query.is_none() => {
+                    t.coefficient
+                }
+                _ => return Err(self.fault(column, &Reason::Divisor { why: "it pools other scores" })),
+            };
+            if sum != self.group.sum {
+                return Err(self.fault(column, &Reason::Divisor { why: "it is summed over another mask" }));
+            }
+            ratio = one;
+        }
+        let first = score.terms[0].0;
+        let uniform = score.terms.iter().all(|(c, _, _)| *c == first);
+        let scale = if uniform { first } else { 1.0 };
+        let rest = |c: f64| if uniform { 1.0 } else { c };
+        let keys = score.terms.iter().map(|(c, _, k)| (rest(*c), *k)).collect();
+        let queries = score.terms.iter().map(|(_, q, _)| (1.0, *q)).collect();
+        // Equal values share a row: their output columns add up.
+        let values: Rows = terms.iter().map(|(_, t)| (t.coefficient / ratio, t.context[0])).collect();
+        let outputs: Vec<u32> = terms.iter().map(|(c, _)| *c).collect();
+        let kernel = if score.power == 0 { Kernel::Exp } else { Kernel::Power(score.power) };
+        let mut origins: Vec<Origin> = terms.iter().map(|(_, t)| t.origin).collect();
+        origins.push(score.origin);
+        let memory = match self.group.sum.fold {
+            Fold::Decay(bits) => Memory::Decay(f64::from_bits(bits)),
+            Fold::Hebbian => Memory::Hebbian,
+            _ => Memory::None,
+        };
+        let singular = terms.iter().map(|(_, t)| t.coefficient * t.coefficient).sum::<f64>().sqrt();
+        Ok(self.assemble(&keys, &queries, &values, &outputs, memory, Some(kernel), scale, singular, &origins))
+    }
+
+    /// Heads that read one delta memory: microcolumns of equal keys, factorised over what reads them.
+    pub fn delta_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Diagnostic> {
+        let column = terms[0].0;
+        let id = PopulationId(self.group.memory.unwrap_or_default() as usize);
+        let Some(memory) = self.f.deltas.get(&id).cloned() else { return Ok(Vec::new()) };
+        if self.group.divisor.is_some() {
+            return Err(self.fault(column, &Reason::Divisor { why: "a delta memory has no sum of weights" }));
+        }
+        let cells = self.f.circuit.population(id).cells;
+        let class = |a: Atom, f: &Factors<'_>| f.parts.get(a).class;
+        // Microcolumns by their keys.
+        let mut groups: Vec<(Vec<(u64, u32)>, Vec<usize>)> = Vec::new();
+        for (m, key) in memory.keys.iter().enumerate() {
+            let signature: Vec<(u64, u32)> =
+                key.iter().map(|(c, a)| (c.to_bits(), class(*a, self.f))).collect();
+            match groups.iter_mut().find(|(s, _)| *s == signature) {
+                Some((_, members)) => members.push(m),
+                None => groups.push((signature, vec![m])),
+            }
+        }
+        let mut heads = Vec::new();
+        for (_, members) in groups {
+            let mine: Vec<&(u32, Term)> = terms
+                .iter()
+                .filter(|(_, t)| t.memory.is_some_and(|(_, cell)| members.contains(&(cell as usize / cells))))
+                .collect();
+            if !mine.is_empty() {
+                heads.extend(self.delta_group(&memory, cells, &mine));
+            }
+        }
+        Ok(heads)
+    }
+
+    fn delta_group(&mut self, memory: &DeltaMemory, cells: usize, terms: &[&(u32, Term)]) -> Vec<HeadForm> {
+        // Rows: (key cell, query form); columns: (microcolumn, output column).
+        let mut rows: Vec<(usize, Option<Atom>)> = Vec::new();
+        let mut columns: Vec<(usize, u32)> = Vec::new();
+        let mut row_index = HashMap::new();
+        let mut column_index = HashMap::new();
+        let mut entries = Vec::new();
+        for (column, t) in terms {
+            let address = t.memory.map_or(0, |(_, cell)| cell as usize);
+            let class = t.query.map_or(u32::MAX, |a| self.f.parts.get(a).class);
+            let i = *row_index.entry((address % cells, class)).or_insert_with(|| {
+                rows.push((address % cells, t.query));
+                rows.len() - 1
+            });
+            let j = *column_index.entry((address / cells, *column)).or_insert_with(|| {
+                columns.push((address / cells, *column));
+                columns.len() - 1
+            });
+            entries.push((i, j, t.coefficient));
+        }
+        let mut c = DMatrix::zeros(rows.len(), columns.len());
+        for (i, j, x) in entries {
+            c[(i, j)] += x;
+        }
+        let origins: Vec<Origin> = terms.iter().map(|(_, t)| t.origin).collect();
+        let keys: Rows = memory.keys[columns[0].0].iter().map(|(c, a)| (*c, Some(*a))).collect();
+        let mut heads = Vec::new();
+        for rank in factorise(&c) {
+            let kept: Vec<usize> = (0..columns.len()).filter(|j| rank.alpha[*j] != 0.0).collect();
+            let values: Rows =
+                kept.iter().map(|j| memory.values[columns[*j].0]).map(|(c, a)| (c, Some(a))).collect();
+            let outputs: Vec<u32> = kept.iter().map(|j| columns[*j].1).collect();
+            let rate = match &memory.gates {
+                None => Rate::Constant(memory.rate),
+                Some(gates) => {
+                    let ids: Vec<u32> = kept.iter().map(|j| gates[columns[*j].0]).collect();
+                    Rate::Gate(self.gate(&ids, columns[0].1))
+                }
+            };
+            // Queries of one key cell add up: linear forms merge.
+            let queries: Rows = vec![(0.0, None); keys.len()];
+            let mut made = self.assemble(
+                &keys,
+                &queries,
+                &values,
+                &outputs,
+                Memory::Delta(rate),
+                None,
+                1.0,
+                rank.singular,
+                &origins,
+            );
+            self.delta_queries(&mut made, &rows, &rank);
+            for (position, j) in kept.iter().enumerate() {
+                made.head.w_o.column_mut(position).scale_mut(rank.alpha[*j]);
+            }
+            made.strength = strength(&made.head);
+            heads.push(made);
+        }
+        heads
+    }
+
+    fn delta_queries(&mut self, made: &mut HeadForm, rows: &[(usize, Option<Atom>)], rank: &Rank1) {
+        let first = rows.iter().find_map(|(_, a)| *a);
+        let Some(first) = first else { return };
+        let stream = self.f.parts.get(first).stream;
+        let d = self.f.streams[stream].d_model;
+        made.head.query_stream.clone_from(&self.f.streams[stream].name);
+        made.head.w_q = DMatrix::zeros(made.head.w_k.nrows(), d);
+        let mut origin = self.f.parts.get(first).origin;
+        for ((cell, atom), beta) in rows.iter().zip(&rank.beta) {
+            let Some(atom) = atom else { continue };
+            let form = self.f.parts.get(*atom).clone();
+            for j in 0..d {
+                made.head.w_q[(*cell, j)] += beta * form.row[j];
+            }
+            made.head.b_q[*cell] += beta * form.row[d];
+            origin = self.f.parts.union(origin, form.origin);
+        }
+        made.query = self.f.parts.projections(origin).to_vec();
+        made.lateral.retain(|p| !made.query.contains(p));
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn assemble(
+        &mut self,
+        keys: &Rows,
+        queries: &Rows,
+        values: &Rows,
+        outputs: &[u32],
+        memory: Memory,
+        kernel: Option<Kernel>,
+        scale: f64,
+        singular: f64,
+        origins: &[Origin],
+    ) -> HeadForm {
+        let column = outputs[0];
+        let context = self.default_stream(column, true);
+        let default_query = self.default_stream(column, false);
+        let context =
+            keys.iter().chain(values).find_map(|(_, a)| *a).map_or(context, |a| self.f.parts.get(a).stream);
+        let mut w_o = DMatrix::zeros(self.form.d_model, outputs.len());
+        let root = self.form.columns[column as usize].2;
+        let mut out_origin = self.form.columns[column as usize].1;
+        for (j, c) in outputs.iter().enumerate() {
+            let (vector, origin, _) = &self.form.columns[*c as usize];
+            w_o.set_column(j, vector);
+            out_origin = self.f.parts.union(out_origin, *origin);
+        }
+        let all = origins.iter().fold(out_origin, |o, p| self.f.parts.union(o, *p));
+        let k = self.stack(keys, context, all);
+        let q = self.stack(queries, default_query, all);
+        let v = self.stack(values, k.stream, all);
+        let mapped = k.map != FeatureMap::Identity || q.map != FeatureMap::Identity;
+        let kernel = kernel.unwrap_or(if mapped {
+            Kernel::Feature { key: k.map, query: q.map }
+        } else {
+            Kernel::Linear
+        });
+        let circuit = self.f.circuit;
+        let area = match circuit.population(self.form.columns[column as usize].2).kind {
+            Kind::Cells { area } => circuit.areas[area].clone(),
+            _ => String::new(),
+        };
+        let head = Head {
+            w_q: q.weights,
+            w_k: k.weights,
+            w_v: v.weights,
+            w_o,
+            b_q: q.bias,
+            b_k: k.bias,
+            b_v: v.bias,
+            scale,
+            kernel,
+            normalisation: if self.group.divisor.is_some() {
+                Normalisation::Sum
+            } else {
+                Normalisation::None
+            },
+            mask: self.group.sum.mask,
+            memory,
+            query_stream: self.f.streams[q.stream].name.clone(),
+            context_stream: self.f.streams[k.stream].name.clone(),
+            value_stream: self.f.streams[v.stream].name.clone(),
+            area,
+        };
+        let list =
+            |o: Option<Origin>, parts: &Parts| o.map_or_else(Vec::new, |o| parts.projections(o).to_vec());
+        let (query, key, value) =
+            (list(q.origin, &self.f.parts), list(k.origin, &self.f.parts), list(v.origin, &self.f.parts));
+        let output = self.f.parts.projections(out_origin).to_vec();
+        let lateral = self
+            .f
+            .parts
+            .projections(all)
+            .iter()
+            .copied()
+            .filter(|p| ![&query, &key, &value, &output].iter().any(|l| l.contains(p)))
+            .collect();
+        HeadForm { strength: strength(&head), head, root, singular, query, key, value, output, lateral }
+    }
+
+    /// Gates of several rows as one layer; a single row when all are the same.
+    fn gate(&mut self, ids: &[u32], column: u32) -> Gate {
+        let ids = if ids.windows(2).all(|w| w[0] == w[1]) { &ids[..1] } else { ids };
+        let gates: Vec<_> = ids.iter().map(|id| self.f.parts.gates[*id as usize].clone()).collect();
+        let mut atoms: Vec<Atom> = Vec::new();
+        for (_, a) in gates.iter().flat_map(|g| &g.terms) {
+            if !atoms.contains(a) {
+                atoms.push(*a);
+            }
+        }
+        let stream =
+            atoms.first().map_or_else(|| self.default_stream(column, true), |a| self.f.parts.get(*a).stream);
+        let d = self.f.streams[stream].d_model;
+        let forms: Vec<_> = atoms.iter().map(|a| self.f.parts.get(*a).clone()).collect();
+        let mut weights = DMatrix::zeros(gates.len(), atoms.len());
+        for (i, g) in gates.iter().enumerate() {
+            for (c, a) in &g.terms {
+                if let Some(j) = atoms.iter().position(|x| x == a) {
+                    weights[(i, j)] += c;
+                }
+            }
+        }
+        Gate {
+            stream: self.f.streams[stream].name.clone(),
+            constant: DVector::from_iterator(gates.len(), gates.iter().map(|g| g.constant)),
+            weights,
+            features: DMatrix::from_fn(forms.len(), d, |i, j| forms[i].row[j]),
+            bias: DVector::from_iterator(forms.len(), forms.iter().map(|f| f.row[d])),
+            maps: forms.iter().map(|f| f.map).collect(),
+        }
+    }
+
+    /// divisor = ratio x (sum of the head's own weights), or why not.
+    fn divisor_ratio(&self, c: &Component, rank: &Rank1, id: u32) -> Result<f64, Reason> {
+        let wrong = |why| Err(Reason::Divisor { why });
+        let divisor = &self.f.parts.divisors[id as usize];
+        if divisor.sum != self.group.sum {
+            return wrong("it is summed over another mask or memory");
+        }
+        if self.group.sum.fold == Fold::Gated {
+            return wrong("gated memories have no normalised form");
+        }
+        let class = |a: Option<Atom>| a.map_or(u32::MAX, |a| self.f.parts.get(a).class);
+        let mut weights: BTreeMap<(u32, u32), f64> = BTreeMap::new();
+        for t in &divisor.terms {
+            if t.score.is_some() || t.memory.is_some() || t.context[1].is_some() {
+                return wrong("it pools other scores");
+            }
+            weights.insert((class(t.context[0]), class(t.query)), t.coefficient);
+        }
+        let rows: Vec<usize> = (0..c.rows.len()).filter(|i| rank.beta[*i] != 0.0).collect();
+        if rows.len() != weights.len() {
+            return wrong("it pools other scores");
+        }
+        let mut ratio: Option<f64> = None;
+        for i in rows {
+            let Some(w) = weights.get(&(class(c.rows[i].0), class(c.rows[i].1))) else {
+                return wrong("it pools other scores");
+            };
+            let r = w / rank.beta[i];
+            match ratio {
+                None => ratio = Some(r),
+                Some(first) if (r - first).abs() > 1e-12 * first.abs() => {
+                    return wrong("it weighs the scores differently");
+                }
+                Some(_) => {}
+            }
+        }
+        match ratio {
+            Some(r) if r != 0.0 => Ok(r),
+            _ => wrong("it is zero"),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! From a wired circuit to attention heads, in steps that can each be printed.
+//!
+//! 1. [`factor`] evaluates every population symbolically, as a sum of products of linear forms of the tokens
+//!    ([`value`], [`term`], [`atoms`]); [`reason`] says what breaks the form.
+//! 2. [`relay`] collects what arrives at each relay that ends a block: output columns times terms, and direct paths.
+//! 3. [`heads`] colours context factors key or value and factorises ([`rank`]); [`build_head`] writes the matrices.
+//! 4. [`explain`] keeps the projections, and so the lines of the file, behind each matrix.
+//!
+//! It sees populations, compartments and projections; nothing in a circuit says "head".
+//!
+//! **Deliberately absent:** random numbers (weights are drawn earlier, by name), files, simulators.
+
+mod atoms;
+mod build_head;
+pub mod explain;
+mod factor;
+mod heads;
+mod rank;
+mod reason;
+mod relay;
+mod show;
+mod term;
+mod value;
+
+pub use build_head::HeadForm;
+pub use show::FactorText;
+
+use crate::attention::{Block, Residual};
+use crate::circuit::Circuit;
+use crate::diag::Diagnostic;
+
+/// A compiled circuit: its blocks in order, the one of the output last.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    pub blocks: Vec<CompiledBlock>,
+    /// streams and relays by name, each with its width and the input stream whose clock it follows
+    pub streams: Vec<StreamInfo>,
+    /// the factor form as text
+    pub factors: FactorText,
+}
+
+/// A token stream: an input, or the output of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamInfo {
+    pub name: String,
+    pub d_model: usize,
+    pub clock: String,
+}
+
+/// A block and the provenance of its heads.
+#[derive(Clone, Debug)]
+pub struct CompiledBlock {
+    pub block: Block,
+    pub heads: Vec<HeadForm>,
+    /// projections (by number) behind each residual, and behind the output bias
+    pub residual: Vec<Vec<u32>>,
+    pub bias: Vec<u32>,
+}
+
+/// Compiles a circuit to blocks of heads.
+///
+/// # Errors
+/// One `N...` diagnostic that names the population or projection at which the circuit stops being attention.
+pub fn compile(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
+    let mut factors = factor::Factors::new(circuit);
+    let forms = factors.blocks()?;
+    let text = FactorText::of(&forms, &factors);
+    let mut blocks = Vec::with_capacity(forms.len());
+    for form in &forms {
+        let heads = heads::heads(form, &mut factors)?;
+        let streams = &factors.streams;
+        let list = |o: atoms::Origin| factors.parts.projections(o).to_vec();
+        blocks.push(CompiledBlock {
+            block: Block {
+                relay: form.relay.clone(),
+                d_model: form.d_model,
+                clock_stream: streams[form.stream].clock.clone(),
+                heads: heads.iter().map(|h| h.head.clone()).collect(),
+                residual: form
+                    .residual
+                    .iter()
+                    .map(|p| Residual { stream: streams[p.stream].name.clone(), matrix: p.matrix.clone() })
+                    .collect(),
+                b_o: form.bias.clone(),
+            },
+            heads,
+            residual: form.residual.iter().map(|p| list(p.origin)).collect(),
+            bias: form.bias_origin.map_or_else(Vec::new, list),
+        });
+    }
+    let streams = factors
+        .streams
+        .iter()
+        .map(|s| StreamInfo { name: s.name.clone(), d_model: s.d_model, clock: s.clock.clone() })
+        .collect();
+    Ok(Compiled { blocks, streams, factors: text })
+}

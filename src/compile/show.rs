@@ -1,0 +1,102 @@
+//! The factor form as stable text: what `compile --emit factors` prints.
+
+use super::atoms::Atom;
+use super::factor::Factors;
+use super::relay::BlockForm;
+use super::term::{Fold, Sum, Term};
+use crate::attention::FeatureMap;
+use std::fmt::{self, Write};
+
+/// One block: its direct paths and how many terms of each shape it sums.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactorText(String);
+
+impl fmt::Display for FactorText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Terms beyond this number are counted, not listed.
+const LISTED: usize = 200;
+
+impl FactorText {
+    pub(super) fn of(forms: &[BlockForm], f: &Factors<'_>) -> Self {
+        let mut out = String::new();
+        for form in forms {
+            let _ = writeln!(out, "block {} [{}]: {} terms", form.relay, form.d_model, form.terms.len());
+            for p in &form.residual {
+                let from = names(f, f.parts.projections(p.origin));
+                let _ = writeln!(out, "  direct {} through {from}", f.streams[p.stream].name);
+            }
+            for (column, t) in form.terms.iter().take(LISTED) {
+                let _ = writeln!(out, "  {}", Line { column: *column, term: t, f });
+            }
+            if form.terms.len() > LISTED {
+                let _ = writeln!(out, "  ... and {} more", form.terms.len() - LISTED);
+            }
+        }
+        Self(out)
+    }
+}
+
+struct Line<'a> {
+    column: u32,
+    term: &'a Term,
+    f: &'a Factors<'a>,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let t = self.term;
+        write!(out, "o{} x {:.6}", self.column, t.coefficient)?;
+        if let Some(sum) = t.sum {
+            write!(out, " {}", sum_text(sum))?;
+        }
+        for (atom, token) in
+            t.query.iter().map(|a| (a, "i")).chain(t.context.iter().flatten().map(|a| (a, "j")))
+        {
+            write!(out, " {}", form_text(self.f, *atom, token))?;
+        }
+        if let Some(s) = t.score {
+            let score = &self.f.parts.scores[s as usize];
+            let name = if score.power == 0 { "exp".to_owned() } else { format!("power {}", score.power) };
+            write!(out, " {name}(score s{s}: {} products)", score.terms.len())?;
+        }
+        if let Some(g) = t.gate {
+            write!(out, " gate g{g}")?;
+        }
+        if let Some(d) = t.divisor {
+            write!(out, " / divisor d{d}")?;
+        }
+        if let Some((p, cell)) = t.memory {
+            write!(out, " state {}[{cell}]", self.f.circuit.populations[p as usize].name)?;
+        }
+        Ok(())
+    }
+}
+
+fn sum_text(sum: Sum) -> String {
+    let rule = match sum.fold {
+        Fold::Pooled => String::new(),
+        Fold::Hebbian => " hebbian".to_owned(),
+        Fold::Decay(bits) => format!(" decay {}", f64::from_bits(bits)),
+        Fold::Gated => " gated".to_owned(),
+        Fold::Delta => " delta".to_owned(),
+    };
+    format!("sum[{}{rule}]", sum.mask.name())
+}
+
+fn form_text(f: &Factors<'_>, atom: Atom, token: &str) -> String {
+    let form = f.parts.get(atom);
+    let from = names(f, f.parts.projections(form.origin));
+    let inner = format!("<{from} #{}>.{}_{token}", form.class, f.streams[form.stream].name);
+    match form.map {
+        FeatureMap::Identity => inner,
+        map => format!("{map:?}({inner})").to_lowercase(),
+    }
+}
+
+fn names(f: &Factors<'_>, projections: &[u32]) -> String {
+    projections.iter().map(|p| f.circuit.projections[*p as usize].name.as_str()).collect::<Vec<_>>().join("+")
+}

@@ -1,0 +1,148 @@
+//! Tokens: drawn by name, or read from files.
+
+use crate::attention::Streams;
+use crate::circuit::{Circuit, Stream};
+use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean};
+use crate::spec::InputSpec;
+use crate::{files, seed};
+use nalgebra::DMatrix;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Most numbers that one stream may hold.
+const MAX_NUMBERS: usize = 200_000_000;
+
+/// Where `--tokens` takes a stream from: a file, and an array in it (by default the one named like the stream).
+pub type Overrides = BTreeMap<String, PathBuf>;
+
+/// The tokens of every input stream that the compiled part of the circuit needs, `[d_model, n_tokens]` each.
+///
+/// `overrides` replaces the circuit's own input for some streams; relative paths in the circuit start at `folder`.
+///
+/// # Errors
+/// Unknown stream names, streams without input, files that cannot be read, widths or lengths that do not fit.
+pub fn inputs(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result<Streams, Diagnostics> {
+    let mut d = Diagnostics::new();
+    for name in overrides.keys() {
+        if !circuit.streams.iter().any(|s| s.name == *name) {
+            d.push(
+                Diagnostic::error(codes::U002, "tokens", format!("--tokens {name}=...: no stream `{name}`"))
+                    .help(did_you_mean(name, circuit.streams.iter().map(|s| s.name.as_str()))),
+            );
+        }
+    }
+    let mut streams = Streams::new();
+    for (number, stream) in circuit.streams.iter().enumerate() {
+        let given = overrides.get(&stream.name);
+        if given.is_none() && !is_needed(circuit, number) {
+            continue;
+        }
+        match one(circuit, stream, folder, given) {
+            Ok(tokens) => {
+                streams.insert(stream.name.clone(), tokens);
+            }
+            Err(e) => d.push(e),
+        }
+    }
+    for stream in &circuit.streams {
+        let owner = &circuit.streams[stream.clock];
+        if let (Some(a), Some(b)) = (streams.get(&stream.name), streams.get(&owner.name))
+            && a.ncols() != b.ncols()
+        {
+            d.push(
+                Diagnostic::error(
+                    codes::F013,
+                    format!("tokens.streams.{}", stream.name),
+                    format!(
+                        "stream `{}` has {} tokens, but `{}`, whose clock it shares, has {}",
+                        stream.name,
+                        a.ncols(),
+                        owner.name,
+                        b.ncols()
+                    ),
+                )
+                .help("streams on one clock need the same number of tokens"),
+            );
+        }
+    }
+    if d.has_errors() { Err(d) } else { Ok(streams) }
+}
+
+/// Does a compiled relay read the stream, or does another that is read follow its clock?
+fn is_needed(circuit: &Circuit, number: usize) -> bool {
+    circuit.order.iter().any(|id| match circuit.population(*id).kind {
+        crate::circuit::Kind::Relay { stream: Some(s), .. } => {
+            s == number || circuit.streams[s].clock == number
+        }
+        _ => false,
+    })
+}
+
+fn one(
+    circuit: &Circuit,
+    stream: &Stream,
+    folder: &Path,
+    given: Option<&PathBuf>,
+) -> Result<DMatrix<f64>, Diagnostic> {
+    let path = if circuit.streams.len() == 1 && stream.name == "main" {
+        "tokens".to_owned()
+    } else {
+        format!("tokens.streams.{}", stream.name)
+    };
+    let tokens = match (given, &stream.input) {
+        (Some(file), _) => from_file(file, None, stream)?,
+        (None, Some(InputSpec::File { path: file, array })) => {
+            from_file(&folder.join(file), array.as_deref(), stream)
+                .map_err(|e| Diagnostic { path: format!("{path}.input.file.path"), ..e })?
+        }
+        (None, Some(InputSpec::Values(rows))) => {
+            DMatrix::from_fn(rows[0].len(), rows.len(), |i, j| rows[j][i])
+        }
+        (None, Some(InputSpec::Gaussian { length, std })) => {
+            if length.checked_mul(stream.d_model).is_none_or(|n| n > MAX_NUMBERS) {
+                return Err(Diagnostic::error(
+                    codes::C006,
+                    format!("{path}.input.gaussian.length"),
+                    format!("{length} tokens of {} numbers; a stream may hold {MAX_NUMBERS}", stream.d_model),
+                )
+                .help("use fewer tokens; nothing was allocated"));
+            }
+            let mut rng = seed::stream(circuit.seed, &format!("tokens.{}", stream.name));
+            let numbers: Vec<f64> =
+                (0..length * stream.d_model).map(|_| std * seed::normal(&mut rng)).collect();
+            // Token after token: one column each.
+            DMatrix::from_vec(stream.d_model, *length, numbers)
+        }
+        (None, None) => {
+            return Err(Diagnostic::error(
+                codes::U003,
+                path,
+                format!("stream `{}` has no tokens", stream.name),
+            )
+            .help(format!("give them: `--tokens {}=FILE.npy`, or add `input:` to the stream", stream.name)));
+        }
+    };
+    if tokens.nrows() != stream.d_model {
+        return Err(Diagnostic::error(
+            codes::F009,
+            path,
+            format!(
+                "tokens of `{}` have {} numbers each, but d_model is {}",
+                stream.name,
+                tokens.nrows(),
+                stream.d_model
+            ),
+        )
+        .help("one row per token, one column per number; transpose the file or change d_model"));
+    }
+    Ok(tokens)
+}
+
+/// Reads an array; in a file with several, the one named `array`, else the one named like the stream.
+fn from_file(file: &Path, array: Option<&str>, stream: &Stream) -> Result<DMatrix<f64>, Diagnostic> {
+    if array.is_some() {
+        return files::read_tokens(file, array);
+    }
+    let named = files::list_arrays(file)?.iter().any(|e| e.name == stream.name);
+    files::read_tokens(file, named.then_some(stream.name.as_str()))
+}
