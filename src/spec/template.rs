@@ -7,7 +7,7 @@ use super::decode;
 use super::fields::{At, Decoder, join};
 use super::node::{self, Node};
 use super::types::{AreaSpec, CircuitSpec, MicrocolumnsSpec, ProjectionSpec, Table};
-use crate::diag::{Diagnostic, codes, did_you_mean};
+use crate::diag::{Diagnostic, MOST, codes, did_you_mean};
 
 /// Name, one line, and the body. `{q}` `{c}` `{to}` are relays, `{a}` is the area, `{dk}` `{dv}` widths.
 const TEMPLATES: [(&str, &str, &str); 4] = [
@@ -132,6 +132,7 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
         );
         return None;
     };
+    let known = d.diagnostics.0.len();
     let mut f = d.map(At { node, path: &path }, "a map with `query`, `context`, `to`, `d_k` and `d_v`")?;
     let query = f.required(d, "query", relay_name);
     let context = f.required(d, "context", relay_name);
@@ -151,6 +152,10 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
         None
     };
     f.finish(d);
+    // An argument may be readable and still hold mistakes: `{decay: {g: 0.9, rate: fast}}`.
+    if d.diagnostics.0.len() > known || known >= MOST {
+        return None;
+    }
     let text = body
         .replace("{a}", area)
         .replace("{q}", &query?)
