@@ -148,8 +148,10 @@ fn part(of: &WeightsSpec, name: &str, d: &Draw<'_>, sign: f64) -> Result<Weights
 }
 
 fn file(path: &str, tensor: Option<&str>, d: &Draw<'_>) -> Result<Weights, Diagnostic> {
-    let array = crate::files::read_array(&d.folder.join(path), tensor)
-        .map_err(|e| Diagnostic { path: d.path.to_owned(), ..e })?;
+    let array = crate::files::read_array(&d.folder.join(path), tensor).map_err(|e| {
+        let advice = codes::explain(e.code).map(|c| c.text.to_owned());
+        Diagnostic { path: d.path.to_owned(), help: e.help.clone().or(advice), ..e }
+    })?;
     let found = match array.shape[..] {
         [rows, columns] => (rows, columns),
         [rows] => (rows, 1),

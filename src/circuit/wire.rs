@@ -331,6 +331,9 @@ fn check_sign(path: &str, p: &ProjectionSpec, weights: &Weights, d: &mut Diagnos
     }
 }
 
+/// Most ties that may follow one another: each is one step of a recursion.
+const LONGEST_CHAIN: usize = 100;
+
 struct Wiring<'a> {
     spec: &'a CircuitSpec,
     names: &'a Names,
@@ -432,6 +435,17 @@ impl Wiring<'_> {
                     format!("these ties form a ring: {} -> {other}", chain.join(" -> ")),
                 )
                 .help("give one of them weights of its own"),
+            );
+            return None;
+        }
+        if chain.len() >= LONGEST_CHAIN {
+            d.push(
+                Diagnostic::error(
+                    codes::C029,
+                    path,
+                    format!("more than {LONGEST_CHAIN} ties, each to the next, lead here"),
+                )
+                .help("tie each projection to the one that has weights of its own"),
             );
             return None;
         }
