@@ -129,8 +129,11 @@ impl std::error::Error for Diagnostic {}
 /// Longest message and longest help, in characters: names in them come from a file that may be hostile.
 const LONGEST: usize = 600;
 
-/// Cuts the middle out of a text that is too long.
-fn bounded(text: String) -> String {
+/// Cuts the middle out of a text that is too long; what a terminal would act on becomes blank.
+fn bounded(mut text: String) -> String {
+    if text.chars().any(char::is_control) {
+        text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    }
     let Some((cut, _)) = text.char_indices().nth(LONGEST) else { return text };
     let tail: String = text.chars().rev().take(LONGEST / 4).collect();
     let head: String = text[..cut].chars().take(LONGEST * 3 / 4 - 5).collect();
