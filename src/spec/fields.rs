@@ -50,7 +50,7 @@ impl Decoder {
     pub fn wrong<T>(&mut self, at: At<'_>, expected: &str) -> Option<T> {
         let name = shorten(at.path.rsplit('.').next().unwrap_or_default());
         let help = match &at.node.value {
-            Value::Str(s) if expected.contains("number") && s.trim().parse::<f64>().is_ok() => {
+            Value::Str(s) if expected.contains("number") && s.parse().is_ok_and(f64::is_finite) => {
                 format!("write {expected}, without quotes")
             }
             _ => format!("write {expected}"),
@@ -139,13 +139,15 @@ impl Decoder {
         let x = match &at.node.value {
             Value::Int(i) => *i as f64,
             Value::Float(x) => *x,
+            // YAML takes `inf` and `1e999` for text.
+            Value::Str(s) if s.parse().is_ok_and(|x: f64| !x.is_finite()) => f64::INFINITY,
             _ => return self.wrong(at, "a number"),
         };
         if x.is_finite() {
             return Some(x);
         }
         self.error(
-            Diagnostic::error(codes::S005, at.path, format!("{x} is not a finite number"))
+            Diagnostic::error(codes::S005, at.path, format!("`{}` is not a finite number", at.node.text()))
                 .help("write a finite number")
                 .at(at.node.span),
         );

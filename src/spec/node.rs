@@ -6,7 +6,6 @@
 //!
 //! Hostile text is refused before it is parsed: size, encoding and nesting are checked on the raw bytes.
 
-use super::syntax::span_in as span_of;
 use super::{guard, syntax};
 use crate::diag::{Diagnostic, Span};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -53,10 +52,22 @@ impl Node {
             Value::Null => "nothing".to_owned(),
             Value::Bool(b) => format!("`{b}`"),
             Value::Int(i) => format!("the number {i}"),
-            Value::Float(x) => format!("the number {x}"),
+            Value::Float(x) if !x.is_finite() => format!("`{}`", self.text()),
+            Value::Float(x) => format!("the number {x:?}"),
             Value::Str(s) => format!("the text `{}`", shorten(s)),
             Value::Seq(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
+        }
+    }
+
+    /// A scalar as a reader would write it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match &self.value {
+            Value::Float(x) if x.is_nan() => ".nan".to_owned(),
+            Value::Float(x) if x.is_infinite() => if *x > 0.0 { ".inf" } else { "-.inf" }.to_owned(),
+            Value::Str(s) => shorten(s),
+            _ => self.describe(),
         }
     }
 
@@ -92,7 +103,7 @@ pub fn parse(bytes: &[u8]) -> Result<Node, Diagnostic> {
         (Ok(()), _) => {}
         (Err(error), true) => {
             if let Some(node) = &mut slot.node {
-                node.span = span_of(&error.to_string(), node_length(node));
+                node.span = place_of(&error, node);
             }
         }
         (Err(error), false) => return Err(syntax::error(&error, text)),
@@ -115,6 +126,12 @@ fn node_length(node: &Node) -> u32 {
         Value::Bool(b) => clamped(b.to_string().len()),
         _ => 1,
     }
+}
+
+/// The place that an error tells. The parser keeps silent about one place only: the very first byte.
+fn place_of(error: &impl fmt::Display, node: &Node) -> Option<Span> {
+    let length = node_length(node);
+    syntax::span_in(&error.to_string(), length).or(Some(Span { line: 1, column: 1, length }))
 }
 
 const RAISED: &str = "position";
@@ -152,7 +169,7 @@ fn child<E: fmt::Display>(
         Err(error) if slot.raised => {
             let mut node = slot.node;
             if let Some(node) = &mut node {
-                node.span = span_of(&error.to_string(), node_length(node));
+                node.span = place_of(&error, node);
             }
             Ok(node)
         }
@@ -271,6 +288,7 @@ mod tests {
         let text = "a: 1\nb:\n  c: [x, {d: true}]\n  e: 'q'\nf: {g: {h: 2.5}, i: ~}\na: 2\n";
         let node = parse(text.as_bytes()).expect("parses");
         assert_eq!(place(&node, &["a"]), (1, 4));
+        assert_eq!(node.span.map(|s| (s.line, s.column)), Some((1, 1)), "the first byte has a place too");
         assert_eq!(place(&node, &["b", "c"]), (3, 7));
         assert_eq!(place(&node, &["b", "e"]), (4, 6));
         assert_eq!(place(&node, &["f", "g", "h"]), (5, 12));
