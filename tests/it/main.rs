@@ -1,6 +1,10 @@
 //! All integration tests, in one binary.
 
 mod bad;
+mod circuits;
+mod hostile;
+mod odd;
+mod robust;
 
 use pulvinar::circuit::{Circuit, wire};
 use pulvinar::compile::compile;
