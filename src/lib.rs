@@ -1,4 +1,78 @@
-//! pulvinar: cortico-thalamic circuits, compiled to multihead linear self-attention.
+//! Cortico-thalamic circuits, written in YAML, compiled to multihead linear self-attention.
+//!
+//! A user writes a circuit: microcolumns of superficial and deep pyramidal cells with apical and basal compartments,
+//! thalamic relays of the core and matrix pathways, projections between them. A graph compiler finds out which
+//! attention heads the circuit is, or says at which population it stops being attention.
+//!
+//! # The pipeline: one way, a new type per arrow, every stage printable
+//!
+//! ```text
+//! YAML text --spec--> CircuitSpec --circuit--> Circuit --compile--> factor form --> blocks of heads
+//!                     --emit spec              --emit graph         --emit factors  --emit heads
+//!                                                                                    |
+//!                                                                                    +--> simulate::algebraic
+//! ```
+//!
+//! ```
+//! use pulvinar::{circuit, compile, spec};
+//! use std::path::Path;
+//!
+//! let text = b"
+//! schema: pulvinar/1
+//! name: one_head
+//! tokens: {d_model: 3, mask: causal}
+//! thalamus:
+//!   VP_core:   {pathway: core,   per: [query],   cells: 3}
+//!   VP_matrix: {pathway: matrix, per: [context], cells: 3}
+//!   HO:        {pathway: core,   per: [query],   cells: 3}
+//! areas:
+//!   A1: {template: {attention_mask_head: {query: VP_core, context: VP_matrix, to: HO, d_k: 2, d_v: 2}}}
+//! output: HO
+//! ";
+//! let document = spec::read(text, Path::new("."), &[])?;
+//! let circuit = circuit::wire(&document.spec, &document.folder)?;
+//! let compiled = compile::compile(&circuit)?;
+//! let head = &compiled.blocks[0].block.heads[0];
+//! assert_eq!((head.d_key(), head.d_value(), head.mask.name()), (2, 2, "causal"));
+//!
+//! // The head's QK matrix is the product of what the two projections to the superficial cells carry.
+//! let weights = |name: &str| {
+//!     let p = circuit.projections.iter().find(|p| p.name == name).unwrap();
+//!     p.synapses.weights.dense()
+//! };
+//! let qk = head.w_k.transpose() * &head.w_q;
+//! assert!((qk - weights("A1_W_K").transpose() * weights("A1_W_Q")).amax() < 1e-15);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Modules and who may import whom
+//!
+//! | module | holds | may import |
+//! |---|---|---|
+//! | [`diag`] [`units`] [`seed`] [`linalg`] [`files`] | diagnostics, times, named random streams, matrix kernels, numeric files | each other, downward only |
+//! | [`oracle`] | the equations as plain loops | nothing: it stays a second opinion |
+//! | [`spec`] | YAML -> `CircuitSpec`, all mistakes at once; the only one that knows YAML | the base row |
+//! | [`circuit`] | names to ids, shapes, index sets, weights; petgraph | `spec` |
+//! | [`attention`] | blocks, heads, masks, kernels, memory rules; the forward pass | the base row |
+//! | [`compile`] | circuit -> factor form -> blocks; reasons; provenance | `circuit` `attention` `spec` |
+//! | [`simulate`] | tokens, the algebraic run | `circuit` `attention` `spec` |
+//! | [`weights`] | heads files | `circuit` `attention` `spec` |
+//! | [`cli`] | one file per verb; terminals, exit codes | everything |
+//!
+//! A test reads the sources and holds them to this table.
+//!
+//! # Invariants
+//!
+//! - **The compiler never cheats.** It sees populations, compartments and projections. A template writes ordinary
+//!   populations before the circuit is wired; nothing later knows that it was one.
+//! - **Right or refused.** A circuit that is not attention ends in an `N...` diagnostic at the population or
+//!   projection at fault, never in a wrong answer.
+//! - **Two routes to each number.** Compiled circuits are compared with [`oracle::cells`], which evaluates every cell
+//!   for every pair of tokens by loops and shares no code with the compiler, on shipped and random circuits.
+//! - **Same file + same seed = same bytes**, whatever the number of threads: sums have a fixed order, every random
+//!   number comes from a stream named after its object.
+//! - **Nothing is allocated on trust.** Sizes in files are checked before memory is taken.
+
 pub mod attention;
 pub mod circuit;
 pub mod cli;

@@ -60,7 +60,7 @@ impl fmt::Display for Population {
             Some(crate::spec::AccumulateSpec::Delta { rate: None }) => {
                 write!(f, ", delta memory rate by gate")
             }
-            Some(crate::spec::AccumulateSpec::Gated { rate }) => write!(f, ", gated memory rate {rate}"),
+            Some(crate::spec::AccumulateSpec::Gated {}) => write!(f, ", gated memory"),
             None => Ok(()),
         }
     }

@@ -162,6 +162,7 @@ fn endpoint_rules(
     }
 }
 
+#[allow(clippy::too_many_arguments)]
 fn index_rule(
     spec: &CircuitSpec,
     path: &str,

@@ -4,7 +4,7 @@ use super::args::{Compile, Emit};
 use super::emit;
 use super::load;
 use super::report::{Outcome, Reporter, diagnostics_json, exit_code, not_yet};
-use crate::attention::{Block, Head, Kernel};
+use crate::attention::{Head, Kernel};
 use crate::compile::{Compiled, CompiledBlock, explain::explain};
 use crate::spec::Document;
 use serde_json::{Map, Value, json};
@@ -40,8 +40,7 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
     let compiled = load::compiled(&document, &circuit, &args.file)?;
     let unmet = load::unmet(&document, &compiled);
     if let Some(path) = &args.output {
-        let blocks: Vec<Block> = compiled.blocks.iter().map(|b| b.block.clone()).collect();
-        crate::weights::write_heads(path, &blocks)?;
+        crate::weights::write_heads(path, &compiled.plain_blocks())?;
         out.note(&format!("wrote {}", path.display()));
     }
     match args.emit {

@@ -19,8 +19,6 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
 
-/// Exit code of a run that worked, but whose answer is no.
-const NO: u8 = 1;
 /// Exit code of a wrong command line.
 const USAGE: u8 = 2;
 

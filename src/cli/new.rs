@@ -8,7 +8,44 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 /// Name, one line, text.
-const STARTERS: [(&str, &str, &str); 0] = [];
+const STARTERS: [(&str, &str, &str); 8] = [
+    (
+        "attention_mask_head",
+        "one head, one microcolumn for each pair of tokens",
+        include_str!("../../circuits/one_head_attention_mask.yaml"),
+    ),
+    (
+        "key_value_memory_head",
+        "one head, superficial key-value memory",
+        include_str!("../../circuits/one_head_key_value_memory.yaml"),
+    ),
+    (
+        "multihead",
+        "four areas as four heads between core and matrix relays, with a residual path",
+        include_str!("../../circuits/multihead_cortico_thalamic.yaml"),
+    ),
+    ("softmax_head", "softmax by divisive inhibition", include_str!("../../circuits/softmax_divisive.yaml")),
+    (
+        "cross_attention",
+        "one area attends to another stream",
+        include_str!("../../circuits/cross_attention.yaml"),
+    ),
+    (
+        "hierarchy",
+        "three blocks through higher-order relays",
+        include_str!("../../circuits/three_level_hierarchy.yaml"),
+    ),
+    (
+        "delta_memory",
+        "a memory that corrects its own recall",
+        include_str!("../../circuits/delta_memory.yaml"),
+    ),
+    (
+        "dale_head",
+        "a head of excitatory weights and rates above zero",
+        include_str!("../../circuits/dale_head.yaml"),
+    ),
+];
 
 pub fn run(args: &New, out: &Reporter) -> Outcome {
     let Some(name) = &args.template else {

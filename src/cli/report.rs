@@ -31,7 +31,7 @@ pub type Outcome = Result<u8, Failure>;
 pub struct Reporter {
     pub json: bool,
     pub quiet: bool,
-    pub verbose: bool,
+    verbose: bool,
     colour: bool,
 }
 
@@ -67,6 +67,13 @@ impl Reporter {
     pub fn note(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    /// A remark on stderr for those who asked with `-v`.
+    pub fn detail(&self, text: &str) {
+        if self.verbose {
+            self.note(text);
         }
     }
 

@@ -40,9 +40,13 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         inputs(&circuit, &document.folder, &overrides).map_err(|d| load::placed(&document, &args.file, d))?;
     let job =
         Job { args, document: &document, circuit: &circuit, compiled: &compiled, inputs: &streams, out };
+    let blocks = compiled.plain_blocks();
+    for (name, tokens) in &streams {
+        out.detail(&format!("stream {name}: {} tokens x {}", tokens.ncols(), tokens.nrows()));
+    }
     match args.precision {
-        Precision::F64 => job.finish(&simulate::<f64>(&compiled, &streams)?),
-        Precision::F32 => job.finish(&simulate::<f32>(&compiled, &streams)?),
+        Precision::F64 => job.finish(&simulate::<f64>(&blocks, &streams)?),
+        Precision::F32 => job.finish(&simulate::<f32>(&blocks, &streams)?),
     }
 }
 

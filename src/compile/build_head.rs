@@ -41,6 +41,9 @@ pub struct Assembly<'a, 'b> {
 /// Rows of one factor: coefficient and form, `None` for the constant 1.
 type Rows = Vec<(f64, Option<Atom>)>;
 
+/// Coefficient bits and form class of each key cell of a microcolumn.
+type KeySignature = Vec<(u64, u32)>;
+
 struct Side3 {
     weights: DMatrix<f64>,
     bias: DVector<f64>,
@@ -108,11 +111,10 @@ impl Assembly<'_, '_> {
             alpha.iter_mut().for_each(|a| *a /= ratio);
         }
         if !(mapped_key && mapped_query) {
-            let (key_factor, query_factor): (fn(f64) -> f64, fn(f64) -> f64) =
-                if mapped_key { (|_| 1.0, |b| b) } else { (|b| b, |_| 1.0) };
-            let beta = &rank.beta;
-            let keys = kept.iter().map(|i| (key_factor(beta[*i]), c.rows[*i].0)).collect();
-            let queries = kept.iter().map(|i| (query_factor(beta[*i]), c.rows[*i].1)).collect();
+            // A weight moves into the linear side: the key's unless that is nonlinear.
+            let split = |b: f64| if mapped_key { (1.0, b) } else { (b, 1.0) };
+            let keys = kept.iter().map(|i| (split(rank.beta[*i]).0, c.rows[*i].0)).collect();
+            let queries = kept.iter().map(|i| (split(rank.beta[*i]).1, c.rows[*i].1)).collect();
             return Ok(vec![self.finish(c, &kept, keys, queries, &alpha, 1.0, rank.singular, side)?]);
         }
         // Both sides are nonlinear: weights cannot move into either, equal ones become the scale.
@@ -225,10 +227,9 @@ impl Assembly<'_, '_> {
         let cells = self.f.circuit.population(id).cells;
         let class = |a: Atom, f: &Factors<'_>| f.parts.get(a).class;
         // Microcolumns by their keys.
-        let mut groups: Vec<(Vec<(u64, u32)>, Vec<usize>)> = Vec::new();
+        let mut groups: Vec<(KeySignature, Vec<usize>)> = Vec::new();
         for (m, key) in memory.keys.iter().enumerate() {
-            let signature: Vec<(u64, u32)> =
-                key.iter().map(|(c, a)| (c.to_bits(), class(*a, self.f))).collect();
+            let signature: KeySignature = key.iter().map(|(c, a)| (c.to_bits(), class(*a, self.f))).collect();
             match groups.iter_mut().find(|(s, _)| *s == signature) {
                 Some((_, members)) => members.push(m),
                 None => groups.push((signature, vec![m])),

@@ -319,10 +319,10 @@ impl<'a> Factors<'a> {
         }) {
             return Err(Reason::NonlinearSum { activation: name() });
         }
-        if list.iter().flat_map(|t| forms(t)).any(|a| self.parts.get(a).rectified) {
+        if list.iter().flat_map(forms).any(|a| self.parts.get(a).rectified) {
             return Err(Reason::Rectified);
         }
-        if list.iter().flat_map(|t| forms(t)).any(|a| self.parts.get(a).map != FeatureMap::Identity)
+        if list.iter().flat_map(forms).any(|a| self.parts.get(a).map != FeatureMap::Identity)
             && list.len() + forms(&list[0]).len() > 2
         {
             return Err(Reason::NonlinearSum { activation: name() });
@@ -362,7 +362,7 @@ impl<'a> Factors<'a> {
         for role in [Role::Query, Role::Context] {
             let mut streams = list
                 .iter()
-                .flat_map(|t| forms(t))
+                .flat_map(forms)
                 .filter(|a| self.parts.get(*a).role == role)
                 .map(|a| self.parts.get(a).stream);
             let first = streams.next();
@@ -385,7 +385,7 @@ impl<'a> Factors<'a> {
         let (fold, strength) = match rule {
             AccumulateSpec::Hebbian { rate } => (Fold::Hebbian, rate),
             AccumulateSpec::Decay { g, rate } => (Fold::Decay(g.to_bits()), rate),
-            AccumulateSpec::Gated { rate } => (Fold::Gated, rate),
+            AccumulateSpec::Gated {} => (Fold::Gated, 1.0),
             AccumulateSpec::Delta { .. } => {
                 return Err(self.fault(id, &Reason::Delta { why: "its activation is not a product" }));
             }

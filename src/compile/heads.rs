@@ -94,6 +94,8 @@ pub fn heads(form: &BlockForm, f: &mut Factors<'_>) -> Result<Vec<HeadForm>, Dia
 }
 
 type Vertex = u32;
+/// Number of heads, then the first projection that a key came from.
+type HeadCount = (usize, u32);
 
 /// Colours context factors; returns the terms of each colour component with the gate side that makes fewer heads.
 fn orient(
@@ -203,7 +205,7 @@ fn choose(
     };
     let gated = both[0].iter().any(|t| t.gate.is_some());
     let sides: &[Side] = if gated { &[Side::Value, Side::Key] } else { &[Side::Value] };
-    let mut best: Option<((usize, u32), (Vec<Oriented>, Side))> = None;
+    let mut best: Option<(HeadCount, (Vec<Oriented>, Side))> = None;
     let column = both[0].first().map_or(0, |t| t.column);
     for part in both {
         if !legal(&part) {

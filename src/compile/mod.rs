@@ -1,9 +1,9 @@
 //! From a wired circuit to attention heads, in steps that can each be printed.
 //!
-//! 1. [`factor`] evaluates every population symbolically, as a sum of products of linear forms of the tokens
-//!    ([`value`], [`term`], [`atoms`]); [`reason`] says what breaks the form.
-//! 2. [`relay`] collects what arrives at each relay that ends a block: output columns times terms, and direct paths.
-//! 3. [`heads`] colours context factors key or value and factorises ([`rank`]); [`build_head`] writes the matrices.
+//! 1. `factor` evaluates every population symbolically, as a sum of products of linear forms of the tokens
+//!    (`value`, `term`, `atoms`); `reason` says what breaks the form.
+//! 2. `relay` collects what arrives at each relay that ends a block: output columns times terms, and direct paths.
+//! 3. `heads` colours context factors key or value and factorises (`rank`); `build_head` writes the matrices.
 //! 4. [`explain`] keeps the projections, and so the lines of the file, behind each matrix.
 //!
 //! It sees populations, compartments and projections; nothing in a circuit says "head".
@@ -55,6 +55,14 @@ pub struct CompiledBlock {
     /// projections (by number) behind each residual, and behind the output bias
     pub residual: Vec<Vec<u32>>,
     pub bias: Vec<u32>,
+}
+
+impl Compiled {
+    /// The blocks alone, in order.
+    #[must_use]
+    pub fn plain_blocks(&self) -> Vec<Block> {
+        self.blocks.iter().map(|b| b.block.clone()).collect()
+    }
 }
 
 /// Compiles a circuit to blocks of heads.

@@ -30,7 +30,7 @@ pub fn class(code: &str) -> Class {
 
 macro_rules! codes {
     ($($code:ident $title:literal : $text:literal;)*) => {
-        $(#[doc = $title] pub const $code: &str = stringify!($code);)*
+        $(#[doc = concat!("`", $title, "`")] pub const $code: &str = stringify!($code);)*
         /// Every code, in order.
         pub const ALL: &[Code] = &[$(Code { code: stringify!($code), title: $title, text: $text }),*];
     };

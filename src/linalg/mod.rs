@@ -1,6 +1,6 @@
 //! Matrix kernels on nalgebra.
 //!
-//! - [`gemm`]: the one matrix product of the crate, on whole matrices.
+//! - [`gemm()`]: the one matrix product of the crate, on whole matrices.
 //! - [`gemm_into`]: the same on [`Operand`]s, views of columns that transpose for free.
 //! - [`exp_nonpositive`], [`maximum`]: the two sweeps of softmax, as vector code.
 //!

@@ -1,7 +1,6 @@
 //! The compiled blocks, one after another.
 
 use crate::attention::{Block, ForwardError, Streams, forward};
-use crate::compile::Compiled;
 use crate::diag::{Diagnostic, codes};
 use crate::linalg::Real;
 use nalgebra::DMatrix;
@@ -22,12 +21,12 @@ pub struct Run<T: Real = f64> {
 ///
 /// # Errors
 /// `R001` when a block diverges (division of a non-zero number by zero, overflow).
-pub fn run<T: Real>(compiled: &Compiled, inputs: &Streams) -> Result<Run<T>, Diagnostic> {
+pub fn run<T: Real>(blocks: &[Block], inputs: &Streams) -> Result<Run<T>, Diagnostic> {
     let mut streams: Streams<T> =
         inputs.iter().map(|(name, tokens)| (name.clone(), tokens.map(<T as Real>::from_f64))).collect();
     let mut output = DMatrix::zeros(0, 0);
-    for compiled in &compiled.blocks {
-        let block: Block<T> = compiled.block.cast();
+    for block in blocks {
+        let block: Block<T> = block.cast();
         output = forward(&block, &streams).map_err(|e| diverged(&block.relay, &e))?;
         streams.insert(block.relay.clone(), output.clone());
     }

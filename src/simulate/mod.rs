@@ -1,6 +1,6 @@
 //! Runs circuits.
 //!
-//! - [`inputs`]: the tokens of every stream, from the circuit file or from files given on the command line.
+//! - [`mod@inputs`]: the tokens of every stream, from the circuit file or from files given on the command line.
 //! - [`algebraic`]: the compiled blocks, one after another; fast.
 //!
 //! **Deliberately absent:** cells in time and spikes; anything that reads YAML or writes a run directory.

@@ -361,7 +361,7 @@ pub(super) fn accumulate(d: &mut Decoder, at: At<'_>) -> Option<AccumulateSpec> 
         return None;
     }
     let mut f = d.map(at, "a map, `{}` if there is nothing to say")?;
-    let rate = f.optional(d, "rate", positive);
+    let rate = if key.name == "gated" { None } else { f.optional(d, "rate", positive) };
     let result = match key.name.as_str() {
         "decay" => {
             let unit = |d: &mut Decoder, at: At<'_>| {
@@ -376,7 +376,7 @@ pub(super) fn accumulate(d: &mut Decoder, at: At<'_>) -> Option<AccumulateSpec> 
             g.map(|g| AccumulateSpec::Decay { g, rate: rate.unwrap_or(1.0) })
         }
         "delta" => Some(AccumulateSpec::Delta { rate }),
-        "gated" => Some(AccumulateSpec::Gated { rate: rate.unwrap_or(1.0) }),
+        "gated" => Some(AccumulateSpec::Gated {}),
         _ => Some(AccumulateSpec::Hebbian { rate: rate.unwrap_or(1.0) }),
     };
     f.finish(d);

@@ -1,9 +1,9 @@
 //! The circuit file: YAML text -> [`CircuitSpec`], all mistakes at once.
 //!
-//! 1. [`node`] parses the text to a tree in which every value knows its line and column; [`guard`] refuses hostile text
-//!    before that, [`syntax`] words what the parser says.
-//! 2. [`params`] fills in `$name`, after `--set` took effect.
-//! 3. [`decode`] reads the tree section by section ([`fields`] collects the mistakes); [`template`] writes out areas
+//! 1. [`node`] parses the text to a tree in which every value knows its line and column; `guard` refuses hostile text
+//!    before that, `syntax` words what the parser says.
+//! 2. `params` fills in `$name`, after `--set` took effect.
+//! 3. `decode` reads the tree section by section (`fields` collects the mistakes); [`template`] writes out areas
 //!    that ask for it.
 //! 4. [`Document`] keeps the tree, so that later stages can name a path (`projections.W_K.to`) and get its place.
 //!

@@ -1,6 +1,160 @@
-//! The JSON Schema.
+//! The JSON Schema (draft 07) of circuit files, for editors: completion and underlined slips while one types.
+//!
+//! The program itself reads with `super::decode`; a test holds the two together.
+
+use serde_json::{Map, Value, json};
+
+/// Named parts that sections refer to.
+fn definitions() -> Value {
+    json!({
+        "parameter": {"type": "string", "pattern": "^\\$[A-Za-z_][A-Za-z0-9_]*$", "description": "a parameter, filled in from `parameters`"},
+        "number": {"anyOf": [{"type": "number"}, {"$ref": "#/definitions/parameter"}]},
+        "count": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000_000}, {"$ref": "#/definitions/parameter"}]},
+        "time": {"type": "string", "description": "a time with its unit: 10 ms, 0.2 s, 500 us"},
+        "mask": {"enum": ["full", "causal", "strict"], "description": "full: all j; causal: j <= i; strict: j < i"},
+        "per": {"type": "array", "items": {"enum": ["query", "context"]}, "uniqueItems": true, "description": "token indices over which the population is replicated"},
+        "matrix": {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/number"}}},
+        "input": one_of(&[
+            ("gaussian", object(json!({"length": r("count"), "std": r("number")}), &["length"])),
+            ("file", object(json!({"path": {"type": "string"}, "array": {"type": "string"}, "tensor": {"type": "string"}}), &["path"])),
+            ("values", r("matrix")),
+        ]),
+        "layout": one_of(&[
+            ("space", object(json!({}), &[])),
+            ("time", object(json!({"duration": r("time"), "gap": r("time")}), &["duration", "gap"])),
+        ]),
+        "tau": {"anyOf": [r("time"), object(json!({"basal": r("time"), "apical": r("time")}), &["basal", "apical"])]},
+        "limits": object(json!({"min": r("number"), "max": r("number")}), &["min", "max"]),
+        "noise": object(json!({"std": r("number")}), &["std"]),
+        "stream": object(json!({"d_model": r("count"), "input": r("input"), "clock": {"type": "string"}}), &["d_model"]),
+        "relay": object(json!({
+            "pathway": {"enum": ["core", "matrix"], "description": "core: focal; matrix: diffuse"},
+            "per": r("per"), "cells": r("count"), "tokens": {"type": "string"}, "part": {"enum": ["plus", "minus"]},
+            "tau": r("tau"), "prospective": {"type": "boolean"}, "limits": r("limits"), "noise": r("noise"),
+        }), &["pathway", "cells"]),
+        "activation": {"anyOf": [
+            {"enum": ["product", "linear", "relu", "exp", "elu_plus_one", "sigmoid", "sign"]},
+            one_of(&[("power", object(json!({"exponent": r("count")}), &["exponent"]))]),
+        ]},
+        "accumulate": one_of(&[
+            ("hebbian", object(json!({"rate": r("number")}), &[])),
+            ("decay", object(json!({"g": r("number"), "factor": r("number"), "rate": r("number")}), &[])),
+            ("delta", object(json!({"rate": r("number")}), &[])),
+            ("gated", object(json!({}), &[])),
+        ]),
+        "population": object(json!({
+            "layer": {"enum": ["L1", "L2", "L3", "L2/3", "L4", "L5", "L6", "L5/6"]},
+            "cell_type": {"enum": ["pyramidal", "interneuron", "stellate"]},
+            "cells": r("count"), "per": r("per"), "activation": r("activation"), "accumulate": r("accumulate"),
+            "tau": r("tau"), "prospective": {"type": "boolean"}, "limits": r("limits"), "noise": r("noise"),
+        }), &["cells"]),
+        "area": object(json!({
+            "mask": r("mask"),
+            "microcolumns": object(json!({"count": r("count"), "per": r("per")}), &[]),
+            "populations": table("population"),
+            "template": r("template"),
+        }), &[]),
+        "template": template(),
+        "weights": weights(),
+        "gain": {"anyOf": [r("number"), object(json!({"inv_sqrt": r("number")}), &["inv_sqrt"])]},
+        "projection": object(json!({
+            "from": {"type": "string", "description": "a population, a relay or tonic"},
+            "to": {"type": "string", "description": "POPULATION.COMPARTMENT, for example A1.deep.apical"},
+            "onto": {"enum": ["cells", "microcolumns", "all"]}, "pool": {"enum": ["cells", "microcolumns"]},
+            "weights": r("weights"), "gain": r("gain"), "sign": {"enum": ["excitatory", "inhibitory"]},
+            "effect": {"enum": ["additive", "divisive"]}, "mask": r("mask"),
+            "plasticity": {"type": "object"}, "delay": r("time"), "tied": {"type": "boolean"},
+        }), &["from", "to", "weights"]),
+    })
+}
+
+fn weights() -> Value {
+    let part = object(json!({"weights": r("weights"), "draw": {"type": "string"}}), &["weights", "draw"]);
+    json!({"anyOf": [
+        {"enum": ["ones", "identity", "zeros"]},
+        one_of(&[
+            ("normal", one_of(&[("std", r("number")), ("fan_in", r("number"))])),
+            ("uniform", object(json!({"low": r("number"), "high": r("number")}), &["low", "high"])),
+            ("file", object(json!({"path": {"type": "string"}, "tensor": {"type": "string"}}), &["path"])),
+            ("values", r("matrix")),
+            ("blocks", object(json!({"count": r("count"), "of": r("weights")}), &["count", "of"])),
+            ("rank", object(json!({"of": r("count"), "std": r("number")}), &["of", "std"])),
+            ("same_as", json!({"type": "string"})),
+            ("transpose_of", json!({"type": "string"})),
+            ("plus_of", part.clone()),
+            ("minus_of", part),
+        ]),
+    ]})
+}
+
+fn template() -> Value {
+    let arguments = |memory: bool| {
+        let mut keys = json!({
+            "query": {"type": "string"}, "context": {"type": "string"}, "to": {"type": "string"},
+            "d_k": r("count"), "d_v": r("count"), "weights": r("weights"),
+        });
+        if memory {
+            keys["memory"] = r("accumulate");
+        }
+        object(keys, &["query", "context", "to", "d_k", "d_v"])
+    };
+    let forms: Vec<(&str, Value)> =
+        super::template::list().map(|(name, _)| (name, arguments(name == "key_value_memory_head"))).collect();
+    one_of(&forms)
+}
+
 /// The schema of circuit files, as JSON text.
 #[must_use]
 pub fn json_schema() -> String {
-    String::new()
+    let list = json!({"type": "array", "items": {"type": "object"}});
+    let map = json!({"type": "object"});
+    let tokens = json!({
+        "d_model": r("count"), "input": r("input"), "mask": r("mask"), "layout": r("layout"), "streams": table("stream"),
+    });
+    let properties = json!({
+        "schema": {"const": super::types::SCHEMA},
+        "name": {"type": "string"}, "description": {"type": "string"}, "source": {"type": "string"},
+        "seed": {"type": "integer", "minimum": 0},
+        "parameters": {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean"]}},
+        "tokens": object(tokens, &[]),
+        "thalamus": table("relay"), "areas": table("area"), "projections": table("projection"),
+        "output": {"anyOf": [
+            {"type": "string"},
+            object(json!({"plus": {"type": "string"}, "minus": {"type": "string"}}), &["plus", "minus"]),
+        ]},
+        "expect": object(json!({
+            "heads": object(json!({"count": r("count"), "above": r("number")}), &["count"]),
+            "blocks": r("count"),
+        }), &[]),
+        "simulation": object(json!({
+            "dt": r("time"), "integrator": {"enum": ["euler", "exponential_euler"]},
+            "stop": {"anyOf": [{"const": "settle"}, object(json!({"duration": r("time")}), &["duration"])]},
+        }), &[]),
+        "record": list, "noise": map, "lesions": list, "task": map, "train": map,
+        "loss": object(json!({"on": {"enum": ["all", "last"]}}), &[]),
+        "protocol": map, "fidelity": {"enum": ["full", "reduced", "event"]},
+    });
+    let mut schema = object(properties, &["schema", "name", "tokens", "thalamus", "output"]);
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("pulvinar circuit");
+    schema["definitions"] = definitions();
+    format!("{schema:#}\n")
+}
+
+fn r(name: &str) -> Value {
+    json!({"$ref": format!("#/definitions/{name}")})
+}
+
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn table(of: &str) -> Value {
+    json!({"type": "object", "additionalProperties": r(of)})
+}
+
+/// A map with exactly one of these keys.
+fn one_of(forms: &[(&str, Value)]) -> Value {
+    let properties: Map<String, Value> = forms.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
+    json!({"type": "object", "properties": properties, "minProperties": 1, "maxProperties": 1, "additionalProperties": false})
 }

@@ -327,9 +327,7 @@ pub enum AccumulateSpec {
         #[serde(skip_serializing_if = "Option::is_none")]
         rate: Option<f64>,
     },
-    Gated {
-        rate: f64,
-    },
+    Gated {},
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -5,11 +5,6 @@ use super::node::{Value, shorten};
 use super::types::{Spread, WeightsSpec};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 
-const WORDS: [(&str, fn() -> WeightsSpec); 3] = [
-    ("ones", || WeightsSpec::Ones),
-    ("identity", || WeightsSpec::Identity),
-    ("zeros", || WeightsSpec::Zeros),
-];
 const FORMS: [&str; 13] = [
     "ones",
     "identity",
@@ -29,8 +24,11 @@ const FORMS: [&str; 13] = [
 /// Reads one of the forms of LANGUAGE section 3.
 pub fn read(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
     if let Value::Str(word) = &at.node.value {
-        if let Some((_, form)) = WORDS.iter().find(|(n, _)| n == word) {
-            return Some(form());
+        match word.as_str() {
+            "ones" => return Some(WeightsSpec::Ones),
+            "identity" => return Some(WeightsSpec::Identity),
+            "zeros" => return Some(WeightsSpec::Zeros),
+            _ => {}
         }
         if FORMS.contains(&word.as_str()) {
             return d.wrong(at, &format!("a map: `{{{word}: ...}}`"));

@@ -3,7 +3,7 @@
 //! Every file opens with the diagnostics that it must cause, in order: `# error[C010] 17:12 no population ...`.
 //! `UPDATE_EXPECT=1 cargo test --test it bad` rewrites these lines; read the difference before committing it.
 
-use super::{files_of, mistakes_of};
+use super::mistakes::{files_of, mistakes_of};
 use pulvinar::diag::{Diagnostic, Severity, codes};
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -108,7 +108,7 @@ pub const ALL: [(&str, &str); 3] = [("mask", MASK), ("memory", MEMORY), ("stack"
 #[test]
 fn they_are_valid() {
     for (name, text) in ALL {
-        let mistakes = super::mistakes_in(text.as_bytes());
+        let mistakes = super::mistakes::mistakes_in(text.as_bytes());
         assert!(mistakes.0.is_empty(), "{name}: {mistakes}");
     }
 }

@@ -1,7 +1,8 @@
 //! Files that try to hang, crash or fill the memory, and slips of editors and other programs.
 
 use super::circuits::{ALL, MASK, MEMORY};
-use super::{mistakes_in, mistakes_of, odd};
+use super::mistakes::{mistakes_in, mistakes_of};
+use super::odd;
 use pulvinar::diag::Diagnostics;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Thousands of damaged circuits: no panic, and every refusal says where and what to do.
 
 use super::circuits::ALL;
-use super::{files_of, mistakes_beyond_text, odd, root};
+use super::mistakes::{files_of, mistakes_beyond_text, root};
+use super::odd;
 use pulvinar::diag::Diagnostics;
 use pulvinar::spec::read;
 use std::panic::{AssertUnwindSafe, catch_unwind};

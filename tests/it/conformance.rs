@@ -1,0 +1,37 @@
+//! Every shipped circuit: compiled heads against the plain-loop oracle of the cells.
+
+use crate::support::{load, oracle_output, relative, shipped};
+use pulvinar::compile::compile;
+use pulvinar::simulate::{inputs, run};
+use std::collections::BTreeMap;
+
+/// Both sides add the same products in another order; 1e-12 leaves a hundred times the rounding of the longest sum.
+const F64: f64 = 1e-12;
+/// The same in single precision.
+const F32: f64 = 1e-5;
+
+#[test]
+fn compiled_circuits_are_their_cells() {
+    let files = shipped();
+    assert!(files.len() >= 15, "only {} circuits are shipped", files.len());
+    for file in files {
+        let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        let (document, circuit) = load(&file);
+        let compiled = compile(&circuit).unwrap_or_else(|d| panic!("{name}: {d}"));
+        let tokens =
+            inputs(&circuit, &document.folder, &BTreeMap::new()).unwrap_or_else(|d| panic!("{name}: {d}"));
+        // The oracle visits every pair of tokens cell by cell: a prefix is enough for the long ones.
+        let tokens: pulvinar::attention::Streams =
+            tokens.into_iter().map(|(n, x)| (n, x.columns(0, x.ncols().min(24)).into_owned())).collect();
+        let want = oracle_output(&circuit, &tokens);
+        assert!(want.amax() > 1e-3, "{name}: the output is next to nothing");
+        let double =
+            run::<f64>(&compiled.plain_blocks(), &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
+        let error = relative(&double, &want);
+        assert!(error < F64, "{name}: f64 differs from the cells by {error:e}");
+        let single =
+            run::<f32>(&compiled.plain_blocks(), &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
+        let error = relative(&single.map(f64::from), &want);
+        assert!(error < F32, "{name}: f32 differs from the cells by {error:e}");
+    }
+}

@@ -1,0 +1,172 @@
+//! What several test files need: a wired circuit as input of the plain-loop oracle, and comparisons.
+
+use nalgebra::DMatrix;
+use pulvinar::attention::Streams;
+use pulvinar::circuit::{self, Circuit, IndexRule, Output, PopulationId};
+use pulvinar::oracle::cells as oracle;
+use pulvinar::spec::{AccumulateSpec, ActivationSpec, Document, Effect, MaskSpec, Part};
+use std::path::{Path, PathBuf};
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every shipped circuit, by name.
+pub fn shipped() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root().join("circuits"))
+        .expect("circuits/ is there")
+        .map(|e| e.expect("readable").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    files.sort();
+    files
+}
+
+pub fn load(path: &Path) -> (Document, Circuit) {
+    let document = pulvinar::spec::read_file(path, &[]).unwrap_or_else(|d| panic!("{}: {d}", path.display()));
+    let circuit =
+        circuit::wire(&document.spec, &document.folder).unwrap_or_else(|d| panic!("{}: {d}", path.display()));
+    (document, circuit)
+}
+
+pub fn from_text(text: &str) -> Result<(Document, Circuit), String> {
+    let document =
+        pulvinar::spec::read(text.as_bytes(), Path::new("."), &[]).map_err(|d| format!("{d}\n{text}"))?;
+    let circuit = circuit::wire(&document.spec, &document.folder).map_err(|d| format!("{d}\n{text}"))?;
+    Ok((document, circuit))
+}
+
+/// `max |a - b| / max |b|`.
+pub fn relative(a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
+    assert_eq!(a.shape(), b.shape(), "shapes");
+    if b.is_empty() {
+        return 0.0;
+    }
+    (a - b).amax() / b.amax().max(1e-300)
+}
+
+/// The circuit's answer by plain loops over cells, `[d_model, n_tokens]`.
+pub fn oracle_output(circuit: &Circuit, inputs: &Streams) -> DMatrix<f64> {
+    let net = net(circuit, inputs);
+    let sent = oracle::evaluate(&net).unwrap_or_else(|e| panic!("oracle: {e}"));
+    let position =
+        |id: PopulationId| circuit.order.iter().position(|o| *o == id).expect("output is evaluated");
+    let values = |id: PopulationId| {
+        let s = &sent[position(id)];
+        DMatrix::from_fn(circuit.population(id).size(), s.values.len(), |cell, i| s.values[i][0][cell])
+    };
+    match circuit.output {
+        Output::Relay(r) => values(r),
+        Output::Signed { plus, minus } => values(plus) - values(minus),
+    }
+}
+
+fn mask(m: MaskSpec) -> oracle::Mask {
+    match m {
+        MaskSpec::Full => oracle::Mask::Full,
+        MaskSpec::Causal => oracle::Mask::Causal,
+        MaskSpec::Strict => oracle::Mask::Strict,
+    }
+}
+
+fn part(p: Option<Part>) -> Option<oracle::Part> {
+    p.map(|p| match p {
+        Part::Plus => oracle::Part::Plus,
+        Part::Minus => oracle::Part::Minus,
+    })
+}
+
+/// The wired circuit, written out cell by cell.
+pub fn net(circuit: &Circuit, inputs: &Streams) -> oracle::Net {
+    let streams = circuit
+        .streams
+        .iter()
+        .map(|s| oracle::StreamData {
+            d_model: s.d_model,
+            tokens: inputs
+                .get(&s.name)
+                .map_or_else(Vec::new, |x| x.column_iter().map(|c| c.iter().copied().collect()).collect()),
+        })
+        .collect();
+    let length = |clock: Option<usize>| {
+        clock.map_or(1, |c| inputs.get(&circuit.streams[c].name).map_or(1, |x| x.ncols()))
+    };
+    let position = |id: PopulationId| circuit.order.iter().position(|o| *o == id);
+    let populations = circuit
+        .order
+        .iter()
+        .map(|id| {
+            let p = circuit.population(*id);
+            // A memory sends one state for each query token of those who read it.
+            let reader = circuit
+                .projections
+                .iter()
+                .find(|q| q.from == *id && position(q.to).is_some())
+                .and_then(|q| circuit.population(q.to).query_clock);
+            let query_clock = if p.accumulate.is_some() { reader } else { p.query_clock };
+            let (kind, part) = match &p.kind {
+                circuit::Kind::Tonic => (oracle::Kind::Constant(1.0), None),
+                circuit::Kind::Relay { stream: Some(s), part: half, .. } => {
+                    (oracle::Kind::Input { stream: *s, part: part(*half) }, None)
+                }
+                circuit::Kind::Relay { part: half, .. } => (oracle::Kind::Cells, part(*half)),
+                circuit::Kind::Cells { .. } => (oracle::Kind::Cells, None),
+            };
+            oracle::Population {
+                name: p.name.clone(),
+                n_microcolumns: p.microcolumns,
+                n_cells: p.cells,
+                has_query: p.indices.query,
+                has_context: p.indices.context,
+                query_clock: length(query_clock),
+                context_clock: length(p.context_clock),
+                kind,
+                part,
+                activation: match p.activation {
+                    ActivationSpec::Product => oracle::Activation::Product,
+                    ActivationSpec::Linear => oracle::Activation::Linear,
+                    ActivationSpec::Relu => oracle::Activation::Relu,
+                    ActivationSpec::Exp => oracle::Activation::Exp,
+                    ActivationSpec::EluPlusOne => oracle::Activation::EluPlusOne,
+                    ActivationSpec::Sigmoid => oracle::Activation::Sigmoid,
+                    ActivationSpec::Sign => oracle::Activation::Sign,
+                    ActivationSpec::Power { exponent } => oracle::Activation::Power(exponent),
+                },
+                accumulate: p.accumulate.map(|a| match a {
+                    AccumulateSpec::Hebbian { rate } => oracle::Accumulate::Hebbian { rate },
+                    AccumulateSpec::Decay { g, rate } => oracle::Accumulate::Decay { g, rate },
+                    AccumulateSpec::Delta { rate } => oracle::Accumulate::Delta { rate },
+                    AccumulateSpec::Gated {} => oracle::Accumulate::Gated,
+                }),
+                mask: mask(p.mask),
+            }
+        })
+        .collect();
+    let projections = circuit
+        .projections
+        .iter()
+        .filter(|p| p.compartment != circuit::Compartment::Third)
+        .filter_map(|p| {
+            let (from, to) = (position(p.from)?, position(p.to)?);
+            let (targets, sources) = (circuit.population(p.to).size(), circuit.population(p.from).size());
+            let full = p.synapses.full(targets, sources);
+            Some(oracle::Projection {
+                name: p.name.clone(),
+                from,
+                to,
+                compartment: match p.compartment {
+                    circuit::Compartment::Basal => oracle::Compartment::Basal,
+                    circuit::Compartment::Apical => oracle::Compartment::Apical,
+                    _ => oracle::Compartment::Gate,
+                },
+                weights: full.row_iter().map(|r| r.iter().copied().collect()).collect(),
+                divisive: p.effect == Effect::Divisive,
+                mask: match p.index {
+                    IndexRule::SumContext(m) => Some(mask(m)),
+                    _ => None,
+                },
+            })
+        })
+        .collect();
+    oracle::Net { streams, populations, projections }
+}
