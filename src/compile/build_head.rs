@@ -177,8 +177,8 @@ impl Assembly<'_, '_> {
         Ok(self.assemble(&keys, &queries, &values, &outputs, memory, None, scale, singular, &origins))
     }
 
-    /// `sum over columns` of one nonlinear score.
-    pub fn score_head(&mut self, terms: &[(u32, Term)]) -> Result<HeadForm, Diagnostic> {
+    /// Values weighed by one nonlinear score: one head for each stream that values come from.
+    pub fn score_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Diagnostic> {
         let column = terms[0].0;
         let score = self.f.parts.scores[self.group.score.unwrap_or_default() as usize].clone();
         let mut ratio = 1.0;
@@ -199,21 +199,31 @@ impl Assembly<'_, '_> {
         let uniform = score.terms.iter().all(|(c, _, _)| *c == first);
         let scale = if uniform { first } else { 1.0 };
         let rest = |c: f64| if uniform { 1.0 } else { c };
-        let keys = score.terms.iter().map(|(c, _, k)| (rest(*c), *k)).collect();
-        let queries = score.terms.iter().map(|(_, q, _)| (1.0, *q)).collect();
-        // Equal values share a row: their output columns add up.
-        let values: Rows = terms.iter().map(|(_, t)| (t.coefficient / ratio, t.context[0])).collect();
-        let outputs: Vec<u32> = terms.iter().map(|(c, _)| *c).collect();
+        let keys: Rows = score.terms.iter().map(|(c, _, k)| (rest(*c), *k)).collect();
+        let queries: Rows = score.terms.iter().map(|(_, q, _)| (1.0, *q)).collect();
         let kernel = if score.power == 0 { Kernel::Exp } else { Kernel::Power(score.power) };
-        let mut origins: Vec<Origin> = terms.iter().map(|(_, t)| t.origin).collect();
-        origins.push(score.origin);
-        let memory = match self.group.sum.fold {
-            Fold::Decay(bits) => Memory::Decay(f64::from_bits(bits)),
-            Fold::Hebbian => Memory::Hebbian,
-            _ => Memory::None,
-        };
-        let singular = terms.iter().map(|(_, t)| t.coefficient * t.coefficient).sum::<f64>().sqrt();
-        Ok(self.assemble(&keys, &queries, &values, &outputs, memory, Some(kernel), scale, singular, &origins))
+        let mut by_stream: BTreeMap<Option<usize>, Vec<&(u32, Term)>> = BTreeMap::new();
+        for t in terms {
+            by_stream.entry(t.1.context[0].map(|a| self.f.parts.get(a).stream)).or_default().push(t);
+        }
+        let mut heads = Vec::with_capacity(by_stream.len());
+        for terms in by_stream.into_values() {
+            let values: Rows = terms.iter().map(|(_, t)| (t.coefficient / ratio, t.context[0])).collect();
+            let outputs: Vec<u32> = terms.iter().map(|(c, _)| *c).collect();
+            let mut origins: Vec<Origin> = terms.iter().map(|(_, t)| t.origin).collect();
+            origins.push(score.origin);
+            let memory = match self.group.sum.fold {
+                Fold::Decay(bits) => Memory::Decay(f64::from_bits(bits)),
+                Fold::Hebbian => Memory::Hebbian,
+                _ => Memory::None,
+            };
+            let singular = terms.iter().map(|(_, t)| t.coefficient * t.coefficient).sum::<f64>().sqrt();
+            let kernel = Some(kernel);
+            heads.push(
+                self.assemble(&keys, &queries, &values, &outputs, memory, kernel, scale, singular, &origins),
+            );
+        }
+        Ok(heads)
     }
 
     /// Heads that read one delta memory: microcolumns of equal keys, factorised over what reads them.
@@ -241,7 +251,17 @@ impl Assembly<'_, '_> {
                 .iter()
                 .filter(|(_, t)| t.memory.is_some_and(|(_, cell)| members.contains(&(cell as usize / cells))))
                 .collect();
-            if !mine.is_empty() {
+            let mut by_streams: BTreeMap<(usize, usize), Vec<&(u32, Term)>> = BTreeMap::new();
+            for t in mine {
+                let Some(query) = t.1.query else { continue };
+                if self.f.parts.get(query).map != FeatureMap::Identity {
+                    return Err(self.fault(t.0, &Reason::Delta { why: "a nonlinear query reads it" }));
+                }
+                let column = t.1.memory.map_or(0, |(_, cell)| cell as usize / cells);
+                let value = self.f.parts.get(memory.values[column].1).stream;
+                by_streams.entry((self.f.parts.get(query).stream, value)).or_default().push(t);
+            }
+            for mine in by_streams.into_values() {
                 heads.extend(self.delta_group(&memory, cells, &mine));
             }
         }
@@ -349,18 +369,22 @@ impl Assembly<'_, '_> {
         let default_query = self.default_stream(column, false);
         let context =
             keys.iter().chain(values).find_map(|(_, a)| *a).map_or(context, |a| self.f.parts.get(a).stream);
-        let mut w_o = DMatrix::zeros(self.form.d_model, outputs.len());
+        let (values, columns) = self.merge_values(values, outputs, &memory);
+        let mut w_o = DMatrix::zeros(self.form.d_model, columns.len());
         let root = self.form.columns[column as usize].2;
         let mut out_origin = self.form.columns[column as usize].1;
-        for (j, c) in outputs.iter().enumerate() {
-            let (vector, origin, _) = &self.form.columns[*c as usize];
-            w_o.set_column(j, vector);
-            out_origin = self.f.parts.union(out_origin, *origin);
+        for (j, sum) in columns.iter().enumerate() {
+            for (weight, c) in sum {
+                let (vector, origin, _) = &self.form.columns[*c as usize];
+                let mut target = w_o.column_mut(j);
+                target += vector * *weight;
+                out_origin = self.f.parts.union(out_origin, *origin);
+            }
         }
         let all = origins.iter().fold(out_origin, |o, p| self.f.parts.union(o, *p));
         let k = self.stack(keys, context, all);
         let q = self.stack(queries, default_query, all);
-        let v = self.stack(values, k.stream, all);
+        let v = self.stack(&values, k.stream, all);
         let mapped = k.map != FeatureMap::Identity || q.map != FeatureMap::Identity;
         let kernel = kernel.unwrap_or(if mapped {
             Kernel::Feature { key: k.map, query: q.map }
@@ -408,6 +432,28 @@ impl Assembly<'_, '_> {
             .filter(|p| ![&query, &key, &value, &output].iter().any(|l| l.contains(p)))
             .collect();
         HeadForm { strength: strength(&head), head, root, singular, query, key, value, output, lateral }
+    }
+
+    /// Value rows of one form become one row, their output columns add up; rows with gates or rates of their own stay.
+    fn merge_values(&self, values: &Rows, outputs: &[u32], memory: &Memory) -> (Rows, Vec<Vec<(f64, u32)>>) {
+        let own_rows = matches!(memory, Memory::Delta(_) | Memory::Gated { side: GateSide::Value, .. });
+        let class = |a: Option<Atom>| a.map_or(u32::MAX, |a| self.f.parts.get(a).class);
+        let count: std::collections::BTreeSet<u32> = values.iter().map(|(_, a)| class(*a)).collect();
+        if own_rows || count.len() == values.len() {
+            return (values.clone(), outputs.iter().map(|c| vec![(1.0, *c)]).collect());
+        }
+        let mut rows: Rows = Vec::new();
+        let mut columns: Vec<Vec<(f64, u32)>> = Vec::new();
+        for ((weight, atom), column) in values.iter().zip(outputs) {
+            match rows.iter().position(|(_, a)| class(*a) == class(*atom)) {
+                Some(at) => columns[at].push((*weight, *column)),
+                None => {
+                    rows.push((1.0, *atom));
+                    columns.push(vec![(*weight, *column)]);
+                }
+            }
+        }
+        (rows, columns)
     }
 
     /// Gates of several rows as one layer; a single row when all are the same.

@@ -409,6 +409,7 @@ impl<'a> Factors<'a> {
         let value = self.inputs(id, Compartment::Gate, Effect::Additive)?;
         let lists = value.as_terms(&mut self.parts);
         let mut gates = Vec::with_capacity(lists.len());
+        let mut streams = std::collections::BTreeSet::new();
         for list in lists {
             let mut gate = GateForm { constant: 0.0, terms: Vec::new(), origin: self.parts.no_origin() };
             for t in list {
@@ -427,11 +428,11 @@ impl<'a> Factors<'a> {
                     _ => return Err(self.fault(id, &Reason::Gate)),
                 }
             }
-            let stream = |a: &(f64, super::atoms::Atom)| self.parts.get(a.1).stream;
-            if gate.terms.windows(2).any(|w| stream(&w[0]) != stream(&w[1])) {
-                return Err(self.fault(id, &Reason::TwoStreams));
-            }
+            streams.extend(gate.terms.iter().map(|(_, a)| self.parts.get(*a).stream));
             gates.push(self.parts.gate(gate));
+        }
+        if streams.len() > 1 {
+            return Err(self.fault(id, &Reason::TwoStreams));
         }
         Ok(gates)
     }

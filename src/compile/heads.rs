@@ -76,7 +76,7 @@ pub fn heads(form: &BlockForm, f: &mut Factors<'_>) -> Result<Vec<HeadForm>, Dia
     for (group, terms) in groups {
         let mut assembly = Assembly { form, f, group };
         if group.score.is_some() {
-            all.push(assembly.score_head(&terms)?);
+            all.extend(assembly.score_heads(&terms)?);
         } else if group.memory.is_some() {
             all.extend(assembly.delta_heads(&terms)?);
         } else {

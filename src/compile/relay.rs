@@ -77,7 +77,7 @@ impl Factors<'_> {
                 continue;
             }
             let form = self.arrive(&[(*id, 1.0)], &p.name)?;
-            if !is_output && part.is_none() && form.terms.is_empty() && form.residual.len() == 1 {
+            if !is_output && part.is_none() && form.is_linear_in_one_stream() {
                 self.relays.insert(*id, RelayMeaning::Alias(alias(&form)));
                 continue;
             }
@@ -464,8 +464,9 @@ impl Factors<'_> {
             if t.query.is_none() && t.score.is_none() {
                 return Err(blame(self, *column, &Reason::NoQuery));
             }
+            // Which partner is missing, no one term can tell: the relay is named.
             if rectified(self, t) {
-                return Err(blame(self, *column, &Reason::Rectified));
+                return Err(Reason::Rectified.at(&form.path, &form.relay));
             }
         }
         if form.residual.iter().any(|r| r.rectified) {
@@ -480,18 +481,21 @@ fn sign_of(part: Part) -> f64 {
 }
 
 fn alias(form: &BlockForm) -> Value {
-    let path = &form.residual[0];
     let mut value = Value::zero(form.d_model);
-    value.linear.push(Linear {
-        role: Role::Query,
-        stream: path.stream,
-        rectified: path.rectified,
-        gain: 1.0,
-        rows: path.matrix.clone(),
-        identity: None,
-        map: AxisMap::All,
-        origin: path.origin,
-    });
+    for path in &form.residual {
+        // Halves of a plus/minus pair stay apart from their factor 1/2, as on the relay that they come from.
+        let gain = if form.residual.len() == 2 { 0.5 } else { 1.0 };
+        value.linear.push(Linear {
+            role: Role::Query,
+            stream: path.stream,
+            rectified: path.rectified,
+            gain,
+            rows: &path.matrix / gain,
+            identity: None,
+            map: AxisMap::All,
+            origin: path.origin,
+        });
+    }
     if let Some(origin) = form.bias_origin {
         value.constant = Some((form.bias.clone(), origin));
     }
@@ -620,6 +624,13 @@ impl BlockForm {
     /// Direct paths that cancel to rounding go.
     fn drop_cancelled_paths(&mut self) {
         self.residual.retain(|p| p.matrix.iter().zip(&p.size).any(|(x, s)| x.abs() > CANCELLED * s));
+    }
+
+    /// A linear copy of one earlier stream, or of one half of a plus/minus pair.
+    fn is_linear_in_one_stream(&self) -> bool {
+        self.terms.is_empty()
+            && !self.residual.is_empty()
+            && self.residual.iter().all(|p| p.stream == self.residual[0].stream)
     }
 
     fn is_zero(&self) -> bool {
