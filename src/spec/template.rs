@@ -152,14 +152,15 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
         None
     };
     f.finish(d);
-    // An argument may be readable and still hold mistakes: `{decay: {g: 0.9, rate: fast}}`.
-    if d.diagnostics.0.len() > known || known >= MOST {
+    // An argument may be readable and still hold mistakes: `{decay: {g: 0.9, rate: fast}}`. The area's name is judged
+    // by the caller.
+    if d.diagnostics.0.len() > known || known >= MOST || !super::fields::is_name(area) {
         return None;
     }
     let text = body
         .replace("{a}", area)
-        .replace("{q}", &query?)
-        .replace("{c}", &context?)
+        .replace("{q}", &format!("{:?}", query?))
+        .replace("{c}", &format!("{:?}", context?))
         .replace("{to}", &to?)
         .replace("{dk}", &d_k?.to_string())
         .replace("{dv}", &d_v?.to_string())
