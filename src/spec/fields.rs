@@ -400,6 +400,8 @@ impl<'a> Fields<'a> {
                     if self.path.is_empty() { "a circuit".to_owned() } else { format!("`{}`", self.path) };
                 let hint = if key.name == "<<" {
                     "merge keys (`<<`) are not read: write the keys out".to_owned()
+                } else if self.asked.is_empty() {
+                    "nothing can be said here: write `{}`".to_owned()
                 } else {
                     let names: std::collections::BTreeSet<&str> = self.asked.iter().copied().collect();
                     did_you_mean(&key.name, names)
