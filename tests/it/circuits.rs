@@ -65,7 +65,7 @@ areas:
   A1:
     microcolumns: {count: 3}
     populations:
-      superficial: {per: [context], cells: 4, activation: product, accumulate: {gated: {rate: 0.5}}}
+      superficial: {per: [context], cells: 4, activation: product, accumulate: {gated: {}}}
       deep: {per: [query], cells: 4, activation: product}
 projections:
   W_K: {from: VP_matrix, to: A1.superficial.apical, onto: cells, weights: {normal: {fan_in: 1}}}

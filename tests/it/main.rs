@@ -3,6 +3,8 @@
 mod bad;
 mod circuits;
 mod conformance;
+mod dale;
+mod heads;
 mod hostile;
 mod layout;
 mod mistakes;

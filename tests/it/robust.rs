@@ -27,7 +27,7 @@ impl Dice {
     }
 }
 
-const SCALARS: [&str; 33] = [
+const SCALARS: [&str; 34] = [
     "1",
     "2",
     "3",
@@ -49,6 +49,7 @@ const SCALARS: [&str; 33] = [
     "relu",
     "exp",
     "VP_core",
+    "\"null\"",
     "VP_matrix",
     "HO",
     "A1.deep",
