@@ -110,9 +110,9 @@ fn wirings_make_the_heads_they_should() {
   M: {{from: A.s, to: A.d.apical, weights: identity}}
   Qp: {{from: Q, to: A.d.basal, onto: cells, weights: {N}}}
   O: {{from: A.d, to: HO.basal, pool: cells, weights: {N}}}
+  G: {{from: C, to: A.g.basal, onto: cells, weights: {N}}}
 "
     );
-    let gates = "  G: {from: C, to: A.g.basal, onto: cells, weights: {normal: {fan_in: 1}}}\n".to_owned();
     let one = "2x3 linear none main<-main";
     let rows: Vec<(&str, String, Vec<String>)> = vec![
         (
@@ -227,7 +227,6 @@ fn wirings_make_the_heads_they_should() {
                 "",
                 &memory("{delta: {}}"),
                 &(kv.clone()
-                    + &gates
                     + "  GG: {from: A.g, to: A.s.gate, onto: microcolumns, pool: microcolumns, weights: {uniform: {low: 0, high: 0.1}}}\n"),
             ),
             repeat("2x3 linear delta main<-main", 1),
@@ -239,7 +238,6 @@ fn wirings_make_the_heads_they_should() {
                 "",
                 &memory("{gated: {}}"),
                 &(kv.clone()
-                    + &gates
                     + "  GG: {from: A.g, to: A.s.gate, onto: microcolumns, pool: microcolumns, weights: {uniform: {low: 0, high: 0.1}}}\n"),
             ),
             repeat("2x3 linear gated main<-main", 1),
@@ -251,7 +249,6 @@ fn wirings_make_the_heads_they_should() {
                 "",
                 &memory("{gated: {}}"),
                 &(kv.clone()
-                    + &gates
                     + "  GG: {from: A.g, to: A.s.gate, onto: cells, pool: microcolumns, weights: {uniform: {low: 0, high: 0.1}}}\n"),
             ),
             repeat("2x3 linear gated main<-main", 1),
@@ -263,7 +260,6 @@ fn wirings_make_the_heads_they_should() {
                 "",
                 &memory("{gated: {}}"),
                 &(kv.clone()
-                    + &gates
                     + "  GG: {from: A.g, to: A.s.gate, pool: microcolumns, weights: ones, gain: 0.1}\n"),
             ),
             repeat("2x3 linear gated main<-main", 1),
@@ -275,7 +271,6 @@ fn wirings_make_the_heads_they_should() {
                 "",
                 &memory("{gated: {}}"),
                 &(kv.clone()
-                    + &gates
                     + "  GG: {from: A.g, to: A.s.gate, weights: {uniform: {low: 0, high: 0.1}}}\n"),
             ),
             repeat("1x3 linear gated main<-main", 2),
@@ -292,7 +287,8 @@ fn wirings_make_the_heads_they_should() {
                         .replace("  K:", "  K2:")
                         .replace("  V:", "  V2:")
                         .replace("  Qp:", "  Q2:")
-                        .replace("  O:", "  O2:")),
+                        .replace("  O:", "  O2:")
+                        .replace("  G:", "  G2:")),
             ),
             vec![one.to_owned(), "2x3 linear hebbian main<-main".to_owned()],
         ),
