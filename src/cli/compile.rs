@@ -7,6 +7,7 @@ use super::report::{Outcome, Reporter, diagnostics_json, exit_code, not_yet};
 use crate::attention::{Head, Kernel};
 use crate::compile::{Compiled, CompiledBlock, explain::explain};
 use crate::spec::Document;
+use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -21,21 +22,23 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         return Err(not_yet("`--emit svg`", "use `--emit dot` and Graphviz"));
     }
     let document = load::document(&args.file, &args.reading)?;
-    if args.emit == Some(Emit::Spec) && args.output.is_none() {
-        out.result(&crate::spec::to_yaml(&document.spec));
+    // Early stages can be looked at when a later one fails.
+    if let Some(stage @ Emit::Spec) = args.emit
+        && args.output.is_none()
+    {
+        emitted(out, stage, &crate::spec::to_yaml(&document.spec), Map::new(), true);
         return Ok(0);
     }
     let circuit = load::circuit(&document, &args.file)?;
-    match args.emit {
-        Some(Emit::Graph) => {
-            out.result(&circuit.to_string());
-            return Ok(0);
-        }
-        Some(Emit::Dot) => {
-            out.result(&emit::dot(&circuit));
-            return Ok(0);
-        }
-        _ => {}
+    let early = match args.emit {
+        Some(Emit::Spec) => Some(crate::spec::to_yaml(&document.spec)),
+        Some(Emit::Graph) => Some(circuit.to_string()),
+        Some(Emit::Dot) => Some(emit::dot(&circuit)),
+        _ => None,
+    };
+    if let (Some(stage), Some(text), None, false) = (args.emit, &early, &args.output, args.explain) {
+        emitted(out, stage, text, Map::new(), true);
+        return Ok(0);
     }
     let compiled = load::compiled(&document, &circuit, &args.file)?;
     let unmet = load::unmet(&document, &compiled);
@@ -43,33 +46,51 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         crate::weights::write_heads(path, &compiled.plain_blocks())?;
         out.note(&format!("wrote {}", path.display()));
     }
-    match args.emit {
-        Some(Emit::Factors) => out.result(&compiled.factors.to_string()),
-        Some(Emit::Heads) => out.result(&emit::heads(&compiled)),
-        _ if out.json => {
-            let mut rest = object(&compiled);
-            rest.insert("name".to_owned(), json!(document.spec.name));
-            rest.insert("seed".to_owned(), json!(document.spec.seed));
-            rest.insert("diagnostics".to_owned(), diagnostics_json(&unmet, Some(&args.file)));
-            if args.explain {
-                let text = explain(&compiled, &circuit, |p| document.line(p));
-                rest.insert("explain".to_owned(), json!(text));
-            }
-            out.object("compile", !unmet.has_errors(), rest);
+    let stage = early.or_else(|| match args.emit {
+        Some(Emit::Factors) => Some(compiled.factors.to_string()),
+        Some(Emit::Heads) => Some(emit::heads(&compiled)),
+        _ => None,
+    });
+    let origins = args.explain.then(|| explain(&compiled, &circuit, |p| document.line(p)));
+    if out.json {
+        let mut rest = if stage.is_some() { Map::new() } else { object(&compiled) };
+        rest.insert("name".to_owned(), json!(document.spec.name));
+        rest.insert("seed".to_owned(), json!(document.spec.seed));
+        rest.insert("diagnostics".to_owned(), diagnostics_json(&unmet, Some(&args.file)));
+        if let Some(path) = &args.output {
+            rest.insert("files".to_owned(), json!([path.display().to_string()]));
         }
-        _ => out.result(&report(&document, &compiled)),
-    }
-    if args.explain && !out.json {
-        out.result(&explain(&compiled, &circuit, |p| document.line(p)));
-    }
-    if !out.json {
+        if let Some(text) = origins {
+            rest.insert("explain".to_owned(), json!(text));
+        }
+        match (args.emit, stage) {
+            (Some(name), Some(text)) => emitted(out, name, &text, rest, !unmet.has_errors()),
+            _ => out.object("compile", !unmet.has_errors(), rest),
+        }
+    } else {
+        out.result(&stage.unwrap_or_else(|| report(&document, &compiled)));
+        if let Some(text) = origins {
+            out.result(&text);
+        }
         out.draw(&unmet, Some(&args.file));
     }
     Ok(exit_code(&unmet))
 }
 
-/// The report for people.
-fn report(document: &Document, compiled: &Compiled) -> String {
+/// One stage as text; in JSON it is the value of `text`.
+fn emitted(out: &Reporter, stage: Emit, text: &str, mut rest: Map<String, Value>, ok: bool) {
+    if !out.json {
+        out.result(text);
+        return;
+    }
+    let name = stage.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
+    rest.insert("emit".to_owned(), json!(name));
+    rest.insert("text".to_owned(), json!(text));
+    out.object("compile", ok, rest);
+}
+
+/// The report for people: every block and its heads.
+pub(super) fn report(document: &Document, compiled: &Compiled) -> String {
     let mut text = String::new();
     let blocks = compiled.blocks.len();
     let heads: usize = compiled.blocks.iter().map(|b| b.heads.len()).sum();

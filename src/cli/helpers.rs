@@ -7,8 +7,8 @@ use clap::CommandFactory;
 use serde_json::json;
 use std::fmt::Write as _;
 
-pub fn schema() -> Outcome {
-    print(&crate::spec::schema::json_schema());
+pub fn schema(out: &Reporter) -> Outcome {
+    out.text("schema", &crate::spec::schema::json_schema());
     Ok(0)
 }
 
@@ -48,22 +48,17 @@ pub fn explain(code: &Option<String>, out: &Reporter) -> Outcome {
     Ok(0)
 }
 
-pub fn completions(shell: clap_complete::Shell) -> Outcome {
+pub fn completions(shell: clap_complete::Shell, out: &Reporter) -> Outcome {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "pulvinar", &mut text);
-    print(&String::from_utf8_lossy(&text));
+    out.text("completions", &String::from_utf8_lossy(&text));
     Ok(0)
 }
 
-pub fn man() -> Outcome {
+pub fn man(out: &Reporter) -> Outcome {
     let mut text = Vec::new();
     // Writing to memory does not fail.
     let _ = clap_mangen::Man::new(Cli::command()).render(&mut text);
-    print(&String::from_utf8_lossy(&text));
+    out.text("man", &String::from_utf8_lossy(&text));
     Ok(0)
-}
-
-fn print(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

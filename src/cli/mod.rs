@@ -10,13 +10,14 @@ mod helpers;
 mod load;
 mod new;
 mod report;
+mod resolved;
 mod simulate;
 mod validate;
 
 pub use args::Cli;
 use args::Verb;
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 /// Exit code of a wrong command line.
@@ -28,12 +29,16 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let code = match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-                _ => USAGE,
-            };
-            let _ = error.print();
-            return ExitCode::from(code);
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            let words: Vec<String> =
+                std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
+            let command = Cli::command();
+            let verb = words.iter().find(|w| command.find_subcommand(w).is_some());
+            report::Reporter::of_words(&words).usage(verb.map_or("usage", String::as_str), &error);
+            return ExitCode::from(USAGE);
         }
     };
     let out = report::Reporter::new(&cli.common);
@@ -42,10 +47,10 @@ pub fn main() -> ExitCode {
         Verb::Validate(a) => validate::run(a, &out),
         Verb::Compile(a) => compile::run(a, &out),
         Verb::Simulate(a) => simulate::run(a, &out),
-        Verb::Schema => helpers::schema(),
+        Verb::Schema => helpers::schema(&out),
         Verb::Explain { code } => helpers::explain(code, &out),
-        Verb::Completions { shell } => helpers::completions(*shell),
-        Verb::Man => helpers::man(),
+        Verb::Completions { shell } => helpers::completions(*shell, &out),
+        Verb::Man => helpers::man(&out),
     };
     match result {
         Ok(code) => ExitCode::from(code),

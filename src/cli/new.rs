@@ -57,7 +57,7 @@ pub fn run(args: &New, out: &Reporter) -> Outcome {
             .into());
     };
     let Some(file) = &args.output else {
-        out.result(text);
+        out.text("new", text);
         return Ok(0);
     };
     if file.exists() && !args.force {

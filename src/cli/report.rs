@@ -37,16 +37,54 @@ pub struct Reporter {
 
 impl Reporter {
     pub fn new(common: &Common) -> Self {
-        let colour = match common.color {
-            Colour::Always => true,
-            Colour::Never => false,
-            Colour::Auto => {
-                std::io::stderr().is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-                    && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
-            }
+        Self {
+            json: common.format == Format::Json,
+            quiet: common.quiet,
+            verbose: common.verbose,
+            colour: is_coloured(common.color),
+        }
+    }
+
+    /// What a command line that could not be read says about its output.
+    pub fn of_words(words: &[String]) -> Self {
+        let value = |flag: &str| {
+            let mut values = words.iter().enumerate().filter_map(|(i, word)| {
+                match word.strip_prefix(flag)?.strip_prefix('=') {
+                    Some(value) => Some(value),
+                    None if word == flag => words.get(i + 1).map(String::as_str),
+                    None => None,
+                }
+            });
+            values.next_back()
         };
-        Self { json: common.format == Format::Json, quiet: common.quiet, verbose: common.verbose, colour }
+        let colour = match value("--color") {
+            Some("always") => Colour::Always,
+            Some("never") => Colour::Never,
+            _ => Colour::Auto,
+        };
+        Self {
+            json: value("--format") == Some("json"),
+            quiet: false,
+            verbose: false,
+            colour: is_coloured(colour),
+        }
+    }
+
+    /// A command line that could not be read: clap's words, or one JSON object.
+    pub fn usage(&self, verb: &str, error: &clap::Error) {
+        if self.json {
+            let text = error.render().to_string();
+            let mut parts = text.trim().splitn(2, "\n\n");
+            let message = parts.next().unwrap_or_default();
+            let message = message.strip_prefix("error: ").unwrap_or(message);
+            let help = parts.next().unwrap_or("see `pulvinar help`").trim();
+            let d = Diagnostic::error(codes::U005, "", message).help(help);
+            self.failure(verb, &d.into());
+            return;
+        }
+        let text = error.render();
+        let mut stderr = std::io::stderr().lock();
+        let _ = if self.colour { write!(stderr, "{}", text.ansi()) } else { write!(stderr, "{text}") };
     }
 
     /// A result on stdout. A closed pipe ends the program quietly.
@@ -61,6 +99,17 @@ impl Reporter {
         object.insert("ok".to_owned(), json!(ok));
         object.append(&mut rest);
         print_result(&format!("{}\n", Value::Object(object)));
+    }
+
+    /// A result that is text in itself: as it is, or as the value of `text`.
+    pub fn text(&self, verb: &str, text: &str) {
+        if self.json {
+            let mut rest = serde_json::Map::new();
+            rest.insert("text".to_owned(), json!(text));
+            self.object(verb, true, rest);
+        } else {
+            print_result(text);
+        }
     }
 
     /// A remark on stderr.
@@ -107,6 +156,18 @@ impl Reporter {
         let errors = diagnostics.0.iter().filter(|d| d.severity == Severity::Error).count();
         if errors > 1 {
             let _ = writeln!(stderr, "\n{errors} errors; `pulvinar explain CODE` says more about each code");
+        }
+    }
+}
+
+fn is_coloured(choice: Colour) -> bool {
+    match choice {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => {
+            std::io::stderr().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::args::{Mode, Precision, Simulate};
 use super::load;
 use super::report::{Failure, Outcome, Reporter, not_yet};
+use super::resolved::{FILES, INPUTS, resolved};
 use crate::circuit::Circuit;
 use crate::compile::Compiled;
 use crate::diag::{Diagnostic, codes};
@@ -13,6 +14,7 @@ use crate::simulate::inputs::Overrides;
 use crate::simulate::{Run, inputs, run as simulate};
 use crate::spec::Document;
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -38,8 +40,15 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     }
     let streams =
         inputs(&circuit, &document.folder, &overrides).map_err(|d| load::placed(&document, &args.file, d))?;
-    let job =
-        Job { args, document: &document, circuit: &circuit, compiled: &compiled, inputs: &streams, out };
+    let job = Job {
+        args,
+        document: &document,
+        circuit: &circuit,
+        compiled: &compiled,
+        inputs: &streams,
+        overrides: &overrides,
+        out,
+    };
     let blocks = compiled.plain_blocks();
     for (name, tokens) in &streams {
         out.detail(&format!("stream {name}: {} tokens x {}", tokens.ncols(), tokens.nrows()));
@@ -125,6 +134,7 @@ struct Job<'a> {
     circuit: &'a Circuit,
     compiled: &'a Compiled,
     inputs: &'a crate::attention::Streams,
+    overrides: &'a Overrides,
     out: &'a Reporter,
 }
 
@@ -149,20 +159,23 @@ impl Job<'_> {
             self.out.object("simulate", true, rest);
             return Ok(0);
         }
-        let heads: usize = self.compiled.blocks.iter().map(|b| b.heads.len()).sum();
         let largest = run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max);
-        self.out.result(&format!(
-            "{}: {} tokens x {} through {heads} head{} in {} block{} ({}, seed {})\noutput {relay}: largest |y| {largest:.6}, sha256 {}\n",
-            self.document.spec.name,
+        let mut text = String::new();
+        if !self.out.quiet {
+            text = super::compile::report(self.document, self.compiled);
+            for (name, tokens) in self.inputs {
+                let _ = write!(text, "\ntokens {name}: {} x {}", tokens.ncols(), tokens.nrows());
+            }
+        }
+        let _ = writeln!(
+            text,
+            "\noutput {relay}: {} x {} ({}), largest |y| {largest:.6}, sha256 {}",
             shape[0],
             shape[1],
-            if heads == 1 { "" } else { "s" },
-            self.compiled.blocks.len(),
-            if self.compiled.blocks.len() == 1 { "" } else { "s" },
             self.precision(),
-            self.document.spec.seed,
             &hash[..16],
-        ));
+        );
+        self.out.result(text.trim_start_matches('\n'));
         if let Some(dir) = &self.args.output {
             self.out.result(&format!("wrote {}: {}\n", dir.display(), files.join(", ")));
         }
@@ -177,7 +190,8 @@ impl Job<'_> {
     }
 
     fn write<T: Real>(&self, dir: &Path, run: &Run<T>, hash: &str) -> Result<Vec<String>, Failure> {
-        let yaml = crate::spec::to_yaml(&self.document.spec);
+        let (spec, copies) = resolved(self.document, self.inputs, self.overrides)?;
+        let yaml = crate::spec::to_yaml(&spec);
         let text = |name: &str, content: &str| {
             atomic_write(&dir.join(name), |sink| sink.write_all(content.as_bytes()))
         };
@@ -185,7 +199,7 @@ impl Job<'_> {
         write_npy(&dir.join("output.npy"), &run.output)?;
         let tokens: Vec<(String, Array)> =
             self.inputs.iter().map(|(name, x)| (name.clone(), Array::from_tokens(x))).collect();
-        write_npz(&dir.join("inputs.npz"), &tokens)?;
+        write_npz(&dir.join(INPUTS), &tokens)?;
         let weights: Vec<(String, Array)> = self
             .circuit
             .projections
@@ -193,7 +207,12 @@ impl Job<'_> {
             .map(|p| (p.name.clone(), Array::from_matrix(&p.synapses.weights.dense())))
             .collect();
         write_safetensors(&dir.join("weights.safetensors"), &weights, &[])?;
-        let files = ["circuit.yaml", "inputs.npz", "output.npy", "weights.safetensors", "manifest.json"];
+        let mut files = vec!["circuit.yaml", INPUTS, "output.npy", "weights.safetensors"];
+        if !copies.is_empty() {
+            write_safetensors(&dir.join(FILES), &copies, &[])?;
+            files.push(FILES);
+        }
+        files.push("manifest.json");
         let manifest: Value = json!({
             "pulvinar": env!("CARGO_PKG_VERSION"),
             "verb": "simulate",

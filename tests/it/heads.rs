@@ -270,8 +270,7 @@ fn wirings_make_the_heads_they_should() {
                 "causal",
                 "",
                 &memory("{gated: {}}"),
-                &(kv.clone()
-                    + "  GG: {from: A.g, to: A.s.gate, weights: {uniform: {low: 0, high: 0.1}}}\n"),
+                &(kv.clone() + "  GG: {from: A.g, to: A.s.gate, weights: {uniform: {low: 0, high: 0.1}}}\n"),
             ),
             repeat("1x3 linear gated main<-main", 2),
         ),

@@ -1,9 +1,15 @@
 //! All integration tests, in one binary.
 
 mod bad;
+mod binary;
 mod circuits;
+mod cli_codes;
+mod cli_compile;
+mod cli_simulate;
 mod conformance;
 mod dale;
+mod emit;
+mod golden;
 mod heads;
 mod hostile;
 mod layout;

@@ -1,0 +1,63 @@
+//! Every shipped circuit against numbers that PyTorch computed from equations written by hand (`tests/golden`).
+
+use crate::support::{load, relative, root, shipped};
+use nalgebra::DMatrix;
+use pulvinar::compile::compile;
+use pulvinar::files::read_tokens;
+use pulvinar::simulate::{inputs, run};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// Sums of at most some hundred products in another order: 1e-12 is ten thousand roundings.
+const F64: f64 = 1e-12;
+/// The same in single precision, with fewer to spare: 1e-5 is a hundred.
+const F32: f64 = 1e-5;
+/// Golden files are kept small enough to be looked at in a review.
+const MAX_BYTES: u64 = 40_000;
+
+fn golden(name: &str) -> PathBuf {
+    root().join("tests/golden").join(format!("{name}.npz"))
+}
+
+fn names(files: &[PathBuf]) -> BTreeSet<String> {
+    files.iter().map(|p| p.file_stem().expect("a name").to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn every_circuit_has_a_golden_output_and_every_golden_output_a_circuit() {
+    let files: Vec<PathBuf> = std::fs::read_dir(root().join("tests/golden"))
+        .expect("tests/golden is there")
+        .map(|e| e.expect("readable").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "npz"))
+        .collect();
+    let (circuits, goldens) = (names(&shipped()), names(&files));
+    let without: Vec<_> = circuits.difference(&goldens).collect();
+    assert!(without.is_empty(), "circuits without a golden output: {without:?} (tests/golden/README.md)");
+    let orphans: Vec<_> = goldens.difference(&circuits).collect();
+    assert!(orphans.is_empty(), "golden outputs without a circuit: {orphans:?}");
+    for file in files {
+        let bytes = file.metadata().expect("a file").len();
+        assert!(bytes < MAX_BYTES, "{} has {bytes} bytes", file.display());
+    }
+}
+
+#[test]
+fn shipped_circuits_reproduce_their_golden_outputs() {
+    for file in shipped() {
+        let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        let want = read_tokens(&golden(&name), Some("y")).unwrap_or_else(|d| panic!("{name}: {d}"));
+        assert!(want.amax() > 1e-3, "{name}: the golden output is next to nothing");
+        let (document, circuit) = load(&file);
+        let compiled = compile(&circuit).unwrap_or_else(|d| panic!("{name}: {d}"));
+        let tokens =
+            inputs(&circuit, &document.folder, &BTreeMap::new()).unwrap_or_else(|d| panic!("{name}: {d}"));
+        let blocks = compiled.plain_blocks();
+        let double = run::<f64>(&blocks, &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
+        let single = run::<f32>(&blocks, &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
+        let single: DMatrix<f64> = single.map(f64::from);
+        for (precision, got, limit) in [("f64", double, F64), ("f32", single, F32)] {
+            let error = relative(&got, &want);
+            assert!(error < limit, "{name}: {precision} differs from the golden output by {error:e}");
+        }
+    }
+}
