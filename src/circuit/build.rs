@@ -73,7 +73,8 @@ fn streams(spec: &CircuitSpec, d: &mut Diagnostics) -> Vec<Stream> {
                         Diagnostic::error(codes::C001, path, format!("no stream `{other}`"))
                             .help(did_you_mean(other, table.names())),
                     );
-                    i
+                    // What was meant is likely this one; no further mistakes shall follow from it.
+                    nearest(other, table.names()).and_then(position).unwrap_or(0)
                 }
             },
         };
@@ -112,13 +113,14 @@ impl Names {
         self.populations.push(population);
     }
 
-    fn reserved(name: &str, path: &str, d: &mut Diagnostics) {
+    fn reserved(name: &str, path: &str, d: &mut Diagnostics) -> bool {
         if name == "tonic" {
             d.push(
                 Diagnostic::error(codes::C002, path, "`tonic` is the reserved population of value 1")
                     .help("choose another name; biases are projections from `tonic`"),
             );
         }
+        name == "tonic"
     }
 
     fn relay(
@@ -129,7 +131,9 @@ impl Names {
         d: &mut Diagnostics,
     ) -> Option<Population> {
         let path = format!("thalamus.{name}");
-        Self::reserved(name, &path, d);
+        if Self::reserved(name, &path, d) {
+            return None;
+        }
         let Some(per) = &r.per else {
             d.push(
                 Diagnostic::error(
@@ -236,7 +240,7 @@ impl Names {
             }
         }
         let indices = indices(per);
-        self.memory(&name, &path, indices, p, d);
+        Self::memory(&name, &path, indices, p, d);
         if matches!(spec.tokens.layout, LayoutSpec::Time { .. }) && indices.query && indices.context {
             d.push(
                 Diagnostic::error(codes::C007, format!("{path}.per"), format!("`{name}` is per [query, context], but the layout is `time`"))
@@ -260,14 +264,13 @@ impl Names {
         })
     }
 
-    fn memory(&self, name: &str, path: &str, indices: Indices, p: &PopulationSpec, d: &mut Diagnostics) {
+    fn memory(name: &str, path: &str, indices: Indices, p: &PopulationSpec, d: &mut Diagnostics) {
         let Some(rule) = &p.accumulate else { return };
-        let path = format!("{path}.accumulate");
         if indices != (Indices { query: false, context: true }) {
             d.push(
                 Diagnostic::error(
                     codes::C008,
-                    &path,
+                    format!("{path}.per"),
                     format!("memory `{name}` is per {}, but it folds over the context", indices.describe()),
                 )
                 .help("write `per: [context]`; what it sends is indexed by query"),
@@ -279,7 +282,7 @@ impl Names {
             d.push(
                 Diagnostic::error(
                     codes::C009,
-                    &path,
+                    format!("{path}.accumulate"),
                     format!("the delta rule of `{name}` needs `activation: product`"),
                 )
                 .help("key arrives at apical, value at basal; write `activation: product`"),
@@ -352,6 +355,24 @@ impl Names {
         Some(From { population: self.find(text, path, d)?, signal: Signal::Rate })
     }
 
+    /// What a target that does not exist was probably meant to be: nothing shall be missed there.
+    pub fn likely_target(&self, text: &str) -> Vec<(PopulationId, Compartment)> {
+        let (population, compartment) = match text.rsplit_once('.') {
+            Some((p, c)) if !self.by_name.contains_key(text) => (p, c),
+            _ => (text, ""),
+        };
+        let Some(id) = nearest(population, self.all()).and_then(|n| self.by_name.get(n)) else {
+            return Vec::new();
+        };
+        let names = Compartment::NAMES.map(|(n, _)| n);
+        let meant = nearest(compartment, names);
+        Compartment::NAMES
+            .iter()
+            .filter(|(n, _)| meant.is_none_or(|m| m == *n))
+            .map(|(_, c)| (*id, *c))
+            .collect()
+    }
+
     /// `A1.deep.apical`, `HO.basal`.
     pub fn target(&self, text: &str, path: &str, d: &mut Diagnostics) -> Option<(PopulationId, Compartment)> {
         if self.by_name.contains_key(text) && text != "tonic" {
@@ -363,6 +384,9 @@ impl Names {
                 )
                 .help(format!("write `{text}.basal` or `{text}.apical`")),
             );
+            return None;
+        }
+        if self.broken.iter().any(|b| b == text) {
             return None;
         }
         let (population, compartment) = text.rsplit_once('.').unwrap_or((text, ""));

@@ -5,7 +5,7 @@ use super::types::*;
 use super::wire::Wires;
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::spec::{LayoutSpec, MaskSpec};
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::unionfind::UnionFind;
 use petgraph::visit::EdgeRef;
@@ -136,10 +136,15 @@ pub fn order(
 ) -> Vec<PopulationId> {
     let prompt = |p: ProjectionId| {
         let p = &wires.projections[p.0];
-        p.compartment != Compartment::Third && p.delay_ms.is_none()
+        // Feedback elsewhere than into `third`, and inputs of an input relay, are mistakes of their own.
+        p.compartment != Compartment::Third
+            && p.delay_ms.is_none()
+            && p.signal == Signal::Rate
+            && !matches!(names.populations[p.to.0].kind, Kind::Relay { stream: Some(_), .. })
     };
     let step = graph.filter_map(|_, n| Some(*n), |_, e| prompt(*e).then_some(*e));
-    for group in tarjan_scc(&step) {
+    // Not Tarjan's: that one recurses, and a chain of populations may be long.
+    for group in kosaraju_scc(&step) {
         let own_loop = group.len() == 1 && step.find_edge(group[0], group[0]).is_some();
         if group.len() < 2 && !own_loop {
             continue;

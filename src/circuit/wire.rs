@@ -14,7 +14,7 @@ use std::path::Path;
 /// All projections, or what stands in their way.
 pub struct Wires {
     pub projections: Vec<Projection>,
-    /// (population, compartment) that some projection names as its end, even a broken one
+    /// (population, compartment) that some projection names as its end, or seems to
     pub reached: BTreeSet<(PopulationId, Compartment)>,
 }
 
@@ -26,7 +26,10 @@ pub fn wires(spec: &CircuitSpec, names: &Names, folder: &Path, d: &mut Diagnosti
         let path = format!("projections.{name}");
         let from = names.source(&p.from, &format!("{path}.from"), d);
         let to = names.target(&p.to, &format!("{path}.to"), d);
-        wires.reached.extend(to);
+        match to {
+            Some(to) => wires.reached.extend([to]),
+            None => wires.reached.extend(names.likely_target(&p.to)),
+        }
         ends.push(from.zip(to));
     }
     let ids: BTreeMap<&str, usize> = {
@@ -188,7 +191,9 @@ fn index_rule(
         }
         return Some(IndexRule::Error);
     }
-    let rule = if s.query && !t.query {
+    let rule = if matches!(target.kind, Kind::Tonic) {
+        IndexRule::Broadcast
+    } else if s.query && !t.query {
         if s.context {
             return wrong(
                 format!(
@@ -289,6 +294,7 @@ fn axis(axis: Option<Axis>, p: &Population, key: &str, path: &str, d: &mut Diagn
             )
             .help(format!("remove `{key}`")),
         );
+        return (AxisMap::All, n * m);
     }
     match axis {
         None | Some(Axis::All) => (AxisMap::All, n * m),
@@ -319,12 +325,15 @@ fn check_sign(path: &str, p: &ProjectionSpec, weights: &Weights, d: &mut Diagnos
             Diagnostic::error(
                 codes::C028,
                 format!("{path}.sign"),
-                format!("declared {word}, but weight x gain is {w} at row {i}, column {j}"),
+                format!("declared {word}, but weight x gain is {w} in row {}, column {}", i + 1, j + 1),
             )
             .help("use `uniform`, `plus_of` or `minus_of` weights, or `gain: -1` for inhibition"),
         );
     }
 }
+
+/// Most ties that may follow one another: each is one step of a recursion.
+const LONGEST_CHAIN: usize = 100;
 
 struct Wiring<'a> {
     spec: &'a CircuitSpec,
@@ -427,6 +436,17 @@ impl Wiring<'_> {
                     format!("these ties form a ring: {} -> {other}", chain.join(" -> ")),
                 )
                 .help("give one of them weights of its own"),
+            );
+            return None;
+        }
+        if chain.len() >= LONGEST_CHAIN {
+            d.push(
+                Diagnostic::error(
+                    codes::C029,
+                    path,
+                    format!("more than {LONGEST_CHAIN} ties, each to the next, lead here"),
+                )
+                .help("tie each projection to the one that has weights of its own"),
             );
             return None;
         }

@@ -1,7 +1,7 @@
 //! Node tree -> [`CircuitSpec`]: one function per section, in the order of the file.
 
 use super::fields::{At, Decoder, Fields};
-use super::node::Value;
+use super::node::{Value, shorten};
 use super::types::*;
 use super::{template, weights};
 use crate::diag::{Diagnostic, codes, did_you_mean};
@@ -65,16 +65,17 @@ pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, Vec<(String,
 }
 
 fn schema_line(d: &mut Decoder, at: At<'_>) -> Option<String> {
-    let text = d.string(at)?;
-    if text == SCHEMA {
-        return Some(text);
-    }
+    let text = match &at.node.value {
+        Value::Str(text) if text == SCHEMA => return Some(text.clone()),
+        Value::Str(text) => text.as_str(),
+        _ => return d.wrong(at, &format!("`{SCHEMA}`")),
+    };
     let (message, help) = match text.strip_prefix("pulvinar/").map(str::parse::<u32>) {
         Some(Ok(n)) => (
             format!("schema `pulvinar/{n}` is not the one that this version reads"),
             format!("this version reads `{SCHEMA}`; a newer schema needs a newer pulvinar"),
         ),
-        _ => (format!("`{text}` is not a pulvinar schema"), format!("write `schema: {SCHEMA}`")),
+        _ => (format!("`{}` is not a pulvinar schema", shorten(text)), format!("write `schema: {SCHEMA}`")),
     };
     d.error(Diagnostic::error(codes::S013, at.path, message).help(help).at(at.node.span));
     None
@@ -144,7 +145,7 @@ fn input(d: &mut Decoder, at: At<'_>) -> Option<InputSpec> {
         "values" => d.matrix(at).map(InputSpec::Values),
         other => {
             d.error(
-                Diagnostic::error(codes::S009, &path, format!("`{other}` is not a kind of input"))
+                Diagnostic::error(codes::S009, &path, format!("`{}` is not a kind of input", shorten(other)))
                     .help(did_you_mean(other, ["gaussian", "file", "values"]))
                     .at(key.span),
             );
@@ -171,7 +172,7 @@ fn layout(d: &mut Decoder, at: At<'_>) -> Option<LayoutSpec> {
         }
         other => {
             d.error(
-                Diagnostic::error(codes::S009, &path, format!("`{other}` is not a layout"))
+                Diagnostic::error(codes::S009, &path, format!("`{}` is not a layout", shorten(other)))
                     .help(did_you_mean(other, ["space", "time"]))
                     .at(key.span),
             );
@@ -321,7 +322,7 @@ fn activation(d: &mut Decoder, at: At<'_>) -> Option<ActivationSpec> {
                 Diagnostic::error(
                     codes::S009,
                     &path,
-                    format!("`{}` is not an activation with parameters", key.name),
+                    format!("`{}` is not an activation with parameters", shorten(&key.name)),
                 )
                 .help("possible: `{power: {exponent: 2}}`")
                 .at(key.span),
@@ -353,7 +354,7 @@ pub(super) fn accumulate(d: &mut Decoder, at: At<'_>) -> Option<AccumulateSpec> 
     let kinds = ["hebbian", "decay", "delta", "gated"];
     if !kinds.contains(&key.name.as_str()) {
         d.error(
-            Diagnostic::error(codes::S009, &path, format!("`{}` is not a memory rule", key.name))
+            Diagnostic::error(codes::S009, &path, format!("`{}` is not a memory rule", shorten(&key.name)))
                 .help(did_you_mean(&key.name, kinds))
                 .at(key.span),
         );
@@ -438,7 +439,7 @@ fn plasticity(d: &mut Decoder, at: At<'_>) -> Option<Table<Carried>> {
                 Diagnostic::error(
                     codes::S015,
                     super::fields::join(at.path, rule),
-                    format!("no learning rule `{rule}`"),
+                    format!("no learning rule `{}`", shorten(rule)),
                 )
                 .help(did_you_mean(rule, PLASTICITY))
                 .at(key),

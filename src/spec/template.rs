@@ -7,7 +7,7 @@ use super::decode;
 use super::fields::{At, Decoder, join};
 use super::node::{self, Node};
 use super::types::{AreaSpec, CircuitSpec, MicrocolumnsSpec, ProjectionSpec, Table};
-use crate::diag::{Diagnostic, codes, did_you_mean};
+use crate::diag::{Diagnostic, MOST, codes, did_you_mean};
 
 /// Name, one line, and the body. `{q}` `{c}` `{to}` are relays, `{a}` is the area, `{dk}` `{dv}` widths.
 const TEMPLATES: [(&str, &str, &str); 4] = [
@@ -126,12 +126,13 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
     let path = join(at.path, &key.name);
     let Some((name, _, body)) = TEMPLATES.iter().find(|(n, _, _)| *n == key.name) else {
         d.error(
-            Diagnostic::error(codes::S009, &path, format!("no template `{}`", key.name))
+            Diagnostic::error(codes::S009, &path, format!("no template `{}`", node::shorten(&key.name)))
                 .help(did_you_mean(&key.name, TEMPLATES.iter().map(|(n, _, _)| *n)))
                 .at(key.span),
         );
         return None;
     };
+    let known = d.diagnostics.0.len();
     let mut f = d.map(At { node, path: &path }, "a map with `query`, `context`, `to`, `d_k` and `d_v`")?;
     let query = f.required(d, "query", relay_name);
     let context = f.required(d, "context", relay_name);
@@ -151,10 +152,15 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
         None
     };
     f.finish(d);
+    // An argument may be readable and still hold mistakes: `{decay: {g: 0.9, rate: fast}}`. The area's name is judged
+    // by the caller.
+    if d.diagnostics.0.len() > known || known >= MOST || !super::fields::is_name(area) {
+        return None;
+    }
     let text = body
         .replace("{a}", area)
-        .replace("{q}", &query?)
-        .replace("{c}", &context?)
+        .replace("{q}", &format!("{:?}", query?))
+        .replace("{c}", &format!("{:?}", context?))
         .replace("{to}", &to?)
         .replace("{dk}", &d_k?.to_string())
         .replace("{dv}", &d_v?.to_string())

@@ -1,6 +1,8 @@
 //! All integration tests, in one binary.
 
+mod bad;
 mod binary;
+mod circuits;
 mod cli_codes;
 mod cli_compile;
 mod cli_simulate;
@@ -9,6 +11,11 @@ mod dale;
 mod emit;
 mod golden;
 mod heads;
+mod hostile;
+mod layout;
+mod mistakes;
+mod odd;
 mod random_circuits;
 mod readme;
+mod robust;
 mod support;
