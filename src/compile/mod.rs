@@ -15,6 +15,7 @@ mod atoms;
 mod block_form;
 mod build_head;
 mod delta_head;
+mod divide;
 pub mod explain;
 mod factor;
 mod heads;

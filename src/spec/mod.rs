@@ -10,14 +10,20 @@
 //! **Deliberately absent:** whether a name exists, whether shapes fit: that is [`crate::circuit`]'s.
 
 mod decode;
+mod decode_cells;
+mod decode_reserved;
+mod decode_tokens;
 mod fields;
 mod guard;
+mod map_keys;
 pub mod node;
 mod params;
 pub mod schema;
 mod syntax;
 pub mod template;
 pub mod types;
+mod types_cells;
+mod types_projection;
 mod weights;
 
 pub use fields::is_name;

@@ -3,10 +3,10 @@
 //! The result is ordinary YAML of the circuit language (`compile --emit spec` prints it); no later stage knows that a
 //! template was used.
 
-use super::decode;
 use super::fields::{At, Decoder, join};
 use super::node::{self, Node};
 use super::types::{AreaSpec, CircuitSpec, MicrocolumnsSpec, ProjectionSpec, Table};
+use super::{decode, decode_cells};
 use crate::diag::{Diagnostic, MOST, codes, did_you_mean};
 
 /// Name, one line, and the body. `{q}` `{c}` `{to}` are relays, `{a}` is the area, `{dk}` `{dv}` widths.
@@ -145,7 +145,7 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
     });
     let memory = if *name == "key_value_memory_head" {
         f.optional(d, "memory", |d, at| {
-            decode::accumulate(d, at)?;
+            decode_cells::accumulate(d, at)?;
             Some(flow(at.node))
         })
     } else {
@@ -171,9 +171,12 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
     let mut inner = Decoder::default();
     let section = |name: &str| tree.get(name).map(|(_, node)| node);
     let microcolumns: MicrocolumnsSpec =
-        decode::microcolumns(&mut inner, At { node: section("microcolumns")?, path: "" })?;
-    let populations =
-        inner.table(At { node: section("populations")?, path: "" }, "populations", decode::population)?;
+        decode_cells::microcolumns(&mut inner, At { node: section("microcolumns")?, path: "" })?;
+    let populations = inner.table(
+        At { node: section("populations")?, path: "" },
+        "populations",
+        decode_cells::population,
+    )?;
     let projections: Table<ProjectionSpec> =
         inner.table(At { node: section("projections")?, path: "" }, "projections", decode::projection)?;
     debug_assert!(!inner.diagnostics.has_errors(), "{}", inner.diagnostics);

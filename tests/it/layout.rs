@@ -61,16 +61,6 @@ const TOP: [&str; 3] = ["cli", "main", "lib"];
 
 const MOST_LINES: usize = 400;
 
-/// Longer files, with the length that they may not exceed; to be split, not to be added to.
-const LONGER: &[(&str, usize)] = &[
-    ("src/circuit/build.rs", 450),
-    ("src/circuit/wire.rs", 620),
-    ("src/compile/build_head.rs", 450),
-    ("src/spec/decode.rs", 560),
-    ("src/spec/fields.rs", 440),
-    ("src/spec/types.rs", 560),
-];
-
 /// One source file: its path from the root of the repository, and its text.
 struct Source {
     path: String,
@@ -214,19 +204,9 @@ fn files_are_short() {
     let mut wrong = Vec::new();
     for source in sources("src").into_iter().chain(sources("tests")) {
         let lines = source.text.lines().count();
-        let most = LONGER.iter().find(|(p, _)| *p == source.path).map_or(MOST_LINES, |(_, n)| *n);
-        if lines > most {
-            wrong.push(format!("{} has {lines} lines, more than {most}", source.path));
+        if lines > MOST_LINES {
+            wrong.push(format!("{} has {lines} lines, more than {MOST_LINES}", source.path));
         }
-        if most > MOST_LINES && lines <= MOST_LINES {
-            wrong.push(format!(
-                "{} has {lines} lines now: remove it from the list of longer files",
-                source.path
-            ));
-        }
-    }
-    for (path, _) in LONGER.iter().filter(|(p, _)| !root().join(p).exists()) {
-        wrong.push(format!("{path} is gone: remove it from the list of longer files"));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -47,7 +47,8 @@ fn the_circuit_in_the_readme_compiles() {
     let text = std::fs::read_to_string(root().join("README.md")).expect("README.md");
     let yaml = text.split("```yaml\n").nth(1).and_then(|t| t.split("```").next()).expect("a circuit");
     assert_eq!(yaml.trim_end().lines().count(), 12, "twelve lines");
-    let document = pulvinar::spec::read(yaml.as_bytes(), Path::new("."), &[]).unwrap_or_else(|d| panic!("{d}"));
+    let document =
+        pulvinar::spec::read(yaml.as_bytes(), Path::new("."), &[]).unwrap_or_else(|d| panic!("{d}"));
     let circuit = pulvinar::circuit::wire(&document.spec, &document.folder).unwrap_or_else(|d| panic!("{d}"));
     let compiled = pulvinar::compile::compile(&circuit).unwrap_or_else(|d| panic!("{d}"));
     assert_eq!(compiled.blocks[0].heads.len(), 2);
@@ -61,7 +62,12 @@ fn what_the_readme_names_exists() {
         let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
         assert!(text.contains(&format!("`{name}`")), "the README does not name circuit {name}");
     }
-    for path in ["circuits/pulvinar.schema.json", "tests/golden/generate.py", "benches/README.md", "circuits/data/README.md"] {
+    for path in [
+        "circuits/pulvinar.schema.json",
+        "tests/golden/generate.py",
+        "benches/README.md",
+        "circuits/data/README.md",
+    ] {
         assert!(text.contains(path) && root().join(path).exists(), "{path}");
     }
 }
