@@ -132,6 +132,7 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
         );
         return None;
     };
+    let before = d.diagnostics.0.len();
     let mut f = d.map(At { node, path: &path }, "a map with `query`, `context`, `to`, `d_k` and `d_v`")?;
     let query = f.required(d, "query", relay_name);
     let context = f.required(d, "context", relay_name);
@@ -151,6 +152,9 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
         None
     };
     f.finish(d);
+    if d.diagnostics.0.len() > before {
+        return None;
+    }
     let text = body
         .replace("{a}", area)
         .replace("{q}", &query?)
