@@ -8,4 +8,5 @@ mod conformance;
 mod emit;
 mod golden;
 mod random_circuits;
+mod schema;
 mod support;
