@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 fn definitions() -> Value {
     json!({
         "parameter": {"type": "string", "pattern": "^\\$[A-Za-z_][A-Za-z0-9_]*$", "description": "a parameter, filled in from `parameters`"},
+        "flag": {"anyOf": [{"type": "boolean"}, {"$ref": "#/definitions/parameter"}]},
         "number": {"anyOf": [{"type": "number"}, {"$ref": "#/definitions/parameter"}]},
         "count": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000_000}, {"$ref": "#/definitions/parameter"}]},
         "time": {"type": "string", "description": "a time with its unit: 10 ms, 0.2 s, 500 us"},
-        "mask": {"enum": ["full", "causal", "strict"], "description": "full: all j; causal: j <= i; strict: j < i"},
-        "per": {"type": "array", "items": {"enum": ["query", "context"]}, "uniqueItems": true, "description": "token indices over which the population is replicated"},
+        "mask": word(&["full", "causal", "strict"], "full: all j; causal: j <= i; strict: j < i"),
+        "per": {"type": "array", "items": word(&["query", "context"], ""), "uniqueItems": true, "description": "token indices over which the population is replicated"},
         "matrix": {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/number"}}},
         "input": one_of(&[
             ("gaussian", object(json!({"length": r("count"), "std": r("number")}), &["length"])),
@@ -28,12 +29,12 @@ fn definitions() -> Value {
         "noise": object(json!({"std": r("number")}), &["std"]),
         "stream": object(json!({"d_model": r("count"), "input": r("input"), "clock": {"type": "string"}}), &["d_model"]),
         "relay": object(json!({
-            "pathway": {"enum": ["core", "matrix"], "description": "core: focal; matrix: diffuse"},
-            "per": r("per"), "cells": r("count"), "tokens": {"type": "string"}, "part": {"enum": ["plus", "minus"]},
-            "tau": r("tau"), "prospective": {"type": "boolean"}, "limits": r("limits"), "noise": r("noise"),
+            "pathway": word(&["core", "matrix"], "core: focal; matrix: diffuse"),
+            "per": r("per"), "cells": r("count"), "tokens": {"type": "string"}, "part": word(&["plus", "minus"], ""),
+            "tau": r("tau"), "prospective": r("flag"), "limits": r("limits"), "noise": r("noise"),
         }), &["pathway", "cells"]),
         "activation": {"anyOf": [
-            {"enum": ["product", "linear", "relu", "exp", "elu_plus_one", "sigmoid", "sign"]},
+            word(&["product", "linear", "relu", "exp", "elu_plus_one", "sigmoid", "sign"], ""),
             one_of(&[("power", object(json!({"exponent": r("count")}), &["exponent"]))]),
         ]},
         "accumulate": one_of(&[
@@ -43,10 +44,10 @@ fn definitions() -> Value {
             ("gated", object(json!({}), &[])),
         ]),
         "population": object(json!({
-            "layer": {"enum": ["L1", "L2", "L3", "L2/3", "L4", "L5", "L6", "L5/6"]},
-            "cell_type": {"enum": ["pyramidal", "interneuron", "stellate"]},
+            "layer": word(&["L1", "L2", "L3", "L2/3", "L4", "L5", "L6", "L5/6"], ""),
+            "cell_type": word(&["pyramidal", "interneuron", "stellate"], ""),
             "cells": r("count"), "per": r("per"), "activation": r("activation"), "accumulate": r("accumulate"),
-            "tau": r("tau"), "prospective": {"type": "boolean"}, "limits": r("limits"), "noise": r("noise"),
+            "tau": r("tau"), "prospective": r("flag"), "limits": r("limits"), "noise": r("noise"),
         }), &["cells"]),
         "area": object(json!({
             "mask": r("mask"),
@@ -60,10 +61,10 @@ fn definitions() -> Value {
         "projection": object(json!({
             "from": {"type": "string", "description": "a population, a relay or tonic"},
             "to": {"type": "string", "description": "POPULATION.COMPARTMENT, for example A1.deep.apical"},
-            "onto": {"enum": ["cells", "microcolumns", "all"]}, "pool": {"enum": ["cells", "microcolumns"]},
-            "weights": r("weights"), "gain": r("gain"), "sign": {"enum": ["excitatory", "inhibitory"]},
-            "effect": {"enum": ["additive", "divisive"]}, "mask": r("mask"),
-            "plasticity": {"type": "object"}, "delay": r("time"), "tied": {"type": "boolean"},
+            "onto": word(&["cells", "microcolumns", "all"], ""), "pool": word(&["cells", "microcolumns"], ""),
+            "weights": r("weights"), "gain": r("gain"), "sign": word(&["excitatory", "inhibitory"], ""),
+            "effect": word(&["additive", "divisive"], ""), "mask": r("mask"),
+            "plasticity": {"type": "object"}, "delay": r("time"), "tied": r("flag"),
         }), &["from", "to", "weights"]),
     })
 }
@@ -71,7 +72,7 @@ fn definitions() -> Value {
 fn weights() -> Value {
     let part = object(json!({"weights": r("weights"), "draw": {"type": "string"}}), &["weights", "draw"]);
     json!({"anyOf": [
-        {"enum": ["ones", "identity", "zeros"]},
+        word(&["ones", "identity", "zeros"], ""),
         one_of(&[
             ("normal", one_of(&[("std", r("number")), ("fan_in", r("number"))])),
             ("uniform", object(json!({"low": r("number"), "high": r("number")}), &["low", "high"])),
@@ -114,7 +115,7 @@ pub fn json_schema() -> String {
     let properties = json!({
         "schema": {"const": super::types::SCHEMA},
         "name": {"type": "string"}, "description": {"type": "string"}, "source": {"type": "string"},
-        "seed": {"type": "integer", "minimum": 0},
+        "seed": {"anyOf": [{"type": "integer", "minimum": 0}, r("parameter")]},
         "parameters": {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean"]}},
         "tokens": object(tokens, &[]),
         "thalamus": table("relay"), "areas": table("area"), "projections": table("projection"),
@@ -127,12 +128,12 @@ pub fn json_schema() -> String {
             "blocks": r("count"),
         }), &[]),
         "simulation": object(json!({
-            "dt": r("time"), "integrator": {"enum": ["euler", "exponential_euler"]},
-            "stop": {"anyOf": [{"const": "settle"}, object(json!({"duration": r("time")}), &["duration"])]},
+            "dt": r("time"), "integrator": word(&["euler", "exponential_euler"], ""),
+            "stop": {"anyOf": [word(&["settle"], ""), object(json!({"duration": r("time")}), &["duration"])]},
         }), &[]),
         "record": list, "noise": map, "lesions": list, "task": map, "train": map,
-        "loss": object(json!({"on": {"enum": ["all", "last"]}}), &[]),
-        "protocol": map, "fidelity": {"enum": ["full", "reduced", "event"]},
+        "loss": object(json!({"on": word(&["all", "last"], "")}), &[]),
+        "protocol": map, "fidelity": word(&["full", "reduced", "event"], ""),
     });
     let mut schema = object(properties, &["schema", "name", "tokens", "thalamus", "output"]);
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
@@ -147,6 +148,15 @@ fn r(name: &str) -> Value {
 
 fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+/// One of these words, or a parameter that holds one.
+fn word(words: &[&str], description: &str) -> Value {
+    let mut schema = json!({"anyOf": [{"enum": words}, r("parameter")]});
+    if !description.is_empty() {
+        schema["description"] = json!(description);
+    }
+    schema
 }
 
 fn table(of: &str) -> Value {

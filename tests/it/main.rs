@@ -18,4 +18,5 @@ mod odd;
 mod random_circuits;
 mod readme;
 mod robust;
+mod schema;
 mod support;

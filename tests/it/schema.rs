@@ -1,0 +1,395 @@
+//! The JSON Schema of circuit files: the committed copy, the shipped circuits, and the decoder agree with it.
+
+use crate::binary::run;
+use crate::support::{root, shipped};
+use pulvinar::spec;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// Every key and every form of the language, once. Not a circuit that could be wired.
+const EVERYTHING: &str = r#"
+schema: pulvinar/1
+name: everything
+description: every key
+source: here
+seed: $n
+parameters: {d: 4, word: relu, yes: true, x: 0.5, n: 7, at: causal}
+tokens:
+  mask: $at
+  layout: {time: {duration: 200 ms, gap: 0 ms}}
+  streams:
+    main: {d_model: $d, input: {gaussian: {length: 5, std: $x}}, clock: other}
+    other: {d_model: 2, input: {file: {path: x.npz, array: x}}}
+    third: {d_model: 2, input: {values: [[1, 2], [$x, 4.5]]}}
+    fourth: {d_model: 2, input: {file: {path: x.npz, tensor: x}}}
+thalamus:
+  Q: {pathway: core, per: [query], cells: $d, tokens: main, part: plus, tau: 10 ms, prospective: true, limits: {min: 0, max: 1}, noise: {std: 0}}
+  C: {pathway: matrix, per: [context], cells: 4, tau: {basal: 10 ms, apical: 5 ms}}
+areas:
+  A:
+    mask: causal
+    microcolumns: {count: 2, per: [query, context]}
+    populations:
+      a: {layer: L2/3, cell_type: pyramidal, cells: 3, per: [context], activation: product, accumulate: {hebbian: {rate: 1}}, tau: 1 ms, prospective: $yes, limits: {min: -1, max: 1}, noise: {std: 0.1}}
+      b: {cells: 3, activation: {power: {exponent: 2}}, accumulate: {decay: {g: 0.5, rate: 1}}}
+      c: {cells: 3, activation: $word, accumulate: {decay: {factor: 0.5}}}
+      d: {cells: 3, accumulate: {delta: {rate: 0.5}}}
+      e: {cells: 3, accumulate: {gated: {}}}
+  T1: {mask: full, template: {attention_mask_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones}}}
+  T2: {template: {broadcast_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: {normal: {std: 1}}}}}
+  T3: {template: {softmax_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones}}}
+  T4: {template: {key_value_memory_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones, memory: {gated: {}}}}}
+projections:
+  p1: {from: Q, to: A.a.basal, onto: cells, pool: microcolumns, weights: ones, gain: {inv_sqrt: 4}, sign: excitatory, effect: divisive, mask: full, plasticity: {hebbian: {rate: 1}}, delay: 5 ms, tied: true}
+  p2: {from: Q, to: A.a.basal, weights: {normal: {fan_in: 1}}, gain: -1}
+  p3: {from: Q, to: A.a.basal, weights: {uniform: {low: 0, high: 1}}}
+  p4: {from: Q, to: A.a.basal, weights: {file: {path: w.npz, tensor: w}}}
+  p5: {from: Q, to: A.a.basal, weights: {values: [[1]]}}
+  p6: {from: Q, to: A.a.basal, weights: {blocks: {count: 2, of: identity}}}
+  p7: {from: Q, to: A.a.basal, weights: {rank: {of: 1, std: 1}}}
+  p8: {from: Q, to: A.a.basal, weights: {same_as: p1}}
+  p9: {from: Q, to: A.a.basal, weights: {transpose_of: p1}}
+  p10: {from: Q, to: A.a.basal, weights: {plus_of: {weights: zeros, draw: K}}}
+  p11: {from: Q, to: A.a.basal, weights: {minus_of: {weights: {normal: {std: 1}}, draw: K}}}
+output: {plus: Q, minus: C}
+expect: {heads: {count: 1, above: 0.5}, blocks: 1}
+simulation: {dt: 1 ms, integrator: exponential_euler, stop: {duration: 1 s}}
+record: [{what: rates}]
+noise: {std: 1}
+lesions: [{population: A.a}]
+task: {teacher: {file: x}}
+train: {steps: 1}
+loss: {on: last}
+protocol: {days: 3}
+fidelity: reduced
+"#;
+
+/// The short forms that exclude a long one above.
+const SHORT: &str = r#"
+schema: pulvinar/1
+name: short
+tokens: {d_model: 4, input: {gaussian: {length: 5}}, mask: full, layout: {space: {}}}
+thalamus: {Q: {pathway: core, cells: 4}}
+output: Q
+simulation: {stop: settle}
+"#;
+
+fn schema() -> Value {
+    serde_json::from_str(&spec::schema::json_schema()).expect("the schema is JSON")
+}
+
+fn yaml(text: &str) -> Value {
+    serde_yaml::from_str(text).expect("YAML")
+}
+
+#[test]
+fn the_committed_schema_is_what_the_program_prints() {
+    let committed = fs::read_to_string(root().join("circuits/pulvinar.schema.json")).expect("there");
+    let hint = "run `pulvinar schema > circuits/pulvinar.schema.json`";
+    assert!(committed == run(&["schema"]).stdout, "the committed schema is another one: {hint}");
+}
+
+#[test]
+fn every_circuit_validates() {
+    let schema = schema();
+    for file in shipped() {
+        let text = fs::read_to_string(&file).expect("readable");
+        assert!(
+            text.starts_with("# yaml-language-server: $schema=./pulvinar.schema.json\n"),
+            "{}",
+            file.display()
+        );
+        let resolved = spec::to_yaml(&spec::read_file(&file, &[]).expect("valid").spec);
+        for text in [text, resolved] {
+            check(&schema, "#", &yaml(&text)).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        }
+    }
+    for text in [EVERYTHING, SHORT] {
+        check(&schema, "#", &yaml(text)).unwrap_or_else(|e| panic!("{e}"));
+        spec::read(text.as_bytes(), Path::new("."), &[]).unwrap_or_else(|d| panic!("{d}"));
+    }
+}
+
+#[test]
+fn what_the_decoder_refuses_the_schema_refuses() {
+    let schema = schema();
+    for (claim, from, to) in [
+        ("an unknown key", "seed: $n", "sede: 3"),
+        ("another schema", "pulvinar/1", "pulvinar/2"),
+        ("a missing key", "pathway: matrix, ", ""),
+        ("a word that is not there", "activation: product", "activation: produkt"),
+        ("no cells", "cells: 3", "cells: 0"),
+        ("half a cell", "cells: 3", "cells: 1.5"),
+        ("an index twice", "per: [query, context]", "per: [query, query]"),
+        ("a parameter that is no name", "activation: $word", "activation: $1"),
+        ("two forms at once", "{values: [[1]]}", "{values: [[1]], same_as: p1}"),
+        ("no form", "weights: {same_as: p1}", "weights: {}"),
+        ("a time without a unit", "gap: 0 ms", "gap: 0"),
+        ("a list for a map", "train: {steps: 1}", "train: [1]"),
+        ("a word for a number", "seed: $n", "seed: three"),
+        ("a seed below zero", "seed: $n", "seed: -3"),
+    ] {
+        assert!(EVERYTHING.contains(from), "{claim}");
+        let text = EVERYTHING.replacen(from, to, 1);
+        assert!(spec::read(text.as_bytes(), Path::new("."), &[]).is_err(), "{claim}: the decoder takes it");
+        assert!(check(&schema, "#", &yaml(&text)).is_err(), "{claim}: the schema takes it");
+    }
+}
+
+/// What the decoder says is possible in one place.
+#[derive(Default)]
+struct Possible {
+    names: BTreeSet<String>,
+    /// how many there are, when the list in the message was cut
+    count: usize,
+}
+
+#[test]
+fn the_decoder_and_the_schema_know_the_same_keys() {
+    let schema = schema();
+    let mut asked: BTreeMap<String, Possible> = BTreeMap::new();
+    for text in [EVERYTHING, SHORT] {
+        let whole = yaml(text);
+        let mut places = Vec::new();
+        closed_maps(&schema, "#", &whole, &mut Vec::new(), &mut places);
+        for (pointer, path) in places {
+            let found = possible(&whole, &path, is_choice(at(&schema, &pointer)));
+            let known = asked.entry(pointer).or_default();
+            known.count = known.count.max(found.count);
+            known.names.extend(found.names);
+        }
+    }
+    let mut all = Vec::new();
+    every_closed_map(&schema, "#", &mut all);
+    assert!(all.len() > 40, "{all:?}");
+    for pointer in all {
+        let known = asked.get(&pointer).unwrap_or_else(|| panic!("{pointer}: no example visits it"));
+        let properties = at(&schema, &pointer)["properties"].as_object().expect("a map");
+        let mut want: BTreeSet<String> = properties.keys().cloned().collect();
+        if pointer == "#/definitions/weights/anyOf/1" {
+            want.extend(["ones", "identity", "zeros"].map(str::to_owned));
+        }
+        if known.count > known.names.len() {
+            assert!(known.names.is_subset(&want), "{pointer}: {:?} of {want:?}", known.names);
+            assert_eq!(known.count, want.len(), "{pointer}");
+        } else {
+            assert_eq!(known.names, want, "{pointer}: the decoder's keys are on the left");
+        }
+    }
+    // Lists of more than twelve names are cut: ask for each.
+    for key in schema["properties"].as_object().expect("a map").keys() {
+        let text = format!("{key}: ~\n");
+        let d = spec::read(text.as_bytes(), Path::new("."), &[]).expect_err("no circuit");
+        assert!(!d.0.iter().any(|d| d.code == "S012"), "the decoder does not know `{key}`");
+    }
+}
+
+const STRANGER: &str = "zzzzzzzzzzzzzzzz";
+
+/// Puts an unknown key where `path` leads, and reads in the help what is possible there.
+fn possible(whole: &Value, path: &[String], choice: bool) -> Possible {
+    let mut changed = whole.clone();
+    let mut map = &mut changed;
+    for step in path {
+        map = &mut map[step.as_str()];
+    }
+    let map = map.as_object_mut().expect("a map");
+    let value = if choice { map.iter().next().map_or(Value::Null, |(_, v)| v.clone()) } else { Value::Null };
+    if choice {
+        *map = Map::new();
+    }
+    map.insert(STRANGER.to_owned(), value);
+    // JSON is YAML.
+    let d = spec::read(changed.to_string().as_bytes(), Path::new("."), &[]).expect_err("an unknown key");
+    let mut wanted = path.join(".");
+    wanted = if wanted.is_empty() { STRANGER.to_owned() } else { format!("{wanted}.{STRANGER}") };
+    let one = d.0.iter().find(|d| d.path == wanted).unwrap_or_else(|| panic!("{wanted}: nobody minds\n{d}"));
+    assert_eq!(one.code, if choice { "S009" } else { "S012" }, "{one}");
+    let help = one.help.as_deref().unwrap_or_default();
+    let list = help.split("possible: ").nth(1).unwrap_or_else(|| panic!("{wanted}: {help}"));
+    let names: BTreeSet<String> = list
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(|n| n.trim_start_matches('{').split(':').next().unwrap_or_default().to_owned())
+        .collect();
+    let more: usize =
+        list.split(" and ").nth(1).and_then(|t| t.split(' ').next()?.parse().ok()).unwrap_or_default();
+    Possible { count: names.len() + more, names }
+}
+
+fn is_choice(schema: &Value) -> bool {
+    schema["maxProperties"] == 1
+}
+
+fn at<'a>(schema: &'a Value, pointer: &str) -> &'a Value {
+    schema.pointer(&pointer[1..]).unwrap_or_else(|| panic!("{pointer} leads nowhere"))
+}
+
+/// Follows `$ref`: the pointer of the real schema.
+fn resolve(schema: &Value, pointer: &str) -> String {
+    match at(schema, pointer)["$ref"].as_str() {
+        Some(there) => resolve(schema, there),
+        None => pointer.to_owned(),
+    }
+}
+
+/// (pointer in the schema, path in the file) of every map with a fixed list of keys.
+fn closed_maps(
+    schema: &Value,
+    pointer: &str,
+    value: &Value,
+    path: &mut Vec<String>,
+    found: &mut Vec<(String, Vec<String>)>,
+) {
+    let pointer = resolve(schema, pointer);
+    let here = at(schema, &pointer);
+    for n in 0..here["anyOf"].as_array().map_or(0, Vec::len) {
+        let form = format!("{pointer}/anyOf/{n}");
+        if check(schema, &form, value).is_ok() {
+            return closed_maps(schema, &form, value, path, found);
+        }
+    }
+    let Some(map) = value.as_object() else { return };
+    let closed = here["additionalProperties"] == false;
+    if closed {
+        found.push((pointer.clone(), path.clone()));
+    }
+    for (key, child) in map {
+        let inner = if here["properties"].get(key).is_some() {
+            format!("{pointer}/properties/{key}")
+        } else if here["additionalProperties"].is_object() {
+            format!("{pointer}/additionalProperties")
+        } else {
+            continue;
+        };
+        path.push(key.clone());
+        closed_maps(schema, &inner, child, path, found);
+        path.pop();
+    }
+}
+
+/// Pointers of every map with a fixed list of keys, wherever it stands in the schema.
+fn every_closed_map(schema: &Value, pointer: &str, found: &mut Vec<String>) {
+    match at(schema, pointer) {
+        Value::Object(map) => {
+            if map.get("type").is_some_and(|t| t == "object")
+                && map.get("additionalProperties") == Some(&false.into())
+            {
+                found.push(pointer.to_owned());
+            }
+            for key in map.keys().filter(|k| *k != "$schema") {
+                every_closed_map(schema, &format!("{pointer}/{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for n in 0..items.len() {
+                every_closed_map(schema, &format!("{pointer}/{n}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The keywords of draft 07 that the schema uses; any other is a failure of this test.
+fn check(schema: &Value, pointer: &str, value: &Value) -> Result<(), String> {
+    let here = at(schema, pointer);
+    let no = |what: String| Err(format!("{pointer}: {what}, found {value}"));
+    for (keyword, rule) in here.as_object().expect("a schema is a map") {
+        let inner = |key: &str, value: &Value| check(schema, &format!("{pointer}/{keyword}{key}"), value);
+        match keyword.as_str() {
+            "$ref" => check(schema, rule.as_str().expect("a pointer"), value)?,
+            "type" => {
+                let names = rule.as_array().map_or_else(|| vec![rule], |a| a.iter().collect());
+                if !names.iter().any(|t| is_type(value, t.as_str().expect("a type"))) {
+                    return no(format!("wants type {rule}"));
+                }
+            }
+            "const" if value != rule => return no(format!("wants {rule}")),
+            "enum" if !rule.as_array().is_some_and(|a| a.contains(value)) => {
+                return no(format!("wants one of {rule}"));
+            }
+            "anyOf" => {
+                let forms = rule.as_array().expect("a list").len();
+                let errors: Vec<String> =
+                    (0..forms).filter_map(|n| inner(&format!("/{n}"), value).err()).collect();
+                if errors.len() == forms {
+                    return Err(errors.join("; "));
+                }
+            }
+            "minimum" if value.as_f64() < rule.as_f64() => return no(format!("wants at least {rule}")),
+            "maximum" if value.as_f64() > rule.as_f64() => return no(format!("wants at most {rule}")),
+            "pattern" => {
+                assert_eq!(rule, "^\\$[A-Za-z_][A-Za-z0-9_]*$", "the one pattern that is understood here");
+                let name = value.as_str().and_then(|s| s.strip_prefix('$'));
+                if !name.is_some_and(spec::is_name) {
+                    return no("wants $name".to_owned());
+                }
+            }
+            "required" => {
+                for key in rule.as_array().expect("a list") {
+                    if value.get(key.as_str().expect("a name")).is_none() {
+                        return no(format!("wants {key}"));
+                    }
+                }
+            }
+            "properties" => {
+                for key in rule.as_object().expect("a map").keys() {
+                    if let Some(child) = value.get(key) {
+                        inner(&format!("/{key}"), child)?;
+                    }
+                }
+            }
+            "additionalProperties" => {
+                let known = here["properties"].as_object();
+                for (key, child) in value.as_object().into_iter().flatten() {
+                    if known.is_some_and(|k| k.contains_key(key)) {
+                        continue;
+                    }
+                    if rule == false {
+                        return no(format!("has no key {key}"));
+                    }
+                    inner("", child)?;
+                }
+            }
+            "minProperties" | "maxProperties" => {
+                assert_eq!(rule, 1, "only one-key maps are understood here");
+                if value.as_object().is_some_and(|m| m.len() != 1) {
+                    return no("wants exactly one key".to_owned());
+                }
+            }
+            "items" => {
+                for child in value.as_array().into_iter().flatten() {
+                    inner("", child)?;
+                }
+            }
+            "minItems" if value.as_array().is_some_and(|a| (a.len() as u64) < rule.as_u64().unwrap_or(0)) => {
+                return no(format!("wants {rule} items"));
+            }
+            "uniqueItems" => {
+                let items = value.as_array().map_or(&[][..], Vec::as_slice);
+                if (1..items.len()).any(|i| items[..i].contains(&items[i])) {
+                    return no("wants different items".to_owned());
+                }
+            }
+            "const" | "enum" | "minimum" | "maximum" | "minItems" => {}
+            "description" | "title" | "$schema" | "definitions" => {}
+            other => panic!("{pointer}: keyword `{other}` is not understood here"),
+        }
+    }
+    Ok(())
+}
+
+fn is_type(value: &Value, name: &str) -> bool {
+    match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        other => panic!("type `{other}` is not understood here"),
+    }
+}
