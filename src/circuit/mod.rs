@@ -61,7 +61,8 @@ pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
             mask: spec.tokens.mask,
             layout: spec.tokens.layout.clone(),
             graph,
-            order,
+            order: order.sorted,
+            recurrent: order.recurrent,
         }),
         _ => Err(d),
     }

@@ -48,18 +48,13 @@ impl BlockForm {
         }
     }
 
-    /// Number of an output column, its sign taken out; `None` for a column of zeros.
-    pub(super) fn column(
-        &mut self,
-        mut v: DVector<f64>,
-        origin: Origin,
-        root: PopulationId,
-    ) -> Option<(f64, u32)> {
-        let first = v.iter().copied().find(|x| *x != 0.0)?;
-        let sign = if first < 0.0 { -1.0 } else { 1.0 };
-        v.iter_mut().for_each(|x| *x = *x * sign + 0.0);
+    /// Number of a new output column; `None` for a column of zeros.
+    pub(super) fn column(&mut self, v: DVector<f64>, origin: Origin, root: PopulationId) -> Option<u32> {
+        if v.iter().all(|x| *x == 0.0) {
+            return None;
+        }
         self.columns.push((v, origin, root));
-        u32::try_from(self.columns.len() - 1).ok().map(|n| (sign, n))
+        u32::try_from(self.columns.len() - 1).ok()
     }
 
     pub(super) fn add_path(
@@ -80,27 +75,30 @@ impl BlockForm {
         }
     }
 
-    /// Adds what arrives at another relay; equal columns become one.
+    /// Adds what arrives at another relay; columns that are equal up to a common sign become one.
     pub(super) fn absorb(&mut self, other: Self, parts: &mut Parts) {
-        let bits = |v: &DVector<f64>| v.iter().map(|x| x.to_bits()).collect::<Vec<u64>>();
-        let mut index: HashMap<Vec<u64>, u32> = HashMap::new();
+        let mut index: HashMap<Vec<u64>, (u32, f64)> = HashMap::new();
         for (i, (v, _, _)) in self.columns.iter().enumerate() {
-            index.insert(bits(v), u32::try_from(i).unwrap_or(u32::MAX));
+            let (bits, sign) = unsigned(v);
+            index.insert(bits, (u32::try_from(i).unwrap_or(u32::MAX), sign));
         }
         let mut renamed = Vec::with_capacity(other.columns.len());
         for (v, origin, root) in other.columns {
-            let key = bits(&v);
+            let (bits, sign) = unsigned(&v);
             let next = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
-            let at = *index.entry(key).or_insert(next);
+            let (at, kept_sign) = *index.entry(bits).or_insert((next, sign));
             if at == next {
                 self.columns.push((v, origin, root));
             } else {
                 let kept = &mut self.columns[at as usize];
                 kept.1 = parts.union(kept.1, origin);
             }
-            renamed.push(at);
+            renamed.push((at, sign * kept_sign));
         }
-        self.terms.extend(other.terms.into_iter().map(|(c, t)| (renamed[c as usize], t)));
+        self.terms.extend(other.terms.into_iter().map(|(c, t)| {
+            let (column, sign) = renamed[c as usize];
+            (column, Term { coefficient: t.coefficient * sign, ..t })
+        }));
         for p in other.residual {
             self.add_path(p.stream, p.rectified, p.matrix, p.origin, parts);
         }
@@ -123,7 +121,25 @@ impl BlockForm {
             && self.residual.iter().all(|p| p.stream == self.residual[0].stream)
     }
 
+    /// Exactly the stream itself: an output relay like this one is another name of the block before.
+    pub(super) fn copies(&self, stream: usize) -> bool {
+        let [path] = &self.residual[..] else { return false };
+        let is_identity =
+            path.matrix.is_square() && path.matrix == DMatrix::identity(self.d_model, self.d_model);
+        self.terms.is_empty()
+            && path.stream == stream
+            && !path.rectified
+            && is_identity
+            && self.bias.iter().all(|x| *x == 0.0)
+    }
+
     pub(super) fn is_zero(&self) -> bool {
         self.terms.is_empty() && self.residual.is_empty() && self.bias.iter().all(|x| *x == 0.0)
     }
+}
+
+/// The numbers of a column with the first non-zero one positive, and the sign taken out.
+fn unsigned(v: &DVector<f64>) -> (Vec<u64>, f64) {
+    let sign = v.iter().find(|x| **x != 0.0).map_or(1.0, |x| x.signum());
+    (v.iter().map(|x| (x * sign + 0.0).to_bits()).collect(), sign)
 }

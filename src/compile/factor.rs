@@ -12,7 +12,7 @@ use crate::circuit::{
 use crate::diag::Diagnostic;
 use crate::spec::{AccumulateSpec, ActivationSpec, Effect, MaskSpec, Part};
 use nalgebra::{DMatrix, DVector};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// A token stream of the compiler: an input stream, or the output of a block.
@@ -41,6 +41,8 @@ pub struct Factors<'a> {
     pub relays: BTreeMap<PopulationId, RelayMeaning>,
     pub deltas: BTreeMap<PopulationId, DeltaMemory>,
     values: BTreeMap<PopulationId, Rc<Value>>,
+    /// place of each population in the order of evaluation
+    pub position: HashMap<PopulationId, usize>,
 }
 
 pub fn mask_of(mask: MaskSpec) -> Mask {
@@ -69,6 +71,7 @@ impl<'a> Factors<'a> {
             relays: BTreeMap::new(),
             deltas: BTreeMap::new(),
             values: BTreeMap::new(),
+            position: circuit.order.iter().enumerate().map(|(i, id)| (*id, i)).collect(),
         }
     }
 
@@ -77,14 +80,36 @@ impl<'a> Factors<'a> {
         reason.at(&p.path, &p.name)
     }
 
-    /// What population `id` sends. Its sources were evaluated before.
+    /// What population `id` sends.
+    ///
+    /// Sources that are not known yet are evaluated first, in order: a long chain of populations is no deep recursion.
     pub fn value(&mut self, id: PopulationId) -> Result<Rc<Value>, Diagnostic> {
         if let Some(v) = self.values.get(&id) {
             return Ok(Rc::clone(v));
         }
-        let v = Rc::new(self.evaluate(id)?);
-        self.values.insert(id, Rc::clone(&v));
-        Ok(v)
+        let mut missing = BTreeSet::new();
+        let mut open = vec![id];
+        while let Some(next) = open.pop() {
+            if self.values.contains_key(&next) || !missing.insert((self.position[&next], next)) {
+                continue;
+            }
+            // What a relay receives was evaluated when its block ended.
+            if !self.circuit.population(next).is_relay() {
+                open.extend(
+                    self.circuit
+                        .inputs_of(next)
+                        .filter(|(_, p)| p.compartment != Compartment::Third)
+                        .map(|(_, p)| p.from),
+                );
+            }
+        }
+        let mut last = None;
+        for (_, id) in missing {
+            let value = Rc::new(self.evaluate(id)?);
+            self.values.insert(id, Rc::clone(&value));
+            last = Some(value);
+        }
+        last.ok_or_else(|| self.fault(id, &Reason::Recurrent))
     }
 
     fn evaluate(&mut self, id: PopulationId) -> Result<Value, Diagnostic> {
@@ -191,9 +216,6 @@ impl<'a> Factors<'a> {
 
     /// What projection `p` brings to its target.
     fn arriving(&mut self, number: ProjectionId, p: &Projection) -> Result<Value, Diagnostic> {
-        if p.delay_ms.is_some() {
-            return Err(self.fault(p.to, &Reason::Recurrent));
-        }
         let source = self.value(p.from)?;
         let seen = match p.index {
             IndexRule::SumContext(mask) => {

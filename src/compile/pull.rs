@@ -35,8 +35,6 @@ impl Factors<'_> {
     ) -> Result<BlockForm, Diagnostic> {
         let circuit = self.circuit;
         let first = circuit.population(relays[0].0);
-        let position: HashMap<PopulationId, usize> =
-            circuit.order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
         // Columns of several relays add up before any product is looked at, unless one of them divides its own.
         let divides = |id: PopulationId| {
             self.has_divisive(id, Compartment::Basal) || self.has_divisive(id, Compartment::Apical)
@@ -53,14 +51,14 @@ impl Factors<'_> {
                     map: AxisMap::All,
                     origin: self.parts.no_origin(),
                 };
-                self.pull_inputs(*relay, None, &out, &position, &mut work)?;
+                self.pull_inputs(*relay, None, &out, &mut work)?;
             }
             let relay = batch[0].0;
             let mut part = BlockForm::empty(String::new(), String::new(), first.cells);
             while let Some(((Reverse(at), sum), pulled)) = work.pop_first() {
                 let id = circuit.order[at];
                 if self.passes_through(id, sum) {
-                    self.pull_inputs(id, sum, &pulled, &position, &mut work)?;
+                    self.pull_inputs(id, sum, &pulled, &mut work)?;
                 } else {
                     self.root(relay, id, sum, &pulled, &mut part)?;
                 }
@@ -79,16 +77,12 @@ impl Factors<'_> {
         id: PopulationId,
         sum: Option<Sum>,
         out: &Pulled,
-        position: &HashMap<PopulationId, usize>,
         work: &mut Work,
     ) -> Result<(), Diagnostic> {
         let circuit = self.circuit;
         for (number, p) in circuit.inputs_of(id) {
             if p.compartment == Compartment::Third || p.effect == Effect::Divisive {
                 continue;
-            }
-            if p.delay_ms.is_some() {
-                return Err(self.fault(id, &Reason::Recurrent));
             }
             let sum = match p.index {
                 IndexRule::SumContext(mask) => Some(Sum { mask: mask_of(mask), fold: Fold::Pooled }),
@@ -99,7 +93,7 @@ impl Factors<'_> {
             let base = times_weights(&out.base, out.map, circuit.population(id).size(), s.onto, &s.weights);
             let pulled = Pulled { base, map: s.pool, origin: self.parts.union(origin, out.origin) };
             let size = circuit.population(p.from).size();
-            let key = (Reverse(position[&p.from]), sum);
+            let key = (Reverse(self.position[&p.from]), sum);
             match work.remove(&key) {
                 None => work.insert(key, pulled),
                 Some(earlier) => {
@@ -171,15 +165,15 @@ impl Factors<'_> {
         if value.has_no_terms() {
             return Ok(());
         }
-        let mut known: HashMap<usize, Option<(f64, u32)>> = HashMap::new();
+        let mut known: HashMap<usize, Option<u32>> = HashMap::new();
         for (cell, list) in value.terms.iter().enumerate() {
             let base_column = out.map.of(cell);
             let column = *known
                 .entry(base_column)
                 .or_insert_with(|| form.column(out.base.column(base_column).into_owned(), out.origin, id));
-            let Some((sign, column)) = column else { continue };
+            let Some(column) = column else { continue };
             for t in list {
-                self.place(relay, column, Term { coefficient: t.coefficient * sign, ..*t }, form)?;
+                self.place(relay, column, *t, form)?;
             }
         }
         Ok(())

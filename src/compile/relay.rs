@@ -6,7 +6,7 @@ use super::factor::{Factors, RelayMeaning, StreamForm};
 use super::reason::Reason;
 use super::term::Term;
 use super::value::{Linear, Value};
-use crate::circuit::{AxisMap, Compartment, Kind, Output, PopulationId, Projection};
+use crate::circuit::{AxisMap, Compartment, Kind, Output, PopulationId};
 use crate::diag::Diagnostic;
 use crate::spec::Part;
 use nalgebra::DMatrix;
@@ -36,6 +36,9 @@ impl Factors<'_> {
                 continue;
             }
             let form = self.arrive(&[(*id, 1.0)], &p.name)?;
+            if is_output && part.is_none() && blocks.last().is_some_and(|b| form.copies(b.stream)) {
+                continue;
+            }
             if !is_output && part.is_none() && form.is_linear_in_one_stream() {
                 self.relays.insert(*id, RelayMeaning::Alias(alias(&form)));
                 continue;
@@ -58,17 +61,11 @@ impl Factors<'_> {
     }
 
     fn no_recurrence(&self) -> Result<(), Diagnostic> {
-        // A delayed projection among what the output needs closes a loop or shifts time: neither is algebra.
-        let needed = &self.circuit.order;
-        let delayed = |p: &&Projection| {
-            p.delay_ms.is_some()
-                && needed.contains(&p.from)
-                && needed.contains(&p.to)
-                && p.compartment != Compartment::Third
-        };
-        let position = |id: PopulationId| needed.iter().position(|n| *n == id);
-        match self.circuit.projections.iter().filter(delayed).find(|p| position(p.from) >= position(p.to)) {
-            Some(p) => Err(Reason::Recurrent.at(&p.path, &self.circuit.population(p.to).name)),
+        match self.circuit.recurrent.first() {
+            Some(id) => {
+                let p = self.circuit.projection(*id);
+                Err(Reason::Recurrent.at(&p.path, &self.circuit.population(p.to).name))
+            }
             None => Ok(()),
         }
     }
@@ -97,6 +94,7 @@ impl Factors<'_> {
         });
         form.stream = stream;
         form.residual.retain(|r| !r.rectified);
+        form.residual.sort_by_key(|r| r.stream);
         blocks.push(form);
         Ok(stream)
     }

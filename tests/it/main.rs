@@ -2,6 +2,7 @@
 
 mod bad;
 mod binary;
+mod blocks;
 mod circuits;
 mod cli_codes;
 mod cli_compile;
