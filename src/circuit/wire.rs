@@ -19,7 +19,9 @@ pub struct Wires {
 }
 
 pub fn wires(spec: &CircuitSpec, names: &Names, folder: &Path, d: &mut Diagnostics) -> Wires {
-    let mut w = Wiring { spec, names, folder, used: 0, matrices: BTreeMap::new() };
+    // The first of a repeated name, as in `Table::get`.
+    let by_name = spec.projections.0.iter().rev().map(|(name, p)| (name.as_str(), p)).collect();
+    let mut w = Wiring { spec, by_name, names, folder, used: 0, matrices: BTreeMap::new() };
     let mut wires = Wires { projections: Vec::new(), reached: BTreeSet::new() };
     let mut ends = Vec::new();
     for (name, p) in spec.projections.iter() {
@@ -328,6 +330,7 @@ fn check_sign(path: &str, p: &ProjectionSpec, weights: &Weights, d: &mut Diagnos
 
 struct Wiring<'a> {
     spec: &'a CircuitSpec,
+    by_name: BTreeMap<&'a str, &'a ProjectionSpec>,
     names: &'a Names,
     folder: &'a Path,
     used: usize,
@@ -340,7 +343,7 @@ impl Wiring<'_> {
         if let Some(done) = self.matrices.get(name) {
             return done.clone();
         }
-        let p = self.spec.projections.get(name)?;
+        let p = *self.by_name.get(name)?;
         let path = format!("projections.{name}.weights");
         chain.push(name.to_owned());
         let result = self.build(name, p, &path, chain, d);
@@ -412,7 +415,7 @@ impl Wiring<'_> {
         chain: &mut Vec<String>,
         d: &mut Diagnostics,
     ) -> Option<Weights> {
-        if self.spec.projections.get(other).is_none() {
+        if !self.by_name.contains_key(other) {
             d.push(
                 Diagnostic::error(codes::C022, path, format!("no projection `{other}` to tie to"))
                     .help(did_you_mean(other, self.spec.projections.names())),
