@@ -51,6 +51,7 @@ const LONGEST_CHAIN: usize = 100;
 /// Matrices that are known so far, and the memory that they take.
 pub struct Wiring<'a> {
     spec: &'a CircuitSpec,
+    by_name: BTreeMap<&'a str, &'a ProjectionSpec>,
     names: &'a Names,
     folder: &'a Path,
     used: usize,
@@ -59,7 +60,9 @@ pub struct Wiring<'a> {
 
 impl<'a> Wiring<'a> {
     pub fn new(spec: &'a CircuitSpec, names: &'a Names, folder: &'a Path) -> Self {
-        Self { spec, names, folder, used: 0, matrices: BTreeMap::new() }
+        // The first of a repeated name, as in `Table::get`.
+        let by_name = spec.projections.0.iter().rev().map(|(name, p)| (name.as_str(), p)).collect();
+        Self { spec, by_name, names, folder, used: 0, matrices: BTreeMap::new() }
     }
 
     /// The matrix of projection `name`, gain included; ties are followed, loops of ties reported.
@@ -67,7 +70,7 @@ impl<'a> Wiring<'a> {
         if let Some(done) = self.matrices.get(name) {
             return done.clone();
         }
-        let p = self.spec.projections.get(name)?;
+        let p = *self.by_name.get(name)?;
         let path = format!("projections.{name}.weights");
         chain.push(name.to_owned());
         let result = self.build(name, p, &path, chain, d);
@@ -139,7 +142,7 @@ impl<'a> Wiring<'a> {
         chain: &mut Vec<String>,
         d: &mut Diagnostics,
     ) -> Option<Weights> {
-        if self.spec.projections.get(other).is_none() {
+        if !self.by_name.contains_key(other) {
             d.push(
                 Diagnostic::error(codes::C022, path, format!("no projection `{other}` to tie to"))
                     .help(did_you_mean(other, self.spec.projections.names())),
