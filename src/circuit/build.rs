@@ -1,7 +1,7 @@
 //! Names to ids: relays, areas, populations and the endpoints of projections.
 
 use super::types::*;
-use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean, nearest, one_of};
+use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean, nearest};
 use crate::spec::{AreaSpec, CircuitSpec, Index, LayoutSpec, PopulationSpec, RelaySpec};
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ pub struct Names {
     pub streams: Vec<Stream>,
     pub areas: Vec<String>,
     pub populations: Vec<Population>,
-    by_name: BTreeMap<String, PopulationId>,
+    pub(super) by_name: BTreeMap<String, PopulationId>,
     /// names that could not be built: references to them are not reported again
-    broken: Vec<String>,
+    pub(super) broken: Vec<String>,
 }
 
 /// An endpoint of a projection.
@@ -73,7 +73,8 @@ fn streams(spec: &CircuitSpec, d: &mut Diagnostics) -> Vec<Stream> {
                         Diagnostic::error(codes::C001, path, format!("no stream `{other}`"))
                             .help(did_you_mean(other, table.names())),
                     );
-                    i
+                    // What was meant is likely this one; no further mistakes shall follow from it.
+                    nearest(other, table.names()).and_then(position).unwrap_or(0)
                 }
             },
         };
@@ -112,13 +113,14 @@ impl Names {
         self.populations.push(population);
     }
 
-    fn reserved(name: &str, path: &str, d: &mut Diagnostics) {
+    fn reserved(name: &str, path: &str, d: &mut Diagnostics) -> bool {
         if name == "tonic" {
             d.push(
                 Diagnostic::error(codes::C002, path, "`tonic` is the reserved population of value 1")
                     .help("choose another name; biases are projections from `tonic`"),
             );
         }
+        name == "tonic"
     }
 
     fn relay(
@@ -129,7 +131,9 @@ impl Names {
         d: &mut Diagnostics,
     ) -> Option<Population> {
         let path = format!("thalamus.{name}");
-        Self::reserved(name, &path, d);
+        if Self::reserved(name, &path, d) {
+            return None;
+        }
         let Some(per) = &r.per else {
             d.push(
                 Diagnostic::error(
@@ -236,7 +240,7 @@ impl Names {
             }
         }
         let indices = indices(per);
-        self.memory(&name, &path, indices, p, d);
+        Self::memory(&name, &path, indices, p, d);
         if matches!(spec.tokens.layout, LayoutSpec::Time { .. }) && indices.query && indices.context {
             d.push(
                 Diagnostic::error(codes::C007, format!("{path}.per"), format!("`{name}` is per [query, context], but the layout is `time`"))
@@ -260,14 +264,13 @@ impl Names {
         })
     }
 
-    fn memory(&self, name: &str, path: &str, indices: Indices, p: &PopulationSpec, d: &mut Diagnostics) {
+    fn memory(name: &str, path: &str, indices: Indices, p: &PopulationSpec, d: &mut Diagnostics) {
         let Some(rule) = &p.accumulate else { return };
-        let path = format!("{path}.accumulate");
         if indices != (Indices { query: false, context: true }) {
             d.push(
                 Diagnostic::error(
                     codes::C008,
-                    &path,
+                    format!("{path}.per"),
                     format!("memory `{name}` is per {}, but it folds over the context", indices.describe()),
                 )
                 .help("write `per: [context]`; what it sends is indexed by query"),
@@ -279,106 +282,11 @@ impl Names {
             d.push(
                 Diagnostic::error(
                     codes::C009,
-                    &path,
+                    format!("{path}.accumulate"),
                     format!("the delta rule of `{name}` needs `activation: product`"),
                 )
                 .help("key arrives at apical, value at basal; write `activation: product`"),
             );
         }
-    }
-
-    /// All names that a projection can start from or end on.
-    fn all(&self) -> Vec<&str> {
-        self.populations.iter().map(|p| p.name.as_str()).collect()
-    }
-
-    /// Finds a population; an unknown one is reported.
-    pub fn find(&self, name: &str, path: &str, d: &mut Diagnostics) -> Option<PopulationId> {
-        if let Some(id) = self.by_name.get(name) {
-            return Some(*id);
-        }
-        if self.broken.iter().any(|b| b == name) {
-            return None;
-        }
-        let area = name.split('.').next().unwrap_or(name);
-        let prefix = format!("{area}.");
-        let inside: Vec<&str> = self.all().into_iter().filter(|n| n.starts_with(&prefix)).collect();
-        let help = if self.areas.iter().any(|a| a == name) {
-            format!("`{name}` is an area; name one of its populations: {}", one_of(inside))
-        } else if inside.is_empty() {
-            did_you_mean(name, self.all())
-        } else if let Some(best) = nearest(name, inside.iter().copied()) {
-            format!("did you mean `{best}`? area `{area}` has {}", one_of(inside))
-        } else {
-            format!("area `{area}` has {}", one_of(inside))
-        };
-        d.push(
-            Diagnostic::error(codes::C010, path, format!("no population `{name}` in this circuit"))
-                .help(help),
-        );
-        None
-    }
-
-    /// `A1.deep`, `VP_core`, `tonic`, `A1.deep.feedback.apical`.
-    pub fn source(&self, text: &str, path: &str, d: &mut Diagnostics) -> Option<From> {
-        if let Some((population, compartment)) = text.split_once(".feedback.") {
-            let signal = match compartment {
-                "basal" => Signal::Feedback(Compartment::Basal),
-                "apical" => Signal::Feedback(Compartment::Apical),
-                other => {
-                    d.push(
-                        Diagnostic::error(codes::C011, path, format!("no feedback of compartment `{other}`"))
-                            .help("possible: `feedback.basal`, `feedback.apical`"),
-                    );
-                    return None;
-                }
-            };
-            return Some(From { population: self.find(population, path, d)?, signal });
-        }
-        if let Some((population, _)) = text
-            .rsplit_once('.')
-            .filter(|(p, c)| self.by_name.contains_key(*p) && Compartment::NAMES.iter().any(|(n, _)| n == c))
-        {
-            d.push(
-                Diagnostic::error(
-                    codes::C011,
-                    path,
-                    format!("`{text}` names a compartment, but cells send one rate"),
-                )
-                .help(format!("write `{population}`")),
-            );
-            return None;
-        }
-        Some(From { population: self.find(text, path, d)?, signal: Signal::Rate })
-    }
-
-    /// `A1.deep.apical`, `HO.basal`.
-    pub fn target(&self, text: &str, path: &str, d: &mut Diagnostics) -> Option<(PopulationId, Compartment)> {
-        if self.by_name.contains_key(text) && text != "tonic" {
-            d.push(
-                Diagnostic::error(
-                    codes::C012,
-                    path,
-                    format!("`{text}` names a population, but not the compartment to end on"),
-                )
-                .help(format!("write `{text}.basal` or `{text}.apical`")),
-            );
-            return None;
-        }
-        let (population, compartment) = text.rsplit_once('.').unwrap_or((text, ""));
-        let id = self.find(population, path, d)?;
-        let names = Compartment::NAMES.map(|(n, _)| n);
-        let Some((_, compartment)) = Compartment::NAMES.iter().find(|(n, _)| *n == compartment) else {
-            d.push(
-                Diagnostic::error(
-                    codes::C012,
-                    path,
-                    format!("`{population}` has no compartment `{compartment}`"),
-                )
-                .help(did_you_mean(compartment, names)),
-            );
-            return None;
-        };
-        Some((id, *compartment))
     }
 }

@@ -56,17 +56,21 @@ pub fn draw(spec: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagnostic> {
         WeightsSpec::Values(values) => {
             let found = (values.len(), values.first().map_or(0, Vec::len));
             if found != (rows, columns) {
-                return Err(shape(d, found, "`values`"));
+                let path = format!("{}.values", d.path);
+                return Err(shape(&Draw { path: &path, ..*d }, found, "`values`"));
             }
             Weights::Dense(DMatrix::from_fn(rows, columns, |i, j| values[i][j]))
         }
-        WeightsSpec::File { path, tensor } => file(path, tensor.as_deref(), d)?,
+        WeightsSpec::File { path, tensor } => {
+            let place = format!("{}.file.path", d.path);
+            file(path, tensor.as_deref(), &Draw { path: &place, ..*d })?
+        }
         WeightsSpec::Blocks { count, of } => blocks(*count, of, d)?,
         WeightsSpec::Rank { of, std } => {
             if *of > rows.min(columns) {
                 return Err(Diagnostic::error(
                     codes::C021,
-                    d.path,
+                    format!("{}.rank.of", d.path),
                     format!("rank {of} is more than a {rows} x {columns} matrix can have"),
                 )
                 .help(format!("choose a rank from 1 to {}", rows.min(columns))));
@@ -114,7 +118,7 @@ fn blocks(count: usize, of: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagn
     if !d.rows.is_multiple_of(count) || !d.columns.is_multiple_of(count) {
         return Err(Diagnostic::error(
             codes::C024,
-            d.path,
+            format!("{}.blocks.count", d.path),
             format!("{count} blocks do not divide a {} x {} matrix", d.rows, d.columns),
         )
         .help("choose a number of blocks that divides both source and target"));
@@ -123,7 +127,8 @@ fn blocks(count: usize, of: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagn
     let mut all = DMatrix::zeros(d.rows, d.columns);
     for block in 0..count {
         let stream = format!("{}/block{block}", d.stream);
-        let inner = draw(of, &Draw { stream: &stream, rows: r, columns: c, ..*d })?;
+        let path = format!("{}.blocks.of", d.path);
+        let inner = draw(of, &Draw { stream: &stream, rows: r, columns: c, path: &path, ..*d })?;
         for i in 0..r {
             for j in 0..c {
                 all[(block * r + i, block * c + j)] = inner.get(i, j);
@@ -136,13 +141,17 @@ fn blocks(count: usize, of: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagn
 /// Non-negative part of a named draw: all that name it see the same numbers.
 fn part(of: &WeightsSpec, name: &str, d: &Draw<'_>, sign: f64) -> Result<Weights, Diagnostic> {
     let stream = format!("draw.{name}");
-    let inner = draw(of, &Draw { stream: &stream, ..*d })?;
+    let form = if sign > 0.0 { "plus_of" } else { "minus_of" };
+    let path = format!("{}.{form}.weights", d.path);
+    let inner = draw(of, &Draw { stream: &stream, path: &path, ..*d })?;
     Ok(Weights::Dense(inner.dense().map(|w| (w * sign).max(0.0))))
 }
 
 fn file(path: &str, tensor: Option<&str>, d: &Draw<'_>) -> Result<Weights, Diagnostic> {
-    let array = crate::files::read_array(&d.folder.join(path), tensor)
-        .map_err(|e| Diagnostic { path: d.path.to_owned(), ..e })?;
+    let array = crate::files::read_array(&d.folder.join(path), tensor).map_err(|e| {
+        let advice = codes::explain(e.code).map(|c| c.text.to_owned());
+        Diagnostic { path: d.path.to_owned(), help: e.help.clone().or(advice), ..e }
+    })?;
     let found = match array.shape[..] {
         [rows, columns] => (rows, columns),
         [rows] => (rows, 1),
@@ -162,7 +171,12 @@ fn file(path: &str, tensor: Option<&str>, d: &Draw<'_>) -> Result<Weights, Diagn
         return Err(Diagnostic::error(
             codes::F010,
             d.path,
-            format!("`{path}` holds {} at row {}, column {}", array.data[i], i / found.1, i % found.1),
+            format!(
+                "`{path}` holds {} in row {}, column {}",
+                array.data[i],
+                i / found.1 + 1,
+                i % found.1 + 1
+            ),
         )
         .help("weights must be finite"));
     }

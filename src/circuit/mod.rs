@@ -11,6 +11,10 @@
 
 mod build;
 mod draw;
+mod endpoints;
+mod inputs;
+mod matrices;
+mod rules;
 mod show;
 pub mod synapses;
 mod time;
@@ -33,8 +37,8 @@ pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
     let mut d = Diagnostics::new();
     let mut names = build::names(spec, &mut d);
     let wires = wire::wires(spec, &names, folder, &mut d);
-    wire::input_relays(&mut names, &wires, &mut d);
-    wire::connected(&names, &wires, &mut d);
+    inputs::input_relays(&mut names, &wires, &mut d);
+    inputs::connected(&names, &wires, &mut d);
     time::clocks(&mut names, &wires, &mut d);
     time::layout(&spec.tokens.layout, &names, &wires, &mut d);
     let output = output(&spec.output, &names, &mut d);
@@ -57,7 +61,8 @@ pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
             mask: spec.tokens.mask,
             layout: spec.tokens.layout.clone(),
             graph,
-            order,
+            order: order.sorted,
+            recurrent: order.recurrent,
         }),
         _ => Err(d),
     }

@@ -5,7 +5,7 @@ use super::types::*;
 use super::wire::Wires;
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::spec::{LayoutSpec, MaskSpec};
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::unionfind::UnionFind;
 use petgraph::visit::EdgeRef;
@@ -124,22 +124,45 @@ pub fn graph(names: &Names, wires: &Wires) -> DiGraph<PopulationId, ProjectionId
     graph
 }
 
-/// Populations that `roots` depend on, each after its sources; ties go to the one earlier in the file.
+/// Who comes after whom.
+pub struct Order {
+    /// populations that the output depends on, each after its sources; ties go to the one earlier in the file
+    pub sorted: Vec<PopulationId>,
+    /// delayed projections that close a loop, among the populations above
+    pub recurrent: Vec<ProjectionId>,
+}
+
+/// Orders what `roots` depend on.
 ///
-/// Projections into `third` and delayed ones close no loop. A loop within a token step is reported.
+/// Projections into `third` close no loop, delayed ones close it legally. A loop within a token step is reported.
 pub fn order(
     names: &Names,
     wires: &Wires,
     graph: &DiGraph<PopulationId, ProjectionId>,
     roots: &[PopulationId],
     d: &mut Diagnostics,
-) -> Vec<PopulationId> {
-    let prompt = |p: ProjectionId| {
+) -> Order {
+    let carries = |p: ProjectionId| {
         let p = &wires.projections[p.0];
-        p.compartment != Compartment::Third && p.delay_ms.is_none()
+        // Feedback elsewhere than into `third`, and inputs of an input relay, are mistakes of their own.
+        p.compartment != Compartment::Third
+            && p.signal == Signal::Rate
+            && !matches!(names.populations[p.to.0].kind, Kind::Relay { stream: Some(_), .. })
     };
-    let step = graph.filter_map(|_, n| Some(*n), |_, e| prompt(*e).then_some(*e));
-    for group in tarjan_scc(&step) {
+    let whole = graph.filter_map(|_, n| Some(*n), |_, e| carries(*e).then_some(*e));
+    let mut group_of = vec![0; names.populations.len()];
+    for (number, group) in kosaraju_scc(&whole).into_iter().enumerate() {
+        for node in group {
+            group_of[node.index()] = number;
+        }
+    }
+    let closes = |p: ProjectionId| {
+        let p = &wires.projections[p.0];
+        p.delay_ms.is_some() && group_of[p.from.0] == group_of[p.to.0]
+    };
+    let step = whole.filter_map(|_, n| Some(*n), |_, e| (!closes(*e)).then_some(*e));
+    // Not Tarjan's: that one recurses, and a chain of populations may be long.
+    for group in kosaraju_scc(&step) {
         let own_loop = group.len() == 1 && step.find_edge(group[0], group[0]).is_some();
         if group.len() < 2 && !own_loop {
             continue;
@@ -162,7 +185,7 @@ pub fn order(
         );
     }
     if d.has_errors() {
-        return Vec::new();
+        return Order { sorted: Vec::new(), recurrent: Vec::new() };
     }
     let mut needed: BTreeSet<NodeIndex> = BTreeSet::new();
     let mut open: Vec<NodeIndex> = roots.iter().map(|r| NodeIndex::new(r.0)).collect();
@@ -197,7 +220,13 @@ pub fn order(
             }
         }
     }
-    sorted
+    let recurrent = whole
+        .edge_references()
+        .filter(|e| needed.contains(&e.source()) && needed.contains(&e.target()))
+        .map(|e| *e.weight())
+        .filter(|e| closes(*e))
+        .collect();
+    Order { sorted, recurrent }
 }
 
 /// In time, all masks must agree.

@@ -149,6 +149,8 @@ pub struct Circuit {
     pub graph: DiGraph<PopulationId, ProjectionId>,
     /// populations that the output depends on, each after its sources (not counting `third` and delays)
     pub order: Vec<PopulationId>,
+    /// delayed projections that close a loop among them
+    pub recurrent: Vec<ProjectionId>,
 }
 
 impl Population {

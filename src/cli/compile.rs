@@ -89,8 +89,8 @@ fn emitted(out: &Reporter, stage: Emit, text: &str, mut rest: Map<String, Value>
     out.object("compile", ok, rest);
 }
 
-/// The report for people.
-fn report(document: &Document, compiled: &Compiled) -> String {
+/// The report for people: every block and its heads.
+pub(super) fn report(document: &Document, compiled: &Compiled) -> String {
     let mut text = String::new();
     let blocks = compiled.blocks.len();
     let heads: usize = compiled.blocks.iter().map(|b| b.heads.len()).sum();

@@ -14,6 +14,7 @@ use crate::simulate::inputs::Overrides;
 use crate::simulate::{Run, inputs, run as simulate};
 use crate::spec::Document;
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -158,20 +159,23 @@ impl Job<'_> {
             self.out.object("simulate", true, rest);
             return Ok(0);
         }
-        let heads: usize = self.compiled.blocks.iter().map(|b| b.heads.len()).sum();
         let largest = run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max);
-        self.out.result(&format!(
-            "{}: {} tokens x {} through {heads} head{} in {} block{} ({}, seed {})\noutput {relay}: largest |y| {largest:.6}, sha256 {}\n",
-            self.document.spec.name,
+        let mut text = String::new();
+        if !self.out.quiet {
+            text = super::compile::report(self.document, self.compiled);
+            for (name, tokens) in self.inputs {
+                let _ = write!(text, "\ntokens {name}: {} x {}", tokens.ncols(), tokens.nrows());
+            }
+        }
+        let _ = writeln!(
+            text,
+            "\noutput {relay}: {} x {} ({}), largest |y| {largest:.6}, sha256 {}",
             shape[0],
             shape[1],
-            if heads == 1 { "" } else { "s" },
-            self.compiled.blocks.len(),
-            if self.compiled.blocks.len() == 1 { "" } else { "s" },
             self.precision(),
-            self.document.spec.seed,
             &hash[..16],
-        ));
+        );
+        self.out.result(text.trim_start_matches('\n'));
         if let Some(dir) = &self.args.output {
             self.out.result(&format!("wrote {}: {}\n", dir.display(), files.join(", ")));
         }

@@ -72,6 +72,8 @@ pub struct Parts {
     pub divisors: Vec<Divisor>,
     /// forms of each class
     members: Vec<Vec<Atom>>,
+    /// sign of the first non-zero number of each class, as first seen
+    signs: Vec<f64>,
     origins: Vec<Vec<u32>>,
     form_index: HashMap<(u32, Origin), Atom>,
     class_index: HashMap<FormKey, u32>,
@@ -92,8 +94,8 @@ struct FormKey {
 }
 
 impl Parts {
-    /// Interns a form. For identity maps the sign is taken out, so that `k` and `-k` are one form; the returned factor
-    /// is 1 or -1. `None` when the form is zero.
+    /// Interns a form. For identity maps `k` and `-k` are one form, with the sign of the first one seen; the returned
+    /// factor is 1 or -1. `None` when the form is zero.
     pub fn form(
         &mut self,
         role: Role,
@@ -104,25 +106,26 @@ impl Parts {
         origin: Origin,
     ) -> Option<(f64, Atom)> {
         let first = row.iter().copied().find(|x| *x != 0.0);
-        let mut factor = 1.0;
+        let mut sign = 1.0;
         if map == FeatureMap::Identity {
-            factor = if first? < 0.0 { -1.0 } else { 1.0 };
+            sign = first?.signum();
         }
-        for x in &mut row {
-            // adding 0.0 turns -0.0 into 0.0
-            *x = *x * factor + 0.0;
-        }
-        let key = FormKey { role, stream, rectified, map, bits: row.iter().map(|x| x.to_bits()).collect() };
-        let next = u32::try_from(self.class_index.len()).expect("fewer than 2^32 forms");
+        // adding 0.0 turns -0.0 into 0.0
+        let bits = row.iter().map(|x| (x * sign + 0.0).to_bits()).collect();
+        let key = FormKey { role, stream, rectified, map, bits };
+        let next = u32::try_from(self.members.len()).expect("fewer than 2^32 forms");
         let class = *self.class_index.entry(key).or_insert(next);
+        if class == next {
+            self.members.push(Vec::new());
+            self.signs.push(sign);
+        }
+        let factor = sign * self.signs[class as usize];
         if let Some(atom) = self.form_index.get(&(class, origin)) {
             return Some((factor, *atom));
         }
+        row.iter_mut().for_each(|x| *x = *x * factor + 0.0);
         let atom = Atom(u32::try_from(self.forms.len()).expect("fewer than 2^32 forms"));
         self.form_index.insert((class, origin), atom);
-        if class == next {
-            self.members.push(Vec::new());
-        }
         self.members[class as usize].push(atom);
         self.forms.push(Form { role, stream, rectified, map, row, origin, class });
         Some((factor, atom))
@@ -146,10 +149,9 @@ impl Parts {
     }
 
     /// The same form read from the other token.
-    pub fn with_role(&mut self, atom: Atom, role: Role) -> Atom {
+    pub fn with_role(&mut self, atom: Atom, role: Role) -> (f64, Atom) {
         let f = self.get(atom).clone();
-        // The sign is already normal, so the factor is 1.
-        self.form(role, f.stream, f.rectified, f.map, f.row, f.origin).map_or(atom, |(_, a)| a)
+        self.form(role, f.stream, f.rectified, f.map, f.row, f.origin).map_or((1.0, atom), |made| made)
     }
 
     pub fn origin_of(&mut self, projection: usize) -> Origin {

@@ -1,17 +1,17 @@
 //! Writes a head down: matrices, mask, kernel, memory, and where each came from.
 
 use super::atoms::{Atom, Divisor, Origin, Parts};
-use super::factor::{DeltaMemory, Factors};
+use super::block_form::BlockForm;
+use super::factor::Factors;
 use super::heads::{Component, Group, Side};
-use super::rank::{Rank1, factorise};
+use super::rank::Rank1;
 use super::reason::Reason;
-use super::relay::BlockForm;
 use super::term::{Fold, Term};
-use crate::attention::{FeatureMap, Gate, GateSide, Head, Kernel, Memory, Normalisation, Rate, strength};
+use crate::attention::{FeatureMap, Gate, GateSide, Head, Kernel, Memory, Normalisation, strength};
 use crate::circuit::{Kind, PopulationId};
 use crate::diag::Diagnostic;
 use nalgebra::{DMatrix, DVector};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// A head and its provenance.
 #[derive(Clone, Debug)]
@@ -39,10 +39,7 @@ pub struct Assembly<'a, 'b> {
 }
 
 /// Rows of one factor: coefficient and form, `None` for the constant 1.
-type Rows = Vec<(f64, Option<Atom>)>;
-
-/// Coefficient bits and form class of each key cell of a microcolumn.
-type KeySignature = Vec<(u64, u32)>;
+pub type Rows = Vec<(f64, Option<Atom>)>;
 
 struct Side3 {
     weights: DMatrix<f64>,
@@ -53,7 +50,7 @@ struct Side3 {
 }
 
 impl Assembly<'_, '_> {
-    fn fault(&self, column: u32, reason: &Reason) -> Diagnostic {
+    pub(super) fn fault(&self, column: u32, reason: &Reason) -> Diagnostic {
         self.f.fault(self.form.columns[column as usize].2, reason)
     }
 
@@ -177,8 +174,8 @@ impl Assembly<'_, '_> {
         Ok(self.assemble(&keys, &queries, &values, &outputs, memory, None, scale, singular, &origins))
     }
 
-    /// `sum over columns` of one nonlinear score.
-    pub fn score_head(&mut self, terms: &[(u32, Term)]) -> Result<HeadForm, Diagnostic> {
+    /// Values weighed by one nonlinear score: one head for each stream that values come from.
+    pub fn score_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Diagnostic> {
         let column = terms[0].0;
         let score = self.f.parts.scores[self.group.score.unwrap_or_default() as usize].clone();
         let mut ratio = 1.0;
@@ -199,140 +196,35 @@ impl Assembly<'_, '_> {
         let uniform = score.terms.iter().all(|(c, _, _)| *c == first);
         let scale = if uniform { first } else { 1.0 };
         let rest = |c: f64| if uniform { 1.0 } else { c };
-        let keys = score.terms.iter().map(|(c, _, k)| (rest(*c), *k)).collect();
-        let queries = score.terms.iter().map(|(_, q, _)| (1.0, *q)).collect();
-        // Equal values share a row: their output columns add up.
-        let values: Rows = terms.iter().map(|(_, t)| (t.coefficient / ratio, t.context[0])).collect();
-        let outputs: Vec<u32> = terms.iter().map(|(c, _)| *c).collect();
+        let keys: Rows = score.terms.iter().map(|(c, _, k)| (rest(*c), *k)).collect();
+        let queries: Rows = score.terms.iter().map(|(_, q, _)| (1.0, *q)).collect();
         let kernel = if score.power == 0 { Kernel::Exp } else { Kernel::Power(score.power) };
-        let mut origins: Vec<Origin> = terms.iter().map(|(_, t)| t.origin).collect();
-        origins.push(score.origin);
-        let memory = match self.group.sum.fold {
-            Fold::Decay(bits) => Memory::Decay(f64::from_bits(bits)),
-            Fold::Hebbian => Memory::Hebbian,
-            _ => Memory::None,
-        };
-        let singular = terms.iter().map(|(_, t)| t.coefficient * t.coefficient).sum::<f64>().sqrt();
-        Ok(self.assemble(&keys, &queries, &values, &outputs, memory, Some(kernel), scale, singular, &origins))
-    }
-
-    /// Heads that read one delta memory: microcolumns of equal keys, factorised over what reads them.
-    pub fn delta_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Diagnostic> {
-        let column = terms[0].0;
-        let id = PopulationId(self.group.memory.unwrap_or_default() as usize);
-        let Some(memory) = self.f.deltas.get(&id).cloned() else { return Ok(Vec::new()) };
-        if self.group.divisor.is_some() {
-            return Err(self.fault(column, &Reason::Divisor { why: "a delta memory has no sum of weights" }));
+        let mut by_stream: BTreeMap<Option<usize>, Vec<&(u32, Term)>> = BTreeMap::new();
+        for t in terms {
+            by_stream.entry(t.1.context[0].map(|a| self.f.parts.get(a).stream)).or_default().push(t);
         }
-        let cells = self.f.circuit.population(id).cells;
-        let class = |a: Atom, f: &Factors<'_>| f.parts.get(a).class;
-        // Microcolumns by their keys.
-        let mut groups: Vec<(KeySignature, Vec<usize>)> = Vec::new();
-        for (m, key) in memory.keys.iter().enumerate() {
-            let signature: KeySignature = key.iter().map(|(c, a)| (c.to_bits(), class(*a, self.f))).collect();
-            match groups.iter_mut().find(|(s, _)| *s == signature) {
-                Some((_, members)) => members.push(m),
-                None => groups.push((signature, vec![m])),
-            }
-        }
-        let mut heads = Vec::new();
-        for (_, members) in groups {
-            let mine: Vec<&(u32, Term)> = terms
-                .iter()
-                .filter(|(_, t)| t.memory.is_some_and(|(_, cell)| members.contains(&(cell as usize / cells))))
-                .collect();
-            if !mine.is_empty() {
-                heads.extend(self.delta_group(&memory, cells, &mine));
-            }
+        let mut heads = Vec::with_capacity(by_stream.len());
+        for terms in by_stream.into_values() {
+            let values: Rows = terms.iter().map(|(_, t)| (t.coefficient / ratio, t.context[0])).collect();
+            let outputs: Vec<u32> = terms.iter().map(|(c, _)| *c).collect();
+            let mut origins: Vec<Origin> = terms.iter().map(|(_, t)| t.origin).collect();
+            origins.push(score.origin);
+            let memory = match self.group.sum.fold {
+                Fold::Decay(bits) => Memory::Decay(f64::from_bits(bits)),
+                Fold::Hebbian => Memory::Hebbian,
+                _ => Memory::None,
+            };
+            let singular = terms.iter().map(|(_, t)| t.coefficient * t.coefficient).sum::<f64>().sqrt();
+            let kernel = Some(kernel);
+            heads.push(
+                self.assemble(&keys, &queries, &values, &outputs, memory, kernel, scale, singular, &origins),
+            );
         }
         Ok(heads)
     }
 
-    fn delta_group(&mut self, memory: &DeltaMemory, cells: usize, terms: &[&(u32, Term)]) -> Vec<HeadForm> {
-        // Rows: (key cell, query form); columns: (microcolumn, output column).
-        let mut rows: Vec<(usize, Option<Atom>)> = Vec::new();
-        let mut columns: Vec<(usize, u32)> = Vec::new();
-        let mut row_index = HashMap::new();
-        let mut column_index = HashMap::new();
-        let mut entries = Vec::new();
-        for (column, t) in terms {
-            let address = t.memory.map_or(0, |(_, cell)| cell as usize);
-            let class = t.query.map_or(u32::MAX, |a| self.f.parts.get(a).class);
-            let i = *row_index.entry((address % cells, class)).or_insert_with(|| {
-                rows.push((address % cells, t.query));
-                rows.len() - 1
-            });
-            let j = *column_index.entry((address / cells, *column)).or_insert_with(|| {
-                columns.push((address / cells, *column));
-                columns.len() - 1
-            });
-            entries.push((i, j, t.coefficient));
-        }
-        let mut c = DMatrix::zeros(rows.len(), columns.len());
-        for (i, j, x) in entries {
-            c[(i, j)] += x;
-        }
-        let origins: Vec<Origin> = terms.iter().map(|(_, t)| t.origin).collect();
-        let keys: Rows = memory.keys[columns[0].0].iter().map(|(c, a)| (*c, Some(*a))).collect();
-        let mut heads = Vec::new();
-        for rank in factorise(&c) {
-            let kept: Vec<usize> = (0..columns.len()).filter(|j| rank.alpha[*j] != 0.0).collect();
-            let values: Rows =
-                kept.iter().map(|j| memory.values[columns[*j].0]).map(|(c, a)| (c, Some(a))).collect();
-            let outputs: Vec<u32> = kept.iter().map(|j| columns[*j].1).collect();
-            let rate = match &memory.gates {
-                None => Rate::Constant(memory.rate),
-                Some(gates) => {
-                    let ids: Vec<u32> = kept.iter().map(|j| gates[columns[*j].0]).collect();
-                    Rate::Gate(self.gate(&ids, columns[0].1))
-                }
-            };
-            // Queries of one key cell add up: linear forms merge.
-            let queries: Rows = vec![(0.0, None); keys.len()];
-            let mut made = self.assemble(
-                &keys,
-                &queries,
-                &values,
-                &outputs,
-                Memory::Delta(rate),
-                None,
-                1.0,
-                rank.singular,
-                &origins,
-            );
-            self.delta_queries(&mut made, &rows, &rank);
-            for (position, j) in kept.iter().enumerate() {
-                made.head.w_o.column_mut(position).scale_mut(rank.alpha[*j]);
-            }
-            made.strength = strength(&made.head);
-            heads.push(made);
-        }
-        heads
-    }
-
-    fn delta_queries(&mut self, made: &mut HeadForm, rows: &[(usize, Option<Atom>)], rank: &Rank1) {
-        let first = rows.iter().find_map(|(_, a)| *a);
-        let Some(first) = first else { return };
-        let stream = self.f.parts.get(first).stream;
-        let d = self.f.streams[stream].d_model;
-        made.head.query_stream.clone_from(&self.f.streams[stream].name);
-        made.head.w_q = DMatrix::zeros(made.head.w_k.nrows(), d);
-        let mut origin = self.f.parts.get(first).origin;
-        for ((cell, atom), beta) in rows.iter().zip(&rank.beta) {
-            let Some(atom) = atom else { continue };
-            let form = self.f.parts.get(*atom).clone();
-            for j in 0..d {
-                made.head.w_q[(*cell, j)] += beta * form.row[j];
-            }
-            made.head.b_q[*cell] += beta * form.row[d];
-            origin = self.f.parts.union(origin, form.origin);
-        }
-        made.query = self.f.parts.projections(origin).to_vec();
-        made.lateral.retain(|p| !made.query.contains(p));
-    }
-
     #[allow(clippy::too_many_arguments)]
-    fn assemble(
+    pub(super) fn assemble(
         &mut self,
         keys: &Rows,
         queries: &Rows,
@@ -349,18 +241,22 @@ impl Assembly<'_, '_> {
         let default_query = self.default_stream(column, false);
         let context =
             keys.iter().chain(values).find_map(|(_, a)| *a).map_or(context, |a| self.f.parts.get(a).stream);
-        let mut w_o = DMatrix::zeros(self.form.d_model, outputs.len());
+        let (values, columns) = self.merge_values(values, outputs, &memory);
+        let mut w_o = DMatrix::zeros(self.form.d_model, columns.len());
         let root = self.form.columns[column as usize].2;
         let mut out_origin = self.form.columns[column as usize].1;
-        for (j, c) in outputs.iter().enumerate() {
-            let (vector, origin, _) = &self.form.columns[*c as usize];
-            w_o.set_column(j, vector);
-            out_origin = self.f.parts.union(out_origin, *origin);
+        for (j, sum) in columns.iter().enumerate() {
+            for (weight, c) in sum {
+                let (vector, origin, _) = &self.form.columns[*c as usize];
+                let mut target = w_o.column_mut(j);
+                target += vector * *weight;
+                out_origin = self.f.parts.union(out_origin, *origin);
+            }
         }
         let all = origins.iter().fold(out_origin, |o, p| self.f.parts.union(o, *p));
         let k = self.stack(keys, context, all);
         let q = self.stack(queries, default_query, all);
-        let v = self.stack(values, k.stream, all);
+        let v = self.stack(&values, k.stream, all);
         let mapped = k.map != FeatureMap::Identity || q.map != FeatureMap::Identity;
         let kernel = kernel.unwrap_or(if mapped {
             Kernel::Feature { key: k.map, query: q.map }
@@ -410,8 +306,30 @@ impl Assembly<'_, '_> {
         HeadForm { strength: strength(&head), head, root, singular, query, key, value, output, lateral }
     }
 
+    /// Value rows of one form become one row, their output columns add up; rows with gates or rates of their own stay.
+    fn merge_values(&self, values: &Rows, outputs: &[u32], memory: &Memory) -> (Rows, Vec<Vec<(f64, u32)>>) {
+        let own_rows = matches!(memory, Memory::Delta(_) | Memory::Gated { side: GateSide::Value, .. });
+        let class = |a: Option<Atom>| a.map_or(u32::MAX, |a| self.f.parts.get(a).class);
+        let count: std::collections::BTreeSet<u32> = values.iter().map(|(_, a)| class(*a)).collect();
+        if own_rows || count.len() == values.len() {
+            return (values.clone(), outputs.iter().map(|c| vec![(1.0, *c)]).collect());
+        }
+        let mut rows: Rows = Vec::new();
+        let mut columns: Vec<Vec<(f64, u32)>> = Vec::new();
+        for ((weight, atom), column) in values.iter().zip(outputs) {
+            match rows.iter().position(|(_, a)| class(*a) == class(*atom)) {
+                Some(at) => columns[at].push((*weight, *column)),
+                None => {
+                    rows.push((1.0, *atom));
+                    columns.push(vec![(*weight, *column)]);
+                }
+            }
+        }
+        (rows, columns)
+    }
+
     /// Gates of several rows as one layer; a single row when all are the same.
-    fn gate(&mut self, ids: &[u32], column: u32) -> Gate {
+    pub(super) fn gate(&mut self, ids: &[u32], column: u32) -> Gate {
         let ids = if ids.windows(2).all(|w| w[0] == w[1]) { &ids[..1] } else { ids };
         let gates: Vec<_> = ids.iter().map(|id| self.f.parts.gates[*id as usize].clone()).collect();
         let mut atoms: Vec<Atom> = Vec::new();
@@ -439,48 +357,6 @@ impl Assembly<'_, '_> {
             features: DMatrix::from_fn(forms.len(), d, |i, j| forms[i].row[j]),
             bias: DVector::from_iterator(forms.len(), forms.iter().map(|f| f.row[d])),
             maps: forms.iter().map(|f| f.map).collect(),
-        }
-    }
-
-    /// divisor = ratio x (sum of the head's own weights), or why not.
-    fn divisor_ratio(&self, c: &Component, rank: &Rank1, id: u32) -> Result<f64, Reason> {
-        let wrong = |why| Err(Reason::Divisor { why });
-        let divisor = &self.f.parts.divisors[id as usize];
-        if divisor.sum != self.group.sum {
-            return wrong("it is summed over another mask or memory");
-        }
-        if self.group.sum.fold == Fold::Gated {
-            return wrong("gated memories have no normalised form");
-        }
-        let class = |a: Option<Atom>| a.map_or(u32::MAX, |a| self.f.parts.get(a).class);
-        let mut weights: BTreeMap<(u32, u32), f64> = BTreeMap::new();
-        for t in &divisor.terms {
-            if t.score.is_some() || t.memory.is_some() || t.context[1].is_some() {
-                return wrong("it pools other scores");
-            }
-            weights.insert((class(t.context[0]), class(t.query)), t.coefficient);
-        }
-        let rows: Vec<usize> = (0..c.rows.len()).filter(|i| rank.beta[*i] != 0.0).collect();
-        if rows.len() != weights.len() {
-            return wrong("it pools other scores");
-        }
-        let mut ratio: Option<f64> = None;
-        for i in rows {
-            let Some(w) = weights.get(&(class(c.rows[i].0), class(c.rows[i].1))) else {
-                return wrong("it pools other scores");
-            };
-            let r = w / rank.beta[i];
-            match ratio {
-                None => ratio = Some(r),
-                Some(first) if (r - first).abs() > 1e-12 * first.abs() => {
-                    return wrong("it weighs the scores differently");
-                }
-                Some(_) => {}
-            }
-        }
-        match ratio {
-            Some(r) if r != 0.0 => Ok(r),
-            _ => wrong("it is zero"),
         }
     }
 }

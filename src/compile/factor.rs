@@ -1,30 +1,19 @@
 //! Factor form: the symbolic value of every population, population by population.
 
-use super::atoms::{Divisor, GateForm, Parts, Role, Score};
+use super::atoms::{Divisor, Parts, Role};
+use super::memory::DeltaMemory;
 use super::reason::Reason;
 use super::term::{Fold, Sum, Term, merge};
 use super::value::{Linear, Value};
-use crate::attention::{FeatureMap, Mask};
+use crate::attention::Mask;
 use crate::circuit::{
     AxisMap, Circuit, Compartment, IndexRule, Kind, PopulationId, Projection, ProjectionId,
 };
 use crate::diag::Diagnostic;
 use crate::spec::{AccumulateSpec, ActivationSpec, Effect, MaskSpec, Part};
 use nalgebra::{DMatrix, DVector};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
-
-/// The key and value forms of a delta memory, cell by cell.
-#[derive(Clone, Debug)]
-pub struct DeltaMemory {
-    /// `[microcolumn][cell]`: coefficient and form of the key
-    pub keys: Vec<Vec<(f64, super::atoms::Atom)>>,
-    /// `[microcolumn]`: coefficient and form of the value
-    pub values: Vec<(f64, super::atoms::Atom)>,
-    /// `[microcolumn]`: write strength by gate; `None` uses `rate`
-    pub gates: Option<Vec<u32>>,
-    pub rate: f64,
-}
 
 /// A token stream of the compiler: an input stream, or the output of a block.
 #[derive(Clone, Debug)]
@@ -52,6 +41,8 @@ pub struct Factors<'a> {
     pub relays: BTreeMap<PopulationId, RelayMeaning>,
     pub deltas: BTreeMap<PopulationId, DeltaMemory>,
     values: BTreeMap<PopulationId, Rc<Value>>,
+    /// place of each population in the order of evaluation
+    pub position: HashMap<PopulationId, usize>,
 }
 
 pub fn mask_of(mask: MaskSpec) -> Mask {
@@ -80,6 +71,7 @@ impl<'a> Factors<'a> {
             relays: BTreeMap::new(),
             deltas: BTreeMap::new(),
             values: BTreeMap::new(),
+            position: circuit.order.iter().enumerate().map(|(i, id)| (*id, i)).collect(),
         }
     }
 
@@ -88,14 +80,36 @@ impl<'a> Factors<'a> {
         reason.at(&p.path, &p.name)
     }
 
-    /// What population `id` sends. Its sources were evaluated before.
+    /// What population `id` sends.
+    ///
+    /// Sources that are not known yet are evaluated first, in order: a long chain of populations is no deep recursion.
     pub fn value(&mut self, id: PopulationId) -> Result<Rc<Value>, Diagnostic> {
         if let Some(v) = self.values.get(&id) {
             return Ok(Rc::clone(v));
         }
-        let v = Rc::new(self.evaluate(id)?);
-        self.values.insert(id, Rc::clone(&v));
-        Ok(v)
+        let mut missing = BTreeSet::new();
+        let mut open = vec![id];
+        while let Some(next) = open.pop() {
+            if self.values.contains_key(&next) || !missing.insert((self.position[&next], next)) {
+                continue;
+            }
+            // What a relay receives was evaluated when its block ended.
+            if !self.circuit.population(next).is_relay() {
+                open.extend(
+                    self.circuit
+                        .inputs_of(next)
+                        .filter(|(_, p)| p.compartment != Compartment::Third)
+                        .map(|(_, p)| p.from),
+                );
+            }
+        }
+        let mut last = None;
+        for (_, id) in missing {
+            let value = Rc::new(self.evaluate(id)?);
+            self.values.insert(id, Rc::clone(&value));
+            last = Some(value);
+        }
+        last.ok_or_else(|| self.fault(id, &Reason::Recurrent))
     }
 
     fn evaluate(&mut self, id: PopulationId) -> Result<Value, Diagnostic> {
@@ -202,9 +216,6 @@ impl<'a> Factors<'a> {
 
     /// What projection `p` brings to its target.
     fn arriving(&mut self, number: ProjectionId, p: &Projection) -> Result<Value, Diagnostic> {
-        if p.delay_ms.is_some() {
-            return Err(self.fault(p.to, &Reason::Recurrent));
-        }
         let source = self.value(p.from)?;
         let seen = match p.index {
             IndexRule::SumContext(mask) => {
@@ -265,246 +276,6 @@ impl<'a> Factors<'a> {
                     ..*t
                 });
             }
-        }
-        Ok(out)
-    }
-
-    /// An activation of the summed compartments.
-    fn activate(&mut self, v: Value, activation: ActivationSpec) -> Result<Value, Reason> {
-        let map = match activation {
-            ActivationSpec::Linear | ActivationSpec::Product | ActivationSpec::Power { exponent: 1 } => {
-                return Ok(v);
-            }
-            ActivationSpec::Relu => Some(FeatureMap::Relu),
-            ActivationSpec::Exp => Some(FeatureMap::Exp),
-            ActivationSpec::EluPlusOne => Some(FeatureMap::EluPlusOne),
-            ActivationSpec::Sigmoid => Some(FeatureMap::Sigmoid),
-            ActivationSpec::Sign => Some(FeatureMap::Sign),
-            ActivationSpec::Power { .. } => None,
-        };
-        if v.is_constant() {
-            let mut out = Value::zero(v.cells);
-            let origin = v.constant.as_ref().map_or_else(|| self.parts.no_origin(), |(_, o)| *o);
-            let apply = |x: f64| match activation {
-                ActivationSpec::Power { exponent } => x.powi(exponent.cast_signed()),
-                _ => map.map_or(x, |m| m.apply(x)),
-            };
-            out.constant = Some((DVector::from_fn(v.cells, |c, _| apply(v.constant_of(c))), origin));
-            return Ok(out);
-        }
-        let lists = v.as_terms(&mut self.parts);
-        let mut out = Value::zero(v.cells);
-        for list in lists {
-            let flat: Vec<(u32, Term)> = list.iter().map(|t| (0, *t)).collect();
-            let list: Vec<Term> = merge(&flat, &mut self.parts).into_iter().map(|(_, t)| t).collect();
-            out.terms.push(self.activated_cell(&list, activation, map)?);
-        }
-        Ok(out)
-    }
-
-    fn activated_cell(
-        &mut self,
-        list: &[Term],
-        activation: ActivationSpec,
-        map: Option<FeatureMap>,
-    ) -> Result<Vec<Term>, Reason> {
-        let name = || activation.name();
-        let forms = |t: &Term| t.query.iter().chain(t.context.iter().flatten()).copied().collect::<Vec<_>>();
-        if list.iter().any(|t| {
-            t.sum.is_some()
-                || t.memory.is_some()
-                || t.divisor.is_some()
-                || t.score.is_some()
-                || t.context[1].is_some()
-        }) {
-            return Err(Reason::NonlinearSum { activation: name() });
-        }
-        if list.iter().flat_map(forms).any(|a| self.parts.get(a).rectified) {
-            return Err(Reason::Rectified);
-        }
-        if list.iter().flat_map(forms).any(|a| self.parts.get(a).map != FeatureMap::Identity)
-            && list.len() + forms(&list[0]).len() > 2
-        {
-            return Err(Reason::NonlinearSum { activation: name() });
-        }
-        let Some(first) = list.first() else {
-            let at_zero = map.map_or(0.0, |m| m.apply(0.0));
-            let origin = self.parts.no_origin();
-            return Ok(if at_zero == 0.0 { Vec::new() } else { vec![Term::constant(at_zero, origin)] });
-        };
-        let origin = list.iter().fold(first.origin, |o, t| self.parts.union(o, t.origin));
-        // One linear form of one token: a feature of that token.
-        if let ([t], [atom]) = (list, forms(first).as_slice()) {
-            let form = self.parts.get(*atom).clone();
-            if form.map != FeatureMap::Identity {
-                return Err(Reason::NonlinearSum { activation: name() });
-            }
-            let Some(map) = map else { return Err(Reason::Power) };
-            let row = form.row.iter().map(|x| x * t.coefficient).collect();
-            let Some((_, atom)) = self.parts.form(form.role, form.stream, false, map, row, origin) else {
-                return Ok(Vec::new());
-            };
-            let mut term = Term::of_form(1.0, atom, &self.parts);
-            term.origin = origin;
-            return Ok(vec![term]);
-        }
-        // A function of a token pair: a score.
-        let reads =
-            |role: Role| list.iter().any(|t| forms(t).iter().any(|a| self.parts.get(*a).role == role));
-        if !(reads(Role::Query) && reads(Role::Context)) {
-            return Err(Reason::TwoStreams);
-        }
-        let power = match activation {
-            ActivationSpec::Exp => 0,
-            ActivationSpec::Power { exponent } => exponent,
-            _ => return Err(Reason::Score { activation: name() }),
-        };
-        for role in [Role::Query, Role::Context] {
-            let mut streams = list
-                .iter()
-                .flat_map(forms)
-                .filter(|a| self.parts.get(*a).role == role)
-                .map(|a| self.parts.get(a).stream);
-            let first = streams.next();
-            if streams.any(|s| Some(s) != first) {
-                return Err(Reason::TwoStreams);
-            }
-        }
-        let terms = list.iter().map(|t| (t.coefficient, t.query, t.context[0])).collect();
-        let id = self.parts.score(Score { power, terms, origin });
-        Ok(vec![Term { score: Some(id), ..Term::constant(1.0, origin) }])
-    }
-
-    fn accumulate(
-        &mut self,
-        id: PopulationId,
-        rate: &Value,
-        rule: AccumulateSpec,
-    ) -> Result<Value, Diagnostic> {
-        let p = self.circuit.population(id);
-        let (fold, strength) = match rule {
-            AccumulateSpec::Hebbian { rate } => (Fold::Hebbian, rate),
-            AccumulateSpec::Decay { g, rate } => (Fold::Decay(g.to_bits()), rate),
-            AccumulateSpec::Gated {} => (Fold::Gated, 1.0),
-            AccumulateSpec::Delta { .. } => {
-                return Err(self.fault(id, &Reason::Delta { why: "its activation is not a product" }));
-            }
-        };
-        let gates = if fold == Fold::Gated { Some(self.gates(id)?) } else { None };
-        let sum = Sum { mask: mask_of(p.mask), fold };
-        let mut state = rate
-            .summed(sum, |cell| gates.as_ref().map(|g| g[cell]), &mut self.parts)
-            .map_err(|r| self.fault(id, &r))?;
-        for t in state.terms.iter_mut().flatten() {
-            t.coefficient *= strength;
-            if t.query.is_some() || t.score.is_some() {
-                return Err(self.fault(id, &Reason::MemoryOfQuery));
-            }
-        }
-        Ok(state)
-    }
-
-    /// The gate compartment of each cell.
-    fn gates(&mut self, id: PopulationId) -> Result<Vec<u32>, Diagnostic> {
-        let value = self.inputs(id, Compartment::Gate, Effect::Additive)?;
-        let lists = value.as_terms(&mut self.parts);
-        let mut gates = Vec::with_capacity(lists.len());
-        for list in lists {
-            let mut gate = GateForm { constant: 0.0, terms: Vec::new(), origin: self.parts.no_origin() };
-            for t in list {
-                gate.origin = self.parts.union(gate.origin, t.origin);
-                match (t.is_constant(), t.context) {
-                    (true, _) => gate.constant += t.coefficient,
-                    (false, [Some(atom), None])
-                        if t.query.is_none()
-                            && t.sum.is_none()
-                            && t.score.is_none()
-                            && t.divisor.is_none()
-                            && !self.parts.get(atom).rectified =>
-                    {
-                        gate.terms.push((t.coefficient, atom));
-                    }
-                    _ => return Err(self.fault(id, &Reason::Gate)),
-                }
-            }
-            let stream = |a: &(f64, super::atoms::Atom)| self.parts.get(a.1).stream;
-            if gate.terms.windows(2).any(|w| stream(&w[0]) != stream(&w[1])) {
-                return Err(self.fault(id, &Reason::TwoStreams));
-            }
-            gates.push(self.parts.gate(gate));
-        }
-        Ok(gates)
-    }
-
-    fn delta(
-        &mut self,
-        id: PopulationId,
-        basal: &Value,
-        apical: &Value,
-        rate: Option<f64>,
-    ) -> Result<Value, Diagnostic> {
-        let p = self.circuit.population(id);
-        let fault = |s: &Self, why: &'static str| s.fault(id, &Reason::Delta { why });
-        let (keys, values) = (apical.as_terms(&mut self.parts), basal.as_terms(&mut self.parts));
-        let gates = if rate.is_none() { Some(self.gates(id)?) } else { None };
-        let mut memory = DeltaMemory {
-            keys: Vec::new(),
-            values: Vec::new(),
-            gates: gates.as_ref().map(|_| Vec::new()),
-            rate: rate.unwrap_or(1.0),
-        };
-        let single = |s: &Self, list: &[Term]| match list {
-            [t] if t.query.is_none()
-                && t.sum.is_none()
-                && t.score.is_none()
-                && t.divisor.is_none()
-                && t.context[1].is_none() =>
-            {
-                t.context[0].filter(|a| !s.parts.get(*a).rectified).map(|a| (t.coefficient, a))
-            }
-            _ => None,
-        };
-        for column in 0..p.microcolumns {
-            let cells = column * p.cells..(column + 1) * p.cells;
-            let key: Option<Vec<_>> = cells.clone().map(|c| single(self, &keys[c])).collect();
-            let Some(key) = key else {
-                return Err(fault(self, "a key is not one form of the context token"));
-            };
-            let first = single(self, &values[cells.start]);
-            let Some(value) = first else {
-                return Err(fault(self, "a value is not one form of the context token"));
-            };
-            let class = |s: &Self, v: (f64, super::atoms::Atom)| (v.0.to_bits(), s.parts.get(v.1).class);
-            if cells
-                .clone()
-                .any(|c| single(self, &values[c]).is_none_or(|v| class(self, v) != class(self, value)))
-            {
-                return Err(fault(self, "cells of one microcolumn receive different values"));
-            }
-            if self.parts.get(value.1).map != FeatureMap::Identity {
-                return Err(self.fault(id, &Reason::NonlinearValue));
-            }
-            if let (Some(all), Some(mine)) = (&gates, &mut memory.gates) {
-                if cells.clone().any(|c| all[c] != all[cells.start]) {
-                    return Err(fault(self, "cells of one microcolumn have different gates"));
-                }
-                mine.push(all[cells.start]);
-            }
-            memory.keys.push(key);
-            memory.values.push(value);
-        }
-        self.deltas.insert(id, memory);
-        let mut out = Value::zero(p.size());
-        let sum = Sum { mask: mask_of(p.mask), fold: Fold::Delta };
-        let population = u32::try_from(id.0).unwrap_or(u32::MAX);
-        for cell in 0..p.size() {
-            let address = u32::try_from(cell).unwrap_or(u32::MAX);
-            let origin = self.parts.union(keys[cell][0].origin, values[cell][0].origin);
-            out.terms.push(vec![Term {
-                sum: Some(sum),
-                memory: Some((population, address)),
-                ..Term::constant(1.0, origin)
-            }]);
         }
         Ok(out)
     }

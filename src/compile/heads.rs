@@ -5,11 +5,11 @@
 //! of rank R is R heads. Of the two colourings of a component the one with fewer heads is taken.
 
 use super::atoms::{Atom, Origin, Role};
+use super::block_form::BlockForm;
 use super::build_head::{Assembly, HeadForm};
 use super::factor::Factors;
 use super::rank::{Rank1, factorise};
 use super::reason::Reason;
-use super::relay::BlockForm;
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
 use crate::diag::Diagnostic;
@@ -76,7 +76,7 @@ pub fn heads(form: &BlockForm, f: &mut Factors<'_>) -> Result<Vec<HeadForm>, Dia
     for (group, terms) in groups {
         let mut assembly = Assembly { form, f, group };
         if group.score.is_some() {
-            all.push(assembly.score_head(&terms)?);
+            all.extend(assembly.score_heads(&terms)?);
         } else if group.memory.is_some() {
             all.extend(assembly.delta_heads(&terms)?);
         } else {
@@ -147,6 +147,14 @@ fn colour(terms: &[(u32, Term)], vertex: &dyn Fn(Atom) -> Vertex) -> Option<Vec<
             && edges.insert((a.min(b), a.max(b)), ()).is_none()
         {
             graph.add_edge(a, b, ());
+        }
+    }
+    // Factors that meet no other (the second is a constant) get one colour together.
+    let alone: Vec<NodeIndex> = graph.node_indices().filter(|n| graph.edges(*n).next().is_none()).collect();
+    if alone.len() > 1 {
+        let hub = graph.add_node(Vertex::MAX);
+        for node in alone {
+            graph.add_edge(node, hub, ());
         }
     }
     let mut colours: Vec<Option<bool>> = vec![None; graph.node_count()];

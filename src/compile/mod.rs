@@ -10,11 +10,17 @@
 //!
 //! **Deliberately absent:** random numbers (weights are drawn earlier, by name), files, simulators.
 
+mod activate;
 mod atoms;
+mod block_form;
 mod build_head;
+mod delta_head;
+mod divide;
 pub mod explain;
 mod factor;
 mod heads;
+mod memory;
+mod pull;
 mod rank;
 mod reason;
 mod relay;

@@ -1,5 +1,6 @@
 //! Sums of products from a matrix: the smallest number of heads that a component of the lateral weights makes.
 
+use crate::linalg::{Svd, svd};
 use nalgebra::DMatrix;
 
 /// One term `beta alpha^T` of a factorisation.
@@ -35,20 +36,15 @@ pub fn factorise(c: &DMatrix<f64>) -> Vec<Rank1> {
     if rest.amax() <= tolerance * c.amax() {
         return vec![first];
     }
-    let svd = c.clone().svd(true, true);
-    let (Some(u), Some(v_t)) = (svd.u, svd.v_t) else { return Vec::new() };
-    let mut order: Vec<usize> = (0..svd.singular_values.len()).collect();
-    order.sort_by(|a, b| svd.singular_values[*b].total_cmp(&svd.singular_values[*a]).then(a.cmp(b)));
-    let largest = svd.singular_values[order[0]];
-    order.retain(|k| svd.singular_values[*k] > tolerance * largest);
+    let Svd { u, singular, v } = svd(c);
+    let largest = singular.first().copied().unwrap_or(0.0);
+    let order: Vec<usize> = (0..singular.len()).filter(|k| singular[*k] > tolerance * largest).collect();
     let mut terms = Vec::with_capacity(order.len());
     let mut at = 0;
     while at < order.len() {
-        let s = svd.singular_values[order[at]];
+        let s = singular[order[at]];
         let mut end = at + 1;
-        while end < order.len()
-            && svd.singular_values[order[end - 1]] - svd.singular_values[order[end]] <= EQUAL * s
-        {
+        while end < order.len() && singular[order[end - 1]] - singular[order[end]] <= EQUAL * s {
             end += 1;
         }
         let group = &order[at..end];
@@ -57,7 +53,7 @@ pub fn factorise(c: &DMatrix<f64>) -> Vec<Rank1> {
             let root = s.sqrt();
             terms.push(Rank1 {
                 beta: u.column(*k).iter().map(|x| x * sign * root).collect(),
-                alpha: v_t.row(*k).iter().map(|x| x * sign * root).collect(),
+                alpha: v.column(*k).iter().map(|x| x * sign * root).collect(),
                 singular: s,
             });
         } else {
@@ -66,13 +62,12 @@ pub fn factorise(c: &DMatrix<f64>) -> Vec<Rank1> {
             } else {
                 let mut m = DMatrix::zeros(c.nrows(), c.ncols());
                 for k in group {
-                    m += u.column(*k) * svd.singular_values[*k] * v_t.row(*k);
+                    m += u.column(*k) * singular[*k] * v.column(*k).transpose();
                 }
                 m
             };
             for k in group {
-                let singular = svd.singular_values[*k];
-                terms.push(Rank1 { singular, ..eliminate(&mut part) });
+                terms.push(Rank1 { singular: singular[*k], ..eliminate(&mut part) });
             }
         }
         at = end;

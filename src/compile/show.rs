@@ -1,8 +1,8 @@
 //! The factor form as stable text: what `compile --emit factors` prints.
 
 use super::atoms::Atom;
+use super::block_form::BlockForm;
 use super::factor::Factors;
-use super::relay::BlockForm;
 use super::term::{Fold, Sum, Term};
 use crate::attention::FeatureMap;
 use std::fmt::{self, Write};

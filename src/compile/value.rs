@@ -325,7 +325,17 @@ impl Value {
                 return Err(Reason::NoRelay);
             }
             let atoms: Vec<_> = t.query.iter().chain(t.context.iter().flatten()).copied().collect();
-            let mut moved = atoms.into_iter().map(|a| parts.with_role(a, role));
+            let mut sign = 1.0;
+            let moved: Vec<_> = atoms
+                .into_iter()
+                .map(|a| {
+                    let (factor, atom) = parts.with_role(a, role);
+                    sign *= factor;
+                    atom
+                })
+                .collect();
+            t.coefficient *= sign;
+            let mut moved = moved.into_iter();
             match role {
                 Role::Context => {
                     t.query = None;

@@ -66,7 +66,7 @@ impl Diagnostic {
         Self {
             code,
             severity: Severity::Error,
-            message: message.into(),
+            message: bounded(message.into()),
             path: path.into(),
             span: None,
             help: None,
@@ -81,7 +81,7 @@ impl Diagnostic {
 
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(bounded(help.into()));
         self
     }
 
@@ -126,7 +126,24 @@ impl fmt::Display for Diagnostic {
 
 impl std::error::Error for Diagnostic {}
 
-/// All mistakes of one stage, in the order of the file.
+/// Longest message and longest help, in characters: names in them come from a file that may be hostile.
+const LONGEST: usize = 600;
+
+/// Cuts the middle out of a text that is too long; what a terminal would act on becomes blank.
+fn bounded(mut text: String) -> String {
+    if text.chars().any(char::is_control) {
+        text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    }
+    let Some((cut, _)) = text.char_indices().nth(LONGEST) else { return text };
+    let tail: String = text.chars().rev().take(LONGEST / 4).collect();
+    let head: String = text[..cut].chars().take(LONGEST * 3 / 4 - 5).collect();
+    format!("{head} ... {}", tail.chars().rev().collect::<String>())
+}
+
+/// Most mistakes that are kept: a file with more is of another kind, and a report of millions helps nobody.
+pub const MOST: usize = 200;
+
+/// All mistakes of one stage, in the order of the file; at most [`MOST`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
@@ -136,8 +153,14 @@ impl Diagnostics {
         Self::default()
     }
 
-    pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+    pub fn push(&mut self, mut diagnostic: Diagnostic) {
+        if self.0.len() + 1 == MOST {
+            let help = diagnostic.help.take().unwrap_or_default();
+            diagnostic.help = Some(format!("{help}; mistakes beyond {MOST} are not listed"));
+        }
+        if self.0.len() < MOST {
+            self.0.push(diagnostic);
+        }
     }
 
     #[must_use]

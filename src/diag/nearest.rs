@@ -31,11 +31,13 @@ fn distance(a: &str, b: &str, limit: usize) -> usize {
 #[must_use]
 pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (given.chars().count() / 3).clamp(1, 4);
+    // `dk` is nearer to `d_k` than to `d`: a forgotten `_` or `.` is the likelier slip.
+    let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
     valid
         .into_iter()
         .map(|name| (distance(given, name, limit), name))
         .filter(|(d, _)| *d <= limit)
-        .min_by_key(|(d, _)| *d)
+        .min_by_key(|(d, name)| (*d, letters(name) != letters(given)))
         .map(|(_, name)| name)
 }
 
@@ -49,15 +51,18 @@ pub fn did_you_mean<'a>(given: &str, valid: impl IntoIterator<Item = &'a str> + 
     }
 }
 
-/// A list of names for a message, cut after twelve.
+/// Most names in a list of [`one_of`]: all keys of any map of the language.
+const LISTED: usize = 24;
+
+/// A list of names for a message, cut after twenty-four.
 #[must_use]
 pub fn one_of<'a>(valid: impl IntoIterator<Item = &'a str>) -> String {
     let all: Vec<&str> = valid.into_iter().collect();
     if all.is_empty() {
         return "(none)".to_owned();
     }
-    let shown = all.iter().take(12).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
-    if all.len() > 12 { format!("{shown} and {} more", all.len() - 12) } else { shown }
+    let shown = all.iter().take(LISTED).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+    if all.len() > LISTED { format!("{shown} and {} more", all.len() - LISTED) } else { shown }
 }
 
 #[cfg(test)]
@@ -71,5 +76,6 @@ mod tests {
         assert_eq!(nearest("Basal", names), Some("basal"));
         assert_eq!(nearest("aipcal", names), Some("apical"));
         assert_eq!(nearest("hippocampus", names), None);
+        assert_eq!(nearest("dk", ["d", "d_k", "d_v"]), Some("d_k"));
     }
 }

@@ -9,9 +9,11 @@
 
 mod exp;
 mod gemm;
+mod svd;
 
 pub use exp::{exp_nonpositive, maximum};
 pub use gemm::{Operand, gemm, gemm_into};
+pub use svd::{Svd, svd};
 
 use nalgebra::RealField;
 

@@ -1,8 +1,8 @@
 //! Reading a tree of nodes key by key: wrong types, unknown and repeated keys become diagnostics, reading goes on.
 
-use super::node::{Key, Node, Value};
+use super::node::{Key, Node, Value, shorten};
 use super::types::{Carried, Table, Time};
-use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean};
+use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean, one_of};
 
 /// Largest count of anything that a file may name: cells, microcolumns, tokens.
 pub const MAX_COUNT: i128 = 100_000_000;
@@ -22,10 +22,10 @@ pub struct Decoder {
 
 /// The entries of a map that is being read.
 pub struct Fields<'a> {
-    entries: &'a [(Key, Node)],
+    pub(super) entries: &'a [(Key, Node)],
     pub path: String,
-    span: Option<crate::diag::Span>,
-    asked: Vec<&'static str>,
+    pub(super) span: Option<crate::diag::Span>,
+    pub(super) asked: Vec<&'static str>,
 }
 
 pub fn join(path: &str, name: &str) -> String {
@@ -48,14 +48,21 @@ impl Decoder {
 
     /// `expected ..., found ...` at a node.
     pub fn wrong<T>(&mut self, at: At<'_>, expected: &str) -> Option<T> {
-        let name = at.path.rsplit('.').next().unwrap_or_default();
+        let name = shorten(at.path.rsplit('.').next().unwrap_or_default());
+        let help = match &at.node.value {
+            Value::Str(s) if expected.contains("number") && s.parse().is_ok_and(f64::is_finite) => {
+                format!("write {expected}, without quotes")
+            }
+            _ => format!("write {expected}"),
+        };
+        let subject = if name.is_empty() { "the file".to_owned() } else { format!("`{name}`") };
         self.error(
             Diagnostic::error(
                 codes::S002,
                 at.path,
-                format!("`{name}` should be {expected}, found {}", at.node.describe()),
+                format!("{subject} should be {expected}, found {}", at.node.describe()),
             )
-            .help(format!("write {expected}"))
+            .help(help)
             .at(at.node.span),
         );
         None
@@ -66,6 +73,11 @@ impl Decoder {
         let Value::Map(entries) = &at.node.value else {
             return self.wrong(at, expected);
         };
+        self.repeated_keys(entries, at.path);
+        Some(Fields { entries, path: at.path.to_owned(), span: at.node.span, asked: Vec::new() })
+    }
+
+    fn repeated_keys(&mut self, entries: &[(Key, Node)], path: &str) {
         let mut seen = std::collections::BTreeMap::new();
         for (key, _) in entries {
             if let Some(first) = seen.insert(key.name.as_str(), key.span) {
@@ -73,15 +85,14 @@ impl Decoder {
                 self.error(
                     Diagnostic::error(
                         codes::S003,
-                        join(at.path, &key.name),
-                        format!("key `{}` stands here twice{line}", key.name),
+                        join(path, &key.name),
+                        format!("key `{}` stands here twice{line}", shorten(&key.name)),
                     )
                     .help("keep one of the two")
                     .at(key.span),
                 );
             }
         }
-        Some(Fields { entries, path: at.path.to_owned(), span: at.node.span, asked: Vec::new() })
     }
 
     /// A map from names of the user's choice to values.
@@ -97,13 +108,9 @@ impl Decoder {
             let path = join(at.path, &key.name);
             if !is_name(&key.name) {
                 self.error(
-                    Diagnostic::error(
-                        codes::S004,
-                        &path,
-                        format!("`{}` is not a name", super::node::shorten(&key.name)),
-                    )
-                    .help("names have letters, digits and `_`, and do not start with a digit")
-                    .at(key.span),
+                    Diagnostic::error(codes::S004, &path, format!("`{}` is not a name", shorten(&key.name)))
+                        .help("names have letters, digits and `_`, and do not start with a digit")
+                        .at(key.span),
                 );
             }
             if let Some(value) = read(self, At { node, path: &path }) {
@@ -132,13 +139,15 @@ impl Decoder {
         let x = match &at.node.value {
             Value::Int(i) => *i as f64,
             Value::Float(x) => *x,
+            // YAML takes `inf` and `1e999` for text.
+            Value::Str(s) if s.parse().is_ok_and(|x: f64| !x.is_finite()) => f64::INFINITY,
             _ => return self.wrong(at, "a number"),
         };
         if x.is_finite() {
             return Some(x);
         }
         self.error(
-            Diagnostic::error(codes::S005, at.path, format!("{x} is not a finite number"))
+            Diagnostic::error(codes::S005, at.path, format!("`{}` is not a finite number", at.node.text()))
                 .help("write a finite number")
                 .at(at.node.span),
         );
@@ -237,7 +246,7 @@ impl Decoder {
             Diagnostic::error(
                 codes::S009,
                 at.path,
-                format!("`{}` is not a value of `{name}`", super::node::shorten(given)),
+                format!("`{}` is not a value of `{name}`", shorten(given)),
             )
             .help(did_you_mean(given, names))
             .at(at.node.span),
@@ -248,9 +257,15 @@ impl Decoder {
     pub fn choice<'a>(&mut self, at: At<'a>, expected: &str) -> Option<(&'a Key, &'a Node)> {
         match &at.node.value {
             Value::Map(entries) if entries.len() == 1 => Some((&entries[0].0, &entries[0].1)),
+            Value::Map(entries)
+                if !entries.is_empty()
+                    && entries.iter().all(|(k, _)| *k == Key { span: k.span, ..entries[0].0.clone() }) =>
+            {
+                self.repeated_keys(entries, at.path);
+                None
+            }
             Value::Map(entries) => {
-                let names: Vec<_> = entries.iter().map(|(k, _)| format!("`{}`", k.name)).collect();
-                let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                let found = one_of(entries.iter().map(|(k, _)| k.name.as_str()));
                 self.error(
                     Diagnostic::error(
                         codes::S010,
@@ -330,77 +345,5 @@ impl Decoder {
                 Json::Object(map)
             }
         })
-    }
-}
-
-impl<'a> Fields<'a> {
-    /// The node under `name`, and notes that the name is a valid one.
-    pub fn node(&mut self, name: &'static str) -> Option<&'a Node> {
-        self.asked.push(name);
-        self.entries.iter().find(|(k, _)| k.name == name).map(|(_, n)| n)
-    }
-
-    /// Notes that a key is a valid one, read or not.
-    pub fn asked_also(&mut self, name: &'static str) {
-        self.asked.push(name);
-    }
-
-    /// Reads an optional key.
-    pub fn optional<T>(
-        &mut self,
-        d: &mut Decoder,
-        name: &'static str,
-        read: impl FnOnce(&mut Decoder, At<'_>) -> Option<T>,
-    ) -> Option<T> {
-        let node = self.node(name)?;
-        let path = join(&self.path, name);
-        read(d, At { node, path: &path })
-    }
-
-    /// Reads a key that must be there.
-    pub fn required<T>(
-        &mut self,
-        d: &mut Decoder,
-        name: &'static str,
-        read: impl FnOnce(&mut Decoder, At<'_>) -> Option<T>,
-    ) -> Option<T> {
-        if self.node(name).is_none() {
-            let owner =
-                if self.path.is_empty() { "the circuit".to_owned() } else { format!("`{}`", self.path) };
-            d.error(
-                Diagnostic::error(codes::S001, &self.path, format!("{owner} has no `{name}`"))
-                    .help(format!("add `{name}: ...`; `pulvinar explain S001` lists what each part needs"))
-                    .at(self.span),
-            );
-            return None;
-        }
-        self.optional(d, name, read)
-    }
-
-    /// Reports every key that nobody asked for.
-    pub fn finish(self, d: &mut Decoder) {
-        for (key, _) in self.entries {
-            if !self.asked.contains(&key.name.as_str()) {
-                let owner =
-                    if self.path.is_empty() { "a circuit".to_owned() } else { format!("`{}`", self.path) };
-                let hint = if key.name == "<<" {
-                    "merge keys (`<<`) are not read: write the keys out".to_owned()
-                } else {
-                    {
-                        let names: std::collections::BTreeSet<&str> = self.asked.iter().copied().collect();
-                        did_you_mean(&key.name, names)
-                    }
-                };
-                d.error(
-                    Diagnostic::error(
-                        codes::S012,
-                        join(&self.path, &key.name),
-                        format!("unknown key `{}` in {owner}", super::node::shorten(&key.name)),
-                    )
-                    .help(hint)
-                    .at(key.span),
-                );
-            }
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The circuit file: YAML text -> [`CircuitSpec`], all mistakes at once.
 //!
-//! 1. [`node`] guards the text and parses it to a tree in which every value knows its line and column.
+//! 1. [`node`] parses the text to a tree in which every value knows its line and column; `guard` refuses hostile text
+//!    before that, `syntax` words what the parser says.
 //! 2. `params` fills in `$name`, after `--set` took effect.
 //! 3. `decode` reads the tree section by section (`fields` collects the mistakes); [`template`] writes out areas
 //!    that ask for it.
@@ -9,12 +10,20 @@
 //! **Deliberately absent:** whether a name exists, whether shapes fit: that is [`crate::circuit`]'s.
 
 mod decode;
+mod decode_cells;
+mod decode_reserved;
+mod decode_tokens;
 mod fields;
+mod guard;
+mod map_keys;
 pub mod node;
 mod params;
 pub mod schema;
+mod syntax;
 pub mod template;
 pub mod types;
+mod types_cells;
+mod types_projection;
 mod weights;
 
 pub use fields::is_name;
@@ -53,10 +62,27 @@ pub fn read(text: &[u8], folder: &Path, overrides: &[(String, String)]) -> Resul
             Ok(Document { spec, folder: folder.to_owned(), tree, written })
         }
         _ => {
+            for d in diagnostics.0.iter_mut().filter(|d| d.span.is_none()) {
+                d.span = place(&tree, &d.path);
+            }
             diagnostics.sort();
             Err(diagnostics)
         }
     }
+}
+
+/// The place of a path in a tree: its value, or the nearest part of it that the file has.
+fn place(tree: &Node, path: &str) -> Option<Span> {
+    let mut at = tree;
+    let mut found = None;
+    let mut steps = path.split('.').filter(|s| !s.is_empty()).peekable();
+    while let Some(step) = steps.next() {
+        let Some((key, next)) = at.get(step) else { break };
+        let scalar = !matches!(next.value, Value::Map(_) | Value::Seq(_) | Value::Null);
+        found = if steps.peek().is_none() && scalar { next.span } else { key.span };
+        at = next;
+    }
+    found
 }
 
 /// Reads a circuit file.
@@ -104,16 +130,7 @@ impl Document {
                 path == written || path.strip_prefix(written.as_str()).is_some_and(|r| r.starts_with('.'))
             })
             .map_or(path, |(_, asked)| asked.as_str());
-        let mut at = &self.tree;
-        let mut found = None;
-        let mut steps = asked.split('.').filter(|s| !s.is_empty()).peekable();
-        while let Some(step) = steps.next() {
-            let Some((key, next)) = at.get(step) else { break };
-            let scalar = !matches!(next.value, Value::Map(_) | Value::Seq(_) | Value::Null);
-            found = if steps.peek().is_none() && scalar { next.span } else { key.span };
-            at = next;
-        }
-        found
+        place(&self.tree, asked)
     }
 
     /// Line of a path, for provenance.

@@ -6,7 +6,8 @@
 //!
 //! Hostile text is refused before it is parsed: size, encoding and nesting are checked on the raw bytes.
 
-use crate::diag::{Diagnostic, Span, codes};
+use super::{guard, syntax};
+use crate::diag::{Diagnostic, Span};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -51,10 +52,22 @@ impl Node {
             Value::Null => "nothing".to_owned(),
             Value::Bool(b) => format!("`{b}`"),
             Value::Int(i) => format!("the number {i}"),
-            Value::Float(x) => format!("the number {x}"),
-            Value::Str(s) => format!("`{}`", shorten(s)),
+            Value::Float(x) if !x.is_finite() => format!("`{}`", self.text()),
+            Value::Float(x) => format!("the number {x:?}"),
+            Value::Str(s) => format!("the text `{}`", shorten(s)),
             Value::Seq(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
+        }
+    }
+
+    /// A scalar as a reader would write it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match &self.value {
+            Value::Float(x) if x.is_nan() => ".nan".to_owned(),
+            Value::Float(x) if x.is_infinite() => if *x > 0.0 { ".inf" } else { "-.inf" }.to_owned(),
+            Value::Str(s) => shorten(s),
+            _ => self.describe(),
         }
     }
 
@@ -80,167 +93,49 @@ pub fn shorten(text: &str) -> String {
 /// # Errors
 /// One `Y...` diagnostic: not UTF-8, empty, too large, too deep, not YAML, more than one document.
 pub fn parse(bytes: &[u8]) -> Result<Node, Diagnostic> {
-    let text = guard(bytes)?;
+    let text = guard::text(bytes)?;
     let mut slot = Slot::default();
-    let mut budget = MAX_NODES;
+    // Without aliases a text has fewer values than twice its bytes.
+    let mut budget = MAX_NODES.min(100_000 + 2 * text.len());
     let reader = Reader { slot: &mut slot, budget: &mut budget };
     let result = reader.deserialize(serde_yaml::Deserializer::from_str(text));
     match (result, slot.raised) {
         (Ok(()), _) => {}
         (Err(error), true) => {
             if let Some(node) = &mut slot.node {
-                node.span = span_of(&error.to_string(), node_length(node));
+                node.span = place_of(&error, node);
             }
         }
-        (Err(error), false) => return Err(syntax_error(&error)),
+        (Err(error), false) => return Err(syntax::error(&error, text)),
     }
     match slot.node {
-        Some(Node { value: Value::Null, .. }) | None => Err(empty()),
+        Some(Node { value: Value::Null, .. }) | None => Err(guard::empty()),
         Some(node) => Ok(node),
     }
 }
 
-fn empty() -> Diagnostic {
-    Diagnostic::error(codes::Y002, "", "the file holds no YAML document")
-        .help("start from `pulvinar new attention_mask_head`")
-}
-
-fn syntax_error(error: &serde_yaml::Error) -> Diagnostic {
-    let text = error.to_string();
-    let span = error
-        .location()
-        .map(|l| Span { line: clamp(l.line()), column: clamp(l.column()), length: 1 })
-        .or_else(|| span_of(&text, 1));
-    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
-    if text.contains("more than one document") {
-        return Diagnostic::error(codes::Y006, "", "the file holds more than one YAML document")
-            .help("keep one circuit per file: remove the `---` line");
-    }
-    if text.contains("recursion limit") {
-        return too_deep().at(span);
-    }
-    if text.contains("repetition limit") || text.contains(TOO_MANY) {
-        return Diagnostic::error(
-            codes::Y005,
-            "",
-            "the document grows too large when its aliases are expanded",
-        )
-        .help("write the repeated parts out, or use fewer aliases")
-        .at(span);
-    }
-    if text.contains("invalid type: enum") {
-        return Diagnostic::error(
-            codes::Y007,
-            "",
-            "YAML tags (`!name`) are not part of the circuit language",
-        )
-        .help("write `name: value` or `{name: value}`")
-        .at(span);
-    }
-    Diagnostic::error(codes::Y003, "", format!("not valid YAML: {message}"))
-        .help("check indentation, colons and closing brackets near this place")
-        .at(span)
-}
-
-fn too_deep() -> Diagnostic {
-    Diagnostic::error(codes::Y004, "", format!("nested deeper than {MAX_DEPTH} levels"))
-        .help("a circuit needs fewer than ten levels; look for a bracket that is never closed")
-}
-
-fn clamp(n: usize) -> u32 {
+fn clamped(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-/// Checks on the raw bytes: size, encoding, nesting.
-fn guard(bytes: &[u8]) -> Result<&str, Diagnostic> {
-    if bytes.len() > MAX_BYTES {
-        return Err(Diagnostic::error(
-            codes::Y008,
-            "",
-            format!("the file has {} bytes; a circuit file may have at most {MAX_BYTES}", bytes.len()),
-        )
-        .help("put large matrices into a .safetensors or .npy file and use `{file: {path: ...}}`"));
-    }
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
-        return Err(Diagnostic::error(codes::Y001, "", "the file is UTF-16, not UTF-8")
-            .help("save it as UTF-8 (in most editors: Save with encoding)"));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let before = &bytes[..e.valid_up_to()];
-        let line = before.iter().filter(|b| **b == b'\n').count();
-        let column = before.iter().rev().take_while(|b| **b != b'\n').count();
-        let bad = bytes[e.valid_up_to()];
-        Diagnostic::error(
-            codes::Y001,
-            "",
-            format!("the file is not UTF-8: byte 0x{bad:02X} at offset {}", e.valid_up_to()),
-        )
-        .help("save it as UTF-8 (in most editors: Save with encoding)")
-        .at(Some(Span { line: clamp(line + 1), column: clamp(column + 1), length: 1 }))
-    })?;
-    if text.trim().is_empty() {
-        return Err(empty());
-    }
-    check_depth(text)?;
-    Ok(text)
-}
-
-/// Refuses deep nesting before the parser sees it (its time grows with the square of the depth).
-fn check_depth(text: &str) -> Result<(), Diagnostic> {
-    let mut depth = 0usize;
-    for (number, line) in text.lines().enumerate() {
-        let dashes = leading_markers(line);
-        let mut quote: Option<char> = None;
-        let mut previous = ' ';
-        for (column, c) in line.chars().enumerate() {
-            match (quote, c) {
-                (Some(q), c) if c == q && !(q == '"' && previous == '\\') => quote = None,
-                (Some(_), _) => {}
-                (None, '"' | '\'') if !previous.is_alphanumeric() => quote = Some(c),
-                (None, '#') if previous.is_whitespace() => break,
-                (None, '[' | '{') => depth += 1,
-                (None, ']' | '}') => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            previous = c;
-            if depth + dashes > MAX_DEPTH {
-                return Err(too_deep().at(Some(Span {
-                    line: clamp(number + 1),
-                    column: clamp(column + 1),
-                    length: 1,
-                })));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Number of `- ` or `? ` at the start of a line: each opens one more level.
-fn leading_markers(line: &str) -> usize {
-    line.split_whitespace().take_while(|word| *word == "-" || *word == "?").count()
-}
-
-/// Takes `at line L column C` out of an error's text.
-fn span_of(text: &str, length: u32) -> Option<Span> {
-    let (_, tail) = text.rsplit_once(" at line ")?;
-    let (line, column) = tail.split_once(" column ")?;
-    let digits = |s: &str| s.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
-    Some(Span { line: digits(line)?, column: digits(column)?, length })
 }
 
 fn node_length(node: &Node) -> u32 {
     match &node.value {
-        Value::Str(s) => clamp(s.lines().next().map_or(1, |l| l.chars().count()).max(1)),
-        Value::Int(i) => clamp(i.to_string().len()),
-        Value::Float(x) => clamp(x.to_string().len()),
-        Value::Bool(b) => clamp(b.to_string().len()),
+        Value::Str(s) => clamped(s.lines().next().map_or(1, |l| l.chars().count()).max(1)),
+        Value::Int(i) => clamped(i.to_string().len()),
+        Value::Float(x) => clamped(x.to_string().len()),
+        Value::Bool(b) => clamped(b.to_string().len()),
         _ => 1,
     }
 }
 
+/// The place that an error tells. The parser keeps silent about one place only: the very first byte.
+fn place_of(error: &impl fmt::Display, node: &Node) -> Option<Span> {
+    let length = node_length(node);
+    syntax::span_in(&error.to_string(), length).or(Some(Span { line: 1, column: 1, length }))
+}
+
 const RAISED: &str = "position";
-const TOO_MANY: &str = "too many values";
+pub const TOO_MANY: &str = "too many values";
 
 #[derive(Default)]
 struct Slot {
@@ -274,7 +169,7 @@ fn child<E: fmt::Display>(
         Err(error) if slot.raised => {
             let mut node = slot.node;
             if let Some(node) = &mut node {
-                node.span = span_of(&error.to_string(), node_length(node));
+                node.span = place_of(&error, node);
             }
             Ok(node)
         }
@@ -363,7 +258,8 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 }
             };
             let Some(mut value) = child(self.budget, |r| map.next_value_seed(r).map(Some))? else { continue };
-            if value.span.is_none() || matches!(value.value, Value::Null) {
+            // A map stands where its key stands: that is where a missing entry is missed.
+            if value.span.is_none() || matches!(value.value, Value::Null | Value::Map(_)) {
                 value.span = key.span;
             }
             entries.push((Key { name, span: key.span }, value));
@@ -392,6 +288,7 @@ mod tests {
         let text = "a: 1\nb:\n  c: [x, {d: true}]\n  e: 'q'\nf: {g: {h: 2.5}, i: ~}\na: 2\n";
         let node = parse(text.as_bytes()).expect("parses");
         assert_eq!(place(&node, &["a"]), (1, 4));
+        assert_eq!(node.span.map(|s| (s.line, s.column)), Some((1, 1)), "the first byte has a place too");
         assert_eq!(place(&node, &["b", "c"]), (3, 7));
         assert_eq!(place(&node, &["b", "e"]), (4, 6));
         assert_eq!(place(&node, &["f", "g", "h"]), (5, 12));

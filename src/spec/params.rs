@@ -25,11 +25,17 @@ pub fn fill(root: &mut Node, overrides: &[(String, String)], d: &mut Diagnostics
                     Diagnostic::error(
                         codes::S017,
                         format!("parameters.{}", name.name),
-                        format!("parameter `{}` is {}, not a single value", name.name, node.describe()),
+                        format!(
+                            "parameter `{}` is {}, not a single value",
+                            shorten(&name.name),
+                            node.describe()
+                        ),
                     )
                     .help("a parameter is one number, word or true/false")
                     .at(node.span),
                 );
+                // One mistake, one message: what stands in for it fits most places.
+                node.value = Value::Int(1);
             }
             values.insert(name.name.clone(), node.value.clone());
         }
@@ -61,11 +67,10 @@ fn replace(node: &mut Node, path: &str, values: &BTreeMap<String, Value>, d: &mu
                 node.value = value.clone();
             } else {
                 d.push(
-                    Diagnostic::error(codes::S018, path, format!("no parameter `${name}`"))
+                    Diagnostic::error(codes::S018, path, format!("no parameter `${}`", shorten(name)))
                         .help(did_you_mean(name, values.keys().map(String::as_str)))
                         .at(node.span),
                 );
-                // One mistake, one message: what stands in for it fits most places.
                 node.value = Value::Int(1);
             }
         }

@@ -3,11 +3,11 @@
 //! The result is ordinary YAML of the circuit language (`compile --emit spec` prints it); no later stage knows that a
 //! template was used.
 
-use super::decode;
 use super::fields::{At, Decoder, join};
 use super::node::{self, Node};
 use super::types::{AreaSpec, CircuitSpec, MicrocolumnsSpec, ProjectionSpec, Table};
-use crate::diag::{Diagnostic, codes, did_you_mean};
+use super::{decode, decode_cells};
+use crate::diag::{Diagnostic, MOST, codes, did_you_mean};
 
 /// Name, one line, and the body. `{q}` `{c}` `{to}` are relays, `{a}` is the area, `{dk}` `{dv}` widths.
 const TEMPLATES: [(&str, &str, &str); 4] = [
@@ -126,13 +126,13 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
     let path = join(at.path, &key.name);
     let Some((name, _, body)) = TEMPLATES.iter().find(|(n, _, _)| *n == key.name) else {
         d.error(
-            Diagnostic::error(codes::S009, &path, format!("no template `{}`", key.name))
+            Diagnostic::error(codes::S009, &path, format!("no template `{}`", node::shorten(&key.name)))
                 .help(did_you_mean(&key.name, TEMPLATES.iter().map(|(n, _, _)| *n)))
                 .at(key.span),
         );
         return None;
     };
-    let before = d.diagnostics.0.len();
+    let known = d.diagnostics.0.len();
     let mut f = d.map(At { node, path: &path }, "a map with `query`, `context`, `to`, `d_k` and `d_v`")?;
     let query = f.required(d, "query", relay_name);
     let context = f.required(d, "context", relay_name);
@@ -145,20 +145,22 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
     });
     let memory = if *name == "key_value_memory_head" {
         f.optional(d, "memory", |d, at| {
-            decode::accumulate(d, at)?;
+            decode_cells::accumulate(d, at)?;
             Some(flow(at.node))
         })
     } else {
         None
     };
     f.finish(d);
-    if d.diagnostics.0.len() > before {
+    // An argument may be readable and still hold mistakes: `{decay: {g: 0.9, rate: fast}}`. The area's name is judged
+    // by the caller.
+    if d.diagnostics.0.len() > known || known >= MOST || !super::fields::is_name(area) {
         return None;
     }
     let text = body
         .replace("{a}", area)
-        .replace("{q}", &query?)
-        .replace("{c}", &context?)
+        .replace("{q}", &format!("{:?}", query?))
+        .replace("{c}", &format!("{:?}", context?))
         .replace("{to}", &to?)
         .replace("{dk}", &d_k?.to_string())
         .replace("{dv}", &d_v?.to_string())
@@ -169,9 +171,12 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
     let mut inner = Decoder::default();
     let section = |name: &str| tree.get(name).map(|(_, node)| node);
     let microcolumns: MicrocolumnsSpec =
-        decode::microcolumns(&mut inner, At { node: section("microcolumns")?, path: "" })?;
-    let populations =
-        inner.table(At { node: section("populations")?, path: "" }, "populations", decode::population)?;
+        decode_cells::microcolumns(&mut inner, At { node: section("microcolumns")?, path: "" })?;
+    let populations = inner.table(
+        At { node: section("populations")?, path: "" },
+        "populations",
+        decode_cells::population,
+    )?;
     let projections: Table<ProjectionSpec> =
         inner.table(At { node: section("projections")?, path: "" }, "projections", decode::projection)?;
     debug_assert!(!inner.diagnostics.has_errors(), "{}", inner.diagnostics);

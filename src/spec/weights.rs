@@ -1,7 +1,7 @@
 //! The forms that `weights` can take.
 
 use super::fields::{At, Decoder, join};
-use super::node::Value;
+use super::node::{Value, shorten};
 use super::types::{Spread, WeightsSpec};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 
@@ -85,9 +85,13 @@ pub fn read(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
         "minus_of" => part(d, at).map(|(weights, draw)| WeightsSpec::MinusOf { weights, draw }),
         other => {
             d.error(
-                Diagnostic::error(codes::S009, &path, format!("`{other}` is not a form of weights"))
-                    .help(did_you_mean(other, FORMS))
-                    .at(key.span),
+                Diagnostic::error(
+                    codes::S009,
+                    &path,
+                    format!("`{}` is not a form of weights", shorten(other)),
+                )
+                .help(did_you_mean(other, FORMS))
+                .at(key.span),
             );
             None
         }
@@ -107,9 +111,13 @@ fn normal(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
         "fan_in" => positive(d, at).map(|c| WeightsSpec::Normal(Spread::FanIn(c))),
         other => {
             d.error(
-                Diagnostic::error(codes::S009, &path, format!("`{other}` is not a width of a normal draw"))
-                    .help(did_you_mean(other, ["std", "fan_in"]))
-                    .at(key.span),
+                Diagnostic::error(
+                    codes::S009,
+                    &path,
+                    format!("`{}` is not a width of a normal draw", shorten(other)),
+                )
+                .help(did_you_mean(other, ["std", "fan_in"]))
+                .at(key.span),
             );
             None
         }

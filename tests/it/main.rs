@@ -1,12 +1,23 @@
 //! All integration tests, in one binary.
 
+mod bad;
 mod binary;
+mod blocks;
+mod circuits;
 mod cli_codes;
 mod cli_compile;
 mod cli_simulate;
 mod conformance;
+mod dale;
 mod emit;
 mod golden;
+mod heads;
+mod hostile;
+mod layout;
+mod mistakes;
+mod odd;
 mod random_circuits;
+mod readme;
+mod robust;
 mod schema;
 mod support;

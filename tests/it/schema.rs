@@ -208,6 +208,9 @@ fn possible(whole: &Value, path: &[String], choice: bool) -> Possible {
     let one = d.0.iter().find(|d| d.path == wanted).unwrap_or_else(|| panic!("{wanted}: nobody minds\n{d}"));
     assert_eq!(one.code, if choice { "S009" } else { "S012" }, "{one}");
     let help = one.help.as_deref().unwrap_or_default();
+    if help.starts_with("nothing can be said here") {
+        return Possible { count: 0, names: BTreeSet::new() };
+    }
     let list = help.split("possible: ").nth(1).unwrap_or_else(|| panic!("{wanted}: {help}"));
     let names: BTreeSet<String> = list
         .split('`')

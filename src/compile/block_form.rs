@@ -1,0 +1,145 @@
+//! A block before its heads are told apart: output columns times terms, and direct paths.
+
+use super::atoms::{Origin, Parts};
+use super::term::{CANCELLED, Term};
+use crate::circuit::PopulationId;
+use nalgebra::{DMatrix, DVector};
+use std::collections::HashMap;
+
+/// A direct path of one stream.
+#[derive(Clone, Debug)]
+pub struct Path {
+    pub stream: usize,
+    pub rectified: bool,
+    /// `[d_out, d_stream]`
+    pub matrix: DMatrix<f64>,
+    /// sum of absolute contributions, to tell rounding from signal
+    size: DMatrix<f64>,
+    pub origin: Origin,
+}
+
+/// Everything that arrives at a relay.
+#[derive(Clone, Debug)]
+pub struct BlockForm {
+    pub relay: String,
+    pub path: String,
+    pub stream: usize,
+    pub d_model: usize,
+    /// output columns `[d_model]`, their origins and the population that each first came from
+    pub columns: Vec<(DVector<f64>, Origin, PopulationId)>,
+    pub terms: Vec<(u32, Term)>,
+    pub residual: Vec<Path>,
+    pub bias: DVector<f64>,
+    pub bias_origin: Option<Origin>,
+}
+
+impl BlockForm {
+    pub(super) fn empty(relay: String, path: String, d_model: usize) -> Self {
+        Self {
+            relay,
+            path,
+            stream: usize::MAX,
+            d_model,
+            columns: Vec::new(),
+            terms: Vec::new(),
+            residual: Vec::new(),
+            bias: DVector::zeros(d_model),
+            bias_origin: None,
+        }
+    }
+
+    /// Number of a new output column; `None` for a column of zeros.
+    pub(super) fn column(&mut self, v: DVector<f64>, origin: Origin, root: PopulationId) -> Option<u32> {
+        if v.iter().all(|x| *x == 0.0) {
+            return None;
+        }
+        self.columns.push((v, origin, root));
+        u32::try_from(self.columns.len() - 1).ok()
+    }
+
+    pub(super) fn add_path(
+        &mut self,
+        stream: usize,
+        rectified: bool,
+        matrix: DMatrix<f64>,
+        origin: Origin,
+        parts: &mut Parts,
+    ) {
+        match self.residual.iter_mut().find(|p| p.stream == stream && p.rectified == rectified) {
+            Some(p) => {
+                p.size += matrix.abs();
+                p.matrix += matrix;
+                p.origin = parts.union(p.origin, origin);
+            }
+            None => self.residual.push(Path { stream, rectified, size: matrix.abs(), matrix, origin }),
+        }
+    }
+
+    /// Adds what arrives at another relay; columns that are equal up to a common sign become one.
+    pub(super) fn absorb(&mut self, other: Self, parts: &mut Parts) {
+        let mut index: HashMap<Vec<u64>, (u32, f64)> = HashMap::new();
+        for (i, (v, _, _)) in self.columns.iter().enumerate() {
+            let (bits, sign) = unsigned(v);
+            index.insert(bits, (u32::try_from(i).unwrap_or(u32::MAX), sign));
+        }
+        let mut renamed = Vec::with_capacity(other.columns.len());
+        for (v, origin, root) in other.columns {
+            let (bits, sign) = unsigned(&v);
+            let next = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
+            let (at, kept_sign) = *index.entry(bits).or_insert((next, sign));
+            if at == next {
+                self.columns.push((v, origin, root));
+            } else {
+                let kept = &mut self.columns[at as usize];
+                kept.1 = parts.union(kept.1, origin);
+            }
+            renamed.push((at, sign * kept_sign));
+        }
+        self.terms.extend(other.terms.into_iter().map(|(c, t)| {
+            let (column, sign) = renamed[c as usize];
+            (column, Term { coefficient: t.coefficient * sign, ..t })
+        }));
+        for p in other.residual {
+            self.add_path(p.stream, p.rectified, p.matrix, p.origin, parts);
+        }
+        self.bias += other.bias;
+        self.bias_origin = match (self.bias_origin, other.bias_origin) {
+            (Some(a), Some(b)) => Some(parts.union(a, b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// Direct paths that cancel to rounding go.
+    pub(super) fn drop_cancelled_paths(&mut self) {
+        self.residual.retain(|p| p.matrix.iter().zip(&p.size).any(|(x, s)| x.abs() > CANCELLED * s));
+    }
+
+    /// A linear copy of one earlier stream, or of one half of a plus/minus pair.
+    pub(super) fn is_linear_in_one_stream(&self) -> bool {
+        self.terms.is_empty()
+            && !self.residual.is_empty()
+            && self.residual.iter().all(|p| p.stream == self.residual[0].stream)
+    }
+
+    /// Exactly the stream itself: an output relay like this one is another name of the block before.
+    pub(super) fn copies(&self, stream: usize) -> bool {
+        let [path] = &self.residual[..] else { return false };
+        let is_identity =
+            path.matrix.is_square() && path.matrix == DMatrix::identity(self.d_model, self.d_model);
+        self.terms.is_empty()
+            && path.stream == stream
+            && !path.rectified
+            && is_identity
+            && self.bias.iter().all(|x| *x == 0.0)
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        self.terms.is_empty() && self.residual.is_empty() && self.bias.iter().all(|x| *x == 0.0)
+    }
+}
+
+/// The numbers of a column with the first non-zero one positive, and the sign taken out.
+fn unsigned(v: &DVector<f64>) -> (Vec<u64>, f64) {
+    let sign = v.iter().find(|x| **x != 0.0).map_or(1.0, |x| x.signum());
+    (v.iter().map(|x| (x * sign + 0.0).to_bits()).collect(), sign)
+}

@@ -1,0 +1,297 @@
+//! What arrives at a relay: linear stages are pulled back into output columns, products become terms.
+//!
+//! Linear stages between the last product and a relay are not multiplied out, so that a term stays one product of
+//! forms.
+
+use super::atoms::{Origin, Role};
+use super::block_form::BlockForm;
+use super::factor::{Factors, mask_of};
+use super::reason::Reason;
+use super::term::{Fold, Sum, Term, merge};
+use super::value::{Value, expand};
+use crate::attention::FeatureMap;
+use crate::circuit::{AxisMap, Compartment, IndexRule, Kind, PopulationId, Weights};
+use crate::diag::Diagnostic;
+use crate::spec::{ActivationSpec, Effect};
+use nalgebra::DMatrix;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+
+/// Output columns on their way back: column `map(cell)` of `base` belongs to the cell.
+struct Pulled {
+    base: DMatrix<f64>,
+    map: AxisMap,
+    origin: Origin,
+}
+
+type Work = BTreeMap<(Reverse<usize>, Option<Sum>), Pulled>;
+
+impl Factors<'_> {
+    /// What arrives at relays, each times a sign.
+    pub(super) fn arrive(
+        &mut self,
+        relays: &[(PopulationId, f64)],
+        name: &str,
+    ) -> Result<BlockForm, Diagnostic> {
+        let circuit = self.circuit;
+        let first = circuit.population(relays[0].0);
+        // Columns of several relays add up before any product is looked at, unless one of them divides its own.
+        let divides = |id: PopulationId| {
+            self.has_divisive(id, Compartment::Basal) || self.has_divisive(id, Compartment::Apical)
+        };
+        let together = !relays.iter().any(|(id, _)| divides(*id));
+        let batches: Vec<&[(PopulationId, f64)]> =
+            if together { vec![relays] } else { relays.chunks(1).collect() };
+        let mut form = BlockForm::empty(name.to_owned(), first.path.clone(), first.cells);
+        for batch in batches {
+            let mut work: Work = BTreeMap::new();
+            for (relay, sign) in batch {
+                let out = Pulled {
+                    base: DMatrix::from_diagonal_element(first.cells, first.cells, *sign),
+                    map: AxisMap::All,
+                    origin: self.parts.no_origin(),
+                };
+                self.pull_inputs(*relay, None, &out, &mut work)?;
+            }
+            let relay = batch[0].0;
+            let mut part = BlockForm::empty(String::new(), String::new(), first.cells);
+            while let Some(((Reverse(at), sum), pulled)) = work.pop_first() {
+                let id = circuit.order[at];
+                if self.passes_through(id, sum) {
+                    self.pull_inputs(id, sum, &pulled, &mut work)?;
+                } else {
+                    self.root(relay, id, sum, &pulled, &mut part)?;
+                }
+            }
+            self.divide_relay(relay, &mut part)?;
+            form.absorb(part, &mut self.parts);
+        }
+        form.terms = merge(&form.terms, &mut self.parts);
+        form.drop_cancelled_paths();
+        Ok(form)
+    }
+
+    /// Pulls output columns back through the inputs of `id`.
+    fn pull_inputs(
+        &mut self,
+        id: PopulationId,
+        sum: Option<Sum>,
+        out: &Pulled,
+        work: &mut Work,
+    ) -> Result<(), Diagnostic> {
+        let circuit = self.circuit;
+        for (number, p) in circuit.inputs_of(id) {
+            if p.compartment == Compartment::Third || p.effect == Effect::Divisive {
+                continue;
+            }
+            let sum = match p.index {
+                IndexRule::SumContext(mask) => Some(Sum { mask: mask_of(mask), fold: Fold::Pooled }),
+                _ => sum,
+            };
+            let origin = self.parts.origin_of(number.0);
+            let s = &p.synapses;
+            let base = times_weights(&out.base, out.map, circuit.population(id).size(), s.onto, &s.weights);
+            let pulled = Pulled { base, map: s.pool, origin: self.parts.union(origin, out.origin) };
+            let size = circuit.population(p.from).size();
+            let key = (Reverse(self.position[&p.from]), sum);
+            match work.remove(&key) {
+                None => work.insert(key, pulled),
+                Some(earlier) => {
+                    let origin = self.parts.union(earlier.origin, pulled.origin);
+                    let joined = if earlier.map == pulled.map {
+                        Pulled { base: earlier.base + pulled.base, map: earlier.map, origin }
+                    } else {
+                        let base = earlier.columns(size) + pulled.columns(size);
+                        Pulled { base, map: AxisMap::All, origin }
+                    };
+                    work.insert(key, joined)
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// A linear stage that the output columns absorb.
+    fn passes_through(&self, id: PopulationId, sum: Option<Sum>) -> bool {
+        let p = self.circuit.population(id);
+        matches!(p.kind, Kind::Cells { .. })
+            && matches!(p.activation, ActivationSpec::Linear | ActivationSpec::Power { exponent: 1 })
+            && p.accumulate.is_none()
+            && !self.has_divisive(id, Compartment::Basal)
+            && !self.has_divisive(id, Compartment::Apical)
+            && self.circuit.inputs_of(id).all(|(_, q)| {
+                q.index != IndexRule::Aligned
+                    && !(sum.is_some() && matches!(q.index, IndexRule::SumContext(_)))
+            })
+    }
+
+    /// Adds `columns x value` of a population that is not passed through.
+    fn root(
+        &mut self,
+        relay: PopulationId,
+        id: PopulationId,
+        sum: Option<Sum>,
+        out: &Pulled,
+        form: &mut BlockForm,
+    ) -> Result<(), Diagnostic> {
+        let mut value = (*self.value(id)?).clone();
+        if let Some(sum) = sum {
+            value = value.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(id, &r))?;
+        } else if self.circuit.population(relay).indices.context
+            && self.circuit.population(id).sends().context
+        {
+            value = value
+                .with_role(Role::Query, &mut self.parts)
+                .map_err(|_| self.fault(relay, &Reason::ContextRelay))?;
+        }
+        let size = value.cells;
+        for part in &value.linear {
+            if part.role == Role::Context {
+                return Err(self.fault(relay, &Reason::ContextRelay));
+            }
+            let matrix = part.gain
+                * match part.identity {
+                    Some(g) if part.map == AxisMap::All => out.columns(size) * g,
+                    _ => out.columns(size) * expand(&part.rows, part.map, size),
+                };
+            let origin = self.parts.union(part.origin, out.origin);
+            form.add_path(part.stream, part.rectified, matrix, origin, &mut self.parts);
+        }
+        if let Some((constant, origin)) = &value.constant {
+            form.bias += out.columns(size) * constant;
+            let origin = self.parts.union(*origin, out.origin);
+            form.bias_origin = Some(form.bias_origin.map_or(origin, |o| self.parts.union(o, origin)));
+        }
+        if value.has_no_terms() {
+            return Ok(());
+        }
+        let mut known: HashMap<usize, Option<u32>> = HashMap::new();
+        for (cell, list) in value.terms.iter().enumerate() {
+            let base_column = out.map.of(cell);
+            let column = *known
+                .entry(base_column)
+                .or_insert_with(|| form.column(out.base.column(base_column).into_owned(), out.origin, id));
+            let Some(column) = column else { continue };
+            for t in list {
+                self.place(relay, column, *t, form)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A term goes to the sums; one that is a plain form of the query token goes to the direct path.
+    fn place(
+        &mut self,
+        relay: PopulationId,
+        column: u32,
+        t: Term,
+        form: &mut BlockForm,
+    ) -> Result<(), Diagnostic> {
+        if t.sum.is_some() {
+            form.terms.push((column, t));
+            return Ok(());
+        }
+        if t.score.is_some() || t.n_context() > 0 {
+            return Err(self.fault(relay, &Reason::ContextRelay));
+        }
+        let vector = form.columns[column as usize].0.clone();
+        match t.query {
+            None => form.bias += vector * t.coefficient,
+            Some(atom) => {
+                let f = self.parts.get(atom).clone();
+                if f.map != FeatureMap::Identity {
+                    return Err(self.fault(relay, &Reason::PerToken));
+                }
+                let d = f.row.len() - 1;
+                let row = DMatrix::from_row_slice(1, d, &f.row[..d]) * t.coefficient;
+                form.bias += &vector * (f.row[d] * t.coefficient);
+                form.add_path(f.stream, f.rectified, vector * row, t.origin, &mut self.parts);
+            }
+        }
+        Ok(())
+    }
+
+    /// Divisive input on the relay itself divides everything that arrives, so nothing but one sum may.
+    fn divide_relay(&mut self, relay: PopulationId, form: &mut BlockForm) -> Result<(), Diagnostic> {
+        for compartment in [Compartment::Basal, Compartment::Apical] {
+            if !self.has_divisive(relay, compartment) {
+                continue;
+            }
+            let other =
+                if compartment == Compartment::Basal { Compartment::Apical } else { Compartment::Basal };
+            let mixed = self.circuit.inputs_of(relay).any(|(_, p)| p.compartment == other);
+            if mixed || !form.residual.is_empty() || form.bias.iter().any(|x| *x != 0.0) {
+                return Err(self.fault(relay, &Reason::DividesResidual));
+            }
+            let divisor = self.inputs(relay, compartment, Effect::Divisive)?;
+            let mut ones = Value::zero(divisor.cells);
+            let origin = self.parts.no_origin();
+            let fold = Sum { mask: crate::attention::Mask::Full, fold: Fold::Pooled };
+            ones.terms = vec![vec![Term { sum: Some(fold), ..Term::constant(1.0, origin) }]; divisor.cells];
+            let probe = self.divide(&ones, &divisor).map_err(|r| self.fault(relay, &r))?;
+            let ids: Vec<_> =
+                probe.terms.iter().map(|l| l.first().map(|t| (t.divisor, t.coefficient.to_bits()))).collect();
+            let Some(Some((id, bits))) = ids.first().copied() else { continue };
+            if ids.iter().any(|i| *i != ids[0]) {
+                return Err(self.fault(
+                    relay,
+                    &Reason::Divisor { why: "cells of the relay are divided by different sums" },
+                ));
+            }
+            for (_, t) in &mut form.terms {
+                if t.divisor.is_some() {
+                    return Err(self.fault(relay, &Reason::DividedTwice));
+                }
+                t.divisor = id;
+                t.coefficient *= f64::from_bits(bits);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `base[:, map(target)]` summed into the rows of `w`, times `w`: `[d_out, w.columns]`.
+fn times_weights(
+    base: &DMatrix<f64>,
+    map: AxisMap,
+    targets: usize,
+    onto: AxisMap,
+    w: &Weights,
+) -> DMatrix<f64> {
+    let rows = if map == AxisMap::All && onto == AxisMap::All {
+        base.clone()
+    } else {
+        let mut rows = DMatrix::zeros(base.nrows(), w.rows());
+        for t in 0..targets {
+            let mut column = rows.column_mut(onto.of(t));
+            column += base.column(map.of(t));
+        }
+        rows
+    };
+    match w {
+        Weights::Identity { gain, .. } => rows * *gain,
+        Weights::Constant { columns, value, .. } => {
+            let sums = rows.column_sum() * *value;
+            DMatrix::from_fn(rows.nrows(), *columns, |i, _| sums[i])
+        }
+        Weights::Dense(m) => {
+            // The output relay starts as a signed identity: no product needed.
+            let sign = if rows.is_empty() { 0.0 } else { rows[(0, 0)] };
+            if rows.is_square() && rows == DMatrix::from_diagonal_element(rows.nrows(), rows.nrows(), sign) {
+                m * sign
+            } else {
+                rows * m
+            }
+        }
+    }
+}
+
+impl Pulled {
+    /// One column per cell.
+    fn columns(&self, cells: usize) -> DMatrix<f64> {
+        if self.map == AxisMap::All {
+            return self.base.clone();
+        }
+        DMatrix::from_fn(self.base.nrows(), cells, |i, c| self.base[(i, self.map.of(c))])
+    }
+}

@@ -1,0 +1,191 @@
+//! Relays and populations: what cells are.
+
+use super::fields::{At, Decoder, Fields};
+use super::node::{Value, shorten};
+use super::types::*;
+use crate::diag::{Diagnostic, codes, did_you_mean};
+
+pub fn per(d: &mut Decoder, at: At<'_>) -> Option<Vec<Index>> {
+    let Value::Seq(items) = &at.node.value else {
+        return d.wrong(at, "a list of indices such as `[query]` or `[query, context]`");
+    };
+    let mut indices = Vec::new();
+    for node in items {
+        let index =
+            d.word(At { node, path: at.path }, &[("query", Index::Query), ("context", Index::Context)])?;
+        if indices.contains(&index) {
+            d.error(
+                Diagnostic::error(codes::S014, at.path, "an index stands twice in `per`")
+                    .help("write each of query and context at most once")
+                    .at(node.span),
+            );
+            return None;
+        }
+        indices.push(index);
+    }
+    indices.sort_unstable();
+    Some(indices)
+}
+
+pub fn options(d: &mut Decoder, f: &mut Fields<'_>) -> CellOptions {
+    CellOptions {
+        tau: f.optional(d, "tau", tau),
+        prospective: f.optional(d, "prospective", Decoder::boolean),
+        limits: f.optional(d, "limits", limits),
+        noise: f.optional(d, "noise", noise),
+    }
+}
+
+pub fn tau(d: &mut Decoder, at: At<'_>) -> Option<TauSpec> {
+    if !matches!(at.node.value, Value::Map(_)) {
+        return d.time(at, false).map(TauSpec::Both);
+    }
+    let mut f = d.map(at, "a time or a map with `basal` and `apical`")?;
+    let basal = f.required(d, "basal", |d, at| d.time(at, false));
+    let apical = f.required(d, "apical", |d, at| d.time(at, false));
+    f.finish(d);
+    Some(TauSpec::Each { basal: basal?, apical: apical? })
+}
+
+pub fn limits(d: &mut Decoder, at: At<'_>) -> Option<LimitsSpec> {
+    let mut f = d.map(at, "a map with `min` and `max`")?;
+    let min = f.required(d, "min", Decoder::number);
+    let max = f.required(d, "max", Decoder::number);
+    f.finish(d);
+    let (min, max) = (min?, max?);
+    if min >= max {
+        d.error(
+            Diagnostic::error(codes::S006, at.path, format!("`min` {min} is not below `max` {max}"))
+                .help("swap them or widen the range")
+                .at(at.node.span),
+        );
+        return None;
+    }
+    Some(LimitsSpec { min, max })
+}
+
+pub fn noise(d: &mut Decoder, at: At<'_>) -> Option<NoiseSpec> {
+    let mut f = d.map(at, "a map with `std`")?;
+    let std = f.required(d, "std", |d, at| d.number_where(at, "zero or positive", |x| x >= 0.0));
+    f.finish(d);
+    Some(NoiseSpec { std: std? })
+}
+
+pub fn relay(d: &mut Decoder, at: At<'_>) -> Option<RelaySpec> {
+    let mut f = d.map(at, "a map with `pathway`, `per` and `cells`")?;
+    let pathway =
+        f.required(d, "pathway", |d, at| d.word(at, &[("core", Pathway::Core), ("matrix", Pathway::Matrix)]));
+    let per = f.optional(d, "per", per);
+    let cells = f.required(d, "cells", Decoder::count);
+    let tokens = f.optional(d, "tokens", Decoder::string);
+    let part = f.optional(d, "part", |d, at| d.word(at, &[("plus", Part::Plus), ("minus", Part::Minus)]));
+    let options = options(d, &mut f);
+    f.finish(d);
+    Some(RelaySpec { pathway: pathway?, per, cells: cells?, tokens, part, options })
+}
+
+pub fn microcolumns(d: &mut Decoder, at: At<'_>) -> Option<MicrocolumnsSpec> {
+    let mut f = d.map(at, "a map with `count` or `per`")?;
+    let count = f.optional(d, "count", Decoder::count);
+    let per = f.optional(d, "per", per);
+    f.finish(d);
+    Some(MicrocolumnsSpec { count, per })
+}
+
+pub fn population(d: &mut Decoder, at: At<'_>) -> Option<PopulationSpec> {
+    let mut f = d.map(at, "a map with `cells`")?;
+    let layer = f.optional(d, "layer", layer);
+    let cell_type = f.optional(d, "cell_type", |d, at| {
+        d.word(at, &["pyramidal", "interneuron", "stellate"].map(|n| (n, n)))
+    });
+    let cells = f.required(d, "cells", Decoder::count);
+    let per = f.optional(d, "per", per);
+    let activation = f.optional(d, "activation", activation).unwrap_or(ActivationSpec::Linear);
+    let accumulate = f.optional(d, "accumulate", accumulate);
+    let options = options(d, &mut f);
+    f.finish(d);
+    Some(PopulationSpec {
+        layer,
+        cell_type: cell_type.map(str::to_owned),
+        cells: cells?,
+        per,
+        activation,
+        accumulate,
+        options,
+    })
+}
+
+pub fn layer(d: &mut Decoder, at: At<'_>) -> Option<String> {
+    const LAYERS: [&str; 8] = ["L1", "L2", "L3", "L2/3", "L4", "L5", "L6", "L5/6"];
+    d.word(at, &LAYERS.map(|n| (n, n))).map(str::to_owned)
+}
+
+pub fn activation(d: &mut Decoder, at: At<'_>) -> Option<ActivationSpec> {
+    if matches!(at.node.value, Value::Map(_)) {
+        let (key, node) = d.choice(at, "`{power: {exponent: 2}}`")?;
+        let path = super::fields::join(at.path, &key.name);
+        if key.name != "power" {
+            d.error(
+                Diagnostic::error(
+                    codes::S009,
+                    &path,
+                    format!("`{}` is not an activation with parameters", shorten(&key.name)),
+                )
+                .help("possible: `{power: {exponent: 2}}`")
+                .at(key.span),
+            );
+            return None;
+        }
+        let mut f = d.map(At { node, path: &path }, "a map with `exponent`")?;
+        let exponent = f.required(d, "exponent", |d, at| {
+            d.number_where(at, "a whole number from 1 to 64", |x| {
+                x.fract() == 0.0 && (1.0..=64.0).contains(&x)
+            })
+        });
+        f.finish(d);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        return exponent.map(|n| ActivationSpec::Power { exponent: n as u32 });
+    }
+    match &at.node.value {
+        Value::Str(s) if s == "power" => d.wrong(at, "`{power: {exponent: 2}}`"),
+        _ => d.word(at, &ActivationSpec::NAMED),
+    }
+}
+
+pub fn accumulate(d: &mut Decoder, at: At<'_>) -> Option<AccumulateSpec> {
+    let expected = "`{hebbian: {}}`, `{decay: {g: 0.9}}`, `{delta: {rate: 0.5}}` or `{gated: {}}`";
+    let (key, node) = d.choice(at, expected)?;
+    let path = super::fields::join(at.path, &key.name);
+    let at = At { node, path: &path };
+    let positive = |d: &mut Decoder, at: At<'_>| d.number_where(at, "positive", |x| x > 0.0);
+    let kinds = ["hebbian", "decay", "delta", "gated"];
+    if !kinds.contains(&key.name.as_str()) {
+        d.error(
+            Diagnostic::error(codes::S009, &path, format!("`{}` is not a memory rule", shorten(&key.name)))
+                .help(did_you_mean(&key.name, kinds))
+                .at(key.span),
+        );
+        return None;
+    }
+    let mut f = d.map(at, "a map, `{}` if there is nothing to say")?;
+    let rate = if key.name == "gated" { None } else { f.optional(d, "rate", positive) };
+    let result = match key.name.as_str() {
+        "decay" => {
+            let unit = |d: &mut Decoder, at: At<'_>| {
+                d.number_where(at, "above 0 and at most 1", |x| x > 0.0 && x <= 1.0)
+            };
+            let g = if f.node("factor").is_some() {
+                f.optional(d, "factor", unit)
+            } else {
+                f.required(d, "g", unit)
+            };
+            f.asked_also("g");
+            g.map(|g| AccumulateSpec::Decay { g, rate: rate.unwrap_or(1.0) })
+        }
+        "delta" => Some(AccumulateSpec::Delta { rate }),
+        "gated" => Some(AccumulateSpec::Gated {}),
+        _ => Some(AccumulateSpec::Hebbian { rate: rate.unwrap_or(1.0) }),
+    };
+    f.finish(d);
+    result
+}

@@ -1,0 +1,63 @@
+//! Sections that other verbs act on: read, checked and carried.
+
+use super::fields::{At, Decoder, Fields};
+use super::node::Value;
+use super::types::*;
+
+const TASKS: [&str; 5] = ["teacher", "in_context_regression", "associative_recall", "digits", "file"];
+
+pub fn reserved(d: &mut Decoder, f: &mut Fields<'_>) -> Reserved {
+    let list = |d: &mut Decoder, at: At<'_>| match &at.node.value {
+        Value::Seq(items) if items.iter().all(|n| matches!(n.value, Value::Map(_))) => d.carried(at),
+        _ => d.wrong(at, "a list of maps"),
+    };
+    let map = |d: &mut Decoder, at: At<'_>| match &at.node.value {
+        Value::Map(_) => d.carried(at),
+        _ => d.wrong(at, "a map"),
+    };
+    Reserved {
+        simulation: f.optional(d, "simulation", simulation),
+        record: f.optional(d, "record", list),
+        noise: f.optional(d, "noise", map),
+        lesions: f.optional(d, "lesions", list),
+        task: f.optional(d, "task", |d, at| {
+            let (key, _) = d.choice(at, "one task, for example `{teacher: {...}}`")?;
+            if !TASKS.contains(&key.name.as_str()) {
+                d.unknown_word(at, &key.name, TASKS);
+                return None;
+            }
+            d.carried(at)
+        }),
+        train: f.optional(d, "train", map),
+        loss: f.optional(d, "loss", |d, at| {
+            let mut f = d.map(at, "`{on: all}` or `{on: last}`")?;
+            f.optional(d, "on", |d, at| d.word(at, &[("all", ()), ("last", ())]));
+            f.finish(d);
+            d.carried(at)
+        }),
+        protocol: f.optional(d, "protocol", map),
+        fidelity: f.optional(d, "fidelity", |d, at| {
+            d.word(at, &[("full", ()), ("reduced", ()), ("event", ())])?;
+            d.carried(at)
+        }),
+    }
+}
+
+pub fn simulation(d: &mut Decoder, at: At<'_>) -> Option<SimulationSpec> {
+    let mut f = d.map(at, "a map with `dt`, `integrator` or `stop`")?;
+    let dt = f.optional(d, "dt", |d, at| d.time(at, false));
+    let integrator = f.optional(d, "integrator", |d, at| {
+        d.word(at, &[("euler", Integrator::Euler), ("exponential_euler", Integrator::ExponentialEuler)])
+    });
+    let stop = f.optional(d, "stop", |d, at| {
+        if !matches!(at.node.value, Value::Map(_)) {
+            return d.word(at, &[("settle", ())]).map(|()| StopSpec::Settle);
+        }
+        let mut f = d.map(at, "`settle` or `{duration: 500 ms}`")?;
+        let duration = f.required(d, "duration", |d, at| d.time(at, false));
+        f.finish(d);
+        duration.map(StopSpec::Duration)
+    });
+    f.finish(d);
+    Some(SimulationSpec { dt, integrator, stop })
+}

@@ -1,0 +1,169 @@
+//! Relays, areas and populations as written.
+
+use super::types::{MaskSpec, Table, Time};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pathway {
+    Core,
+    Matrix,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    Plus,
+    Minus,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Index {
+    Query,
+    Context,
+}
+
+/// What every population and relay may say about its cells in time; carried for the cell simulator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct CellOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tau: Option<TauSpec>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prospective: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsSpec>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<NoiseSpec>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum TauSpec {
+    Both(Time),
+    Each { basal: Time, apical: Time },
+}
+
+impl Serialize for TauSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Both(time) => time.serialize(serializer),
+            Self::Each { basal, apical } => {
+                let mut map = serializer.serialize_map(Some(2))?;
+                map.serialize_entry("basal", basal)?;
+                map.serialize_entry("apical", apical)?;
+                map.end()
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LimitsSpec {
+    pub min: f64,
+    pub max: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NoiseSpec {
+    pub std: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RelaySpec {
+    pub pathway: Pathway,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per: Option<Vec<Index>>,
+    pub cells: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    #[serde(flatten)]
+    pub options: CellOptions,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AreaSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskSpec>,
+    pub microcolumns: MicrocolumnsSpec,
+    pub populations: Table<PopulationSpec>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct MicrocolumnsSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per: Option<Vec<Index>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PopulationSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cell_type: Option<String>,
+    pub cells: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per: Option<Vec<Index>>,
+    pub activation: ActivationSpec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accumulate: Option<AccumulateSpec>,
+    #[serde(flatten)]
+    pub options: CellOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationSpec {
+    /// basal x apical
+    Product,
+    Linear,
+    Relu,
+    Exp,
+    EluPlusOne,
+    Sigmoid,
+    Sign,
+    Power {
+        exponent: u32,
+    },
+}
+
+impl ActivationSpec {
+    /// Those without a parameter, by the name that the file uses.
+    pub const NAMED: [(&'static str, Self); 7] = [
+        ("product", Self::Product),
+        ("linear", Self::Linear),
+        ("relu", Self::Relu),
+        ("exp", Self::Exp),
+        ("elu_plus_one", Self::EluPlusOne),
+        ("sigmoid", Self::Sigmoid),
+        ("sign", Self::Sign),
+    ];
+
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Power { exponent } => format!("power {exponent}"),
+            other => Self::NAMED.iter().find(|(_, a)| *a == other).map_or("", |(n, _)| *n).to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccumulateSpec {
+    Hebbian {
+        rate: f64,
+    },
+    Decay {
+        g: f64,
+        rate: f64,
+    },
+    Delta {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rate: Option<f64>,
+    },
+    Gated {},
+}

@@ -1,0 +1,302 @@
+//! The tidy rules of the repository: who imports whom, how long files are, what is absent.
+
+use super::mistakes::root;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What every module but `oracle` may import.
+const BASE: [&str; 5] = ["diag", "units", "seed", "linalg", "files"];
+
+/// Each module, and what it may import beside the base row. The base row itself is listed in full: it looks downward.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("diag", &[]),
+    ("units", &[]),
+    ("seed", &["diag"]),
+    ("linalg", &["diag"]),
+    ("files", &["diag", "units", "seed", "linalg"]),
+    ("oracle", &[]),
+    ("spec", &[]),
+    ("circuit", &["spec"]),
+    ("attention", &[]),
+    ("compile", &["circuit", "attention", "spec"]),
+    ("simulate", &["circuit", "attention", "spec"]),
+    ("plasticity", &["circuit", "attention", "spec", "simulate"]),
+    ("weights", &["circuit", "attention", "spec"]),
+    (
+        "experiments",
+        &["circuit", "attention", "spec", "compile", "simulate", "plasticity", "weights", "oracle"],
+    ),
+    (
+        "figures",
+        &[
+            "circuit",
+            "attention",
+            "spec",
+            "compile",
+            "simulate",
+            "plasticity",
+            "weights",
+            "experiments",
+            "report",
+        ],
+    ),
+    (
+        "report",
+        &[
+            "circuit",
+            "attention",
+            "spec",
+            "compile",
+            "simulate",
+            "plasticity",
+            "weights",
+            "experiments",
+            "figures",
+        ],
+    ),
+];
+
+/// These see everything.
+const TOP: [&str; 3] = ["cli", "main", "lib"];
+
+const MOST_LINES: usize = 400;
+
+/// One source file: its path from the root of the repository, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// `src/spec/node.rs` and `src/spec.rs` belong to `spec`.
+    fn module(&self) -> &str {
+        let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
+    }
+
+    /// The text without comments, strings left as they are.
+    fn code(&self) -> String {
+        self.text.lines().map(|l| l.split("//").next().unwrap_or(l)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The code without the unit tests, which stand at the end of a file or in files of their own.
+    fn shipped(&self) -> String {
+        let in_tests =
+            self.path.contains("/tests/") || self.path.contains("test") || self.path.contains("fuzz");
+        let code = self.code();
+        match code.find("#[cfg(test)]\nmod tests {") {
+            _ if in_tests => String::new(),
+            Some(at) => code[..at].to_owned(),
+            None => code,
+        }
+    }
+}
+
+fn sources(folder: &str) -> Vec<Source> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    walk(&root().join(folder), &mut paths);
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|p| Source {
+            text: std::fs::read_to_string(&p).expect("UTF-8"),
+            path: p.strip_prefix(root()).expect("inside").to_string_lossy().replace('\\', "/"),
+        })
+        .collect()
+}
+
+/// Modules that code names by `crate::X` or `crate::{X, Y::z}`.
+fn imports(code: &str) -> BTreeSet<String> {
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            found.insert(name(rest));
+            continue;
+        };
+        let (mut depth, mut fresh) = (1, true);
+        for (i, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 1 => fresh = true,
+                c if fresh && c.is_alphabetic() => {
+                    found.insert(name(&group[i..]));
+                    fresh = false;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    found.remove("");
+    found
+}
+
+#[test]
+fn modules_import_only_what_they_may() {
+    let mut wrong = Vec::new();
+    for source in sources("src") {
+        let module = source.module();
+        if TOP.contains(&module) {
+            continue;
+        }
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(m, _)| *m == module) else {
+            wrong.push(format!("{}: add module `{module}` to the table", source.path));
+            continue;
+        };
+        let unit_tests = imports(&source.code());
+        let shipped = imports(&source.shipped());
+        let low = BASE.contains(&module) || module == "oracle";
+        let may = |name: &str| name == module || allowed.contains(&name) || !low && BASE.contains(&name);
+        for name in &shipped {
+            // A macro or an item at the root of the crate is no module.
+            let is_module = MAY_IMPORT.iter().any(|(m, _)| m == name) || TOP.contains(&name.as_str());
+            if is_module && !may(name) {
+                wrong.push(format!("{}: `{module}` may not import `{name}`", source.path));
+            }
+        }
+        // Unit tests may ask the oracle, and use what their module may use; the oracle asks nobody.
+        for name in unit_tests.difference(&shipped) {
+            if module == "oracle" && name != "oracle" {
+                wrong.push(format!(
+                    "{}: the oracle may import nothing, not even `{name}` in tests",
+                    source.path
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_import_rule_reads_all_forms() {
+    let rows: &[(&str, &str, &[&str])] = &[
+        ("a path", "let x = crate::seed::stream(1);", &["seed"]),
+        ("an import", "use crate::diag::{Diagnostic, codes};", &["diag"]),
+        ("a group", "use crate::{circuit::{Kind, wire}, seed,\n spec::read};", &["circuit", "seed", "spec"]),
+        ("visibility is no module", "pub(crate) fn f() {}", &[]),
+        ("another crate", "mycrate::x::y()", &[]),
+    ];
+    for (claim, code, want) in rows {
+        assert_eq!(imports(code), want.iter().map(|w| (*w).to_owned()).collect(), "{claim}");
+    }
+}
+
+#[test]
+fn files_are_short() {
+    let mut wrong = Vec::new();
+    for source in sources("src").into_iter().chain(sources("tests")) {
+        let lines = source.text.lines().count();
+        if lines > MOST_LINES {
+            wrong.push(format!("{} has {lines} lines, more than {MOST_LINES}", source.path));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn modules_say_what_they_are_and_lack() {
+    let mut wrong = Vec::new();
+    for source in sources("src") {
+        let in_main = source.path == "src/main.rs";
+        if !source.text.starts_with("//! ") && !in_main && !source.path.ends_with("tests.rs") {
+            wrong.push(format!("{} does not begin with what it is", source.path));
+        }
+        let top = source.path.ends_with("/mod.rs") && source.path.matches('/').count() == 2;
+        if top && !TOP.contains(&source.module()) && !source.text.contains("**Deliberately absent:**") {
+            wrong.push(format!("{} does not say what is deliberately absent", source.path));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_command_line_prints() {
+    let mut wrong = Vec::new();
+    for source in sources("src").iter().filter(|s| !TOP.contains(&s.module())) {
+        let code = source.shipped();
+        for word in ["println!", "print!(", "dbg!(", "std::process::exit"] {
+            if code.contains(word) {
+                wrong.push(format!("{} uses {word}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The order of a hash map changes from run to run; looking something up is all it is for.
+#[test]
+fn nobody_iterates_over_a_hash_map() {
+    let mut wrong = Vec::new();
+    for source in sources("src") {
+        let code = source.shipped();
+        for name in hash_maps(&code) {
+            for method in [
+                "iter()",
+                "iter_mut()",
+                "values()",
+                "values_mut()",
+                "keys()",
+                "into_iter()",
+                "into_values()",
+                "into_keys()",
+                "drain(",
+                "retain(",
+            ] {
+                let call = format!("{name}.{method}");
+                let word = |c: char| c.is_alphanumeric() || c == '_';
+                if code.match_indices(&call).any(|(at, _)| !code[..at].ends_with(word)) {
+                    wrong.push(format!("{}: `{call}` is in the order of a hash map", source.path));
+                }
+            }
+            for form in [format!("in {name} {{"), format!("in &{name} {{"), format!("in &self.{name} {{")] {
+                if code.contains(&form) {
+                    wrong.push(format!("{}: `{form}` is in the order of a hash map", source.path));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Names of variables, fields and arguments whose type or first value is a hash map or set.
+fn hash_maps(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for line in code.lines().filter(|l| !l.trim_start().starts_with("use ")) {
+        let Some(at) = line.find("HashMap").or_else(|| line.find("HashSet")) else { continue };
+        let before = line[..at].trim_end_matches(|c: char| !matches!(c, ':' | '='));
+        let before = before.trim_end_matches([':', '=', ' ']);
+        let before = before.split(':').next().unwrap_or(before);
+        let name: String = before.chars().rev().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let name: String = name.chars().rev().collect();
+        if !name.is_empty() && name != "fn" {
+            found.insert(name);
+        }
+    }
+    found
+}
+
+#[test]
+fn hash_maps_are_recognised() {
+    let code = "use std::collections::HashMap;\nlet mut place: HashMap<u32, f64> = HashMap::new();\n\
+                let local = HashMap::new();\n    form_index: HashMap<(u32, u32), Atom>,\nlet list = Vec::new();";
+    let names: Vec<String> = hash_maps(code).into_iter().collect();
+    assert_eq!(names, ["form_index", "local", "place"]);
+}

@@ -1,0 +1,48 @@
+//! What the tests of diagnostics share: all mistakes of a circuit, from its text to its heads.
+
+use pulvinar::circuit::{Circuit, wire};
+use pulvinar::compile::compile;
+use pulvinar::diag::Diagnostics;
+use pulvinar::spec::{Document, read, read_file};
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Files of a folder with one ending, in order of their names; none if there is no such folder.
+pub fn files_of(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries
+        .map(|e| e.expect("a readable folder").path())
+        .filter(|p| p.extension().is_some_and(|e| e == ending))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Every mistake that a circuit file holds, each with its place; none for a circuit that is attention.
+pub fn mistakes_of(path: &Path) -> Diagnostics {
+    read_file(path, &[]).map_or_else(|d| d, |document| mistakes_beyond_text(&document))
+}
+
+/// The same for text whose relative paths start at the root of the repository.
+pub fn mistakes_in(text: &[u8]) -> Diagnostics {
+    read(text, root(), &[]).map_or_else(|d| d, |document| mistakes_beyond_text(&document))
+}
+
+/// What wiring and compiling find in a document that could be read.
+pub fn mistakes_beyond_text(document: &Document) -> Diagnostics {
+    let mut mistakes = match wire(&document.spec, &document.folder) {
+        Ok(circuit) => not_attention(&circuit),
+        Err(mistakes) => mistakes,
+    };
+    document.locate(&mut mistakes);
+    mistakes
+}
+
+/// Why a circuit is not attention; nothing if it is.
+fn not_attention(circuit: &Circuit) -> Diagnostics {
+    compile(circuit).map_or_else(Diagnostics::from, |_| Diagnostics::new())
+}
