@@ -80,10 +80,25 @@ pub fn clocks(names: &mut Names, wires: &Wires, d: &mut Diagnostics) {
     masks(names, wires, d);
 }
 
-/// Causal and strict sums need one clock for both indices.
+/// Sums need a clock; causal and strict ones need the same for both indices.
 fn masks(names: &Names, wires: &Wires, d: &mut Diagnostics) {
     for p in &wires.projections {
         let (source, target) = (&names.populations[p.from.0], &names.populations[p.to.0]);
+        let sums = matches!(p.index, IndexRule::SumContext(_)) || source.accumulate.is_some();
+        if sums && p.index != IndexRule::Error && source.context_clock.is_none() {
+            d.push(
+                Diagnostic::error(
+                    codes::C047,
+                    &p.path,
+                    format!("`{}` is summed over a context that no token stream fills", source.name),
+                )
+                .help(format!(
+                    "let a relay per [context] reach `{}`, or make it `per: [query]`",
+                    source.name
+                )),
+            );
+            continue;
+        }
         let mask = match p.index {
             IndexRule::SumContext(mask) => mask,
             IndexRule::Broadcast if source.accumulate.is_some() => source.mask,

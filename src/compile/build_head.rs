@@ -54,12 +54,10 @@ impl Assembly<'_, '_> {
         self.f.fault(self.form.columns[column as usize].2, reason)
     }
 
-    /// The stream of a population's index when no form names one.
-    fn default_stream(&self, column: u32, context: bool) -> usize {
-        let p = self.f.circuit.population(self.form.columns[column as usize].2);
-        let clock =
-            if context { p.context_clock.or(p.query_clock) } else { p.query_clock.or(p.context_clock) };
-        clock.unwrap_or(0)
+    /// The stream that the query index follows, for heads whose query is a constant.
+    fn query_clock(&self) -> usize {
+        let clock = &self.f.streams[self.form.stream].clock;
+        self.f.streams.iter().position(|s| s.name == *clock).unwrap_or_default()
     }
 
     /// Stacks rows into weights and bias. Nonlinear rows keep their numbers; their coefficients must be 1.
@@ -237,8 +235,8 @@ impl Assembly<'_, '_> {
         origins: &[Origin],
     ) -> HeadForm {
         let column = outputs[0];
-        let context = self.default_stream(column, true);
-        let default_query = self.default_stream(column, false);
+        let default_query = self.query_clock();
+        let context = self.group.sum.clock;
         let context =
             keys.iter().chain(values).find_map(|(_, a)| *a).map_or(context, |a| self.f.parts.get(a).stream);
         let (values, columns) = self.merge_values(values, outputs, &memory);
@@ -329,7 +327,7 @@ impl Assembly<'_, '_> {
     }
 
     /// Gates of several rows as one layer; a single row when all are the same.
-    pub(super) fn gate(&mut self, ids: &[u32], column: u32) -> Gate {
+    pub(super) fn gate(&mut self, ids: &[u32], _column: u32) -> Gate {
         let ids = if ids.windows(2).all(|w| w[0] == w[1]) { &ids[..1] } else { ids };
         let gates: Vec<_> = ids.iter().map(|id| self.f.parts.gates[*id as usize].clone()).collect();
         let mut atoms: Vec<Atom> = Vec::new();
@@ -338,8 +336,7 @@ impl Assembly<'_, '_> {
                 atoms.push(*a);
             }
         }
-        let stream =
-            atoms.first().map_or_else(|| self.default_stream(column, true), |a| self.f.parts.get(*a).stream);
+        let stream = atoms.first().map_or_else(|| self.group.sum.clock, |a| self.f.parts.get(*a).stream);
         let d = self.f.streams[stream].d_model;
         let forms: Vec<_> = atoms.iter().map(|a| self.f.parts.get(*a).clone()).collect();
         let mut weights = DMatrix::zeros(gates.len(), atoms.len());

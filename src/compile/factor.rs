@@ -75,6 +75,11 @@ impl<'a> Factors<'a> {
         }
     }
 
+    /// A sum over the context tokens of population `id`; wiring made sure that they have a clock.
+    pub fn sum(&self, id: PopulationId, mask: Mask, fold: Fold) -> Sum {
+        Sum { mask, fold, clock: self.circuit.population(id).context_clock.unwrap_or_default() }
+    }
+
     pub fn fault(&self, id: PopulationId, reason: &Reason) -> Diagnostic {
         let p = self.circuit.population(id);
         reason.at(&p.path, &p.name)
@@ -219,7 +224,7 @@ impl<'a> Factors<'a> {
         let source = self.value(p.from)?;
         let seen = match p.index {
             IndexRule::SumContext(mask) => {
-                let sum = Sum { mask: mask_of(mask), fold: Fold::Pooled };
+                let sum = self.sum(p.from, mask_of(mask), Fold::Pooled);
                 Rc::new(source.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(p.to, &r))?)
             }
             IndexRule::Aligned => {

@@ -85,7 +85,7 @@ impl Factors<'_> {
                 continue;
             }
             let sum = match p.index {
-                IndexRule::SumContext(mask) => Some(Sum { mask: mask_of(mask), fold: Fold::Pooled }),
+                IndexRule::SumContext(mask) => Some(self.sum(p.from, mask_of(mask), Fold::Pooled)),
                 _ => sum,
             };
             let origin = self.parts.origin_of(number.0);
@@ -226,7 +226,7 @@ impl Factors<'_> {
             let divisor = self.inputs(relay, compartment, Effect::Divisive)?;
             let mut ones = Value::zero(divisor.cells);
             let origin = self.parts.no_origin();
-            let fold = Sum { mask: crate::attention::Mask::Full, fold: Fold::Pooled };
+            let fold = Sum { mask: crate::attention::Mask::Full, fold: Fold::Pooled, clock: 0 };
             ones.terms = vec![vec![Term { sum: Some(fold), ..Term::constant(1.0, origin) }]; divisor.cells];
             let probe = self.divide(&ones, &divisor).map_err(|r| self.fault(relay, &r))?;
             let ids: Vec<_> =

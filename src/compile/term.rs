@@ -25,6 +25,8 @@ pub enum Fold {
 pub struct Sum {
     pub mask: Mask,
     pub fold: Fold,
+    /// number of the stream whose tokens are counted
+    pub clock: usize,
 }
 
 impl Sum {
@@ -36,7 +38,7 @@ impl Sum {
             Fold::Gated => (3, 0),
             Fold::Delta => (4, 0),
         };
-        vec![self.mask as u64, kind, bits]
+        vec![self.mask as u64, kind, bits, self.clock as u64]
     }
 }
 

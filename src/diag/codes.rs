@@ -106,6 +106,7 @@ codes! {
     C044 "an output that is not a relay": "Results leave through a thalamic relay.";
     C045 "an output that is an input": "The output relay must receive something.";
     C046 "an unequal output pair": "`output: {plus: R, minus: S}` subtracts cell by cell.";
+    C047 "a context without tokens": "What is summed over the context must depend on a relay per [context]: its stream says how many tokens there are.";
     N001 "degree 2 in the query": "A head is linear in the query token (its kernel apart): two factors of x_i multiply. Typical: the value comes from the query relay, or all relays are swapped.";
     N002 "degree 3 in the context": "A head is key times value in the context token; a third factor of x_j multiplies. Typical: W_Q starts from a relay per [context].";
     N003 "a sum without a query": "A summed term has no factor of the query token. Typical: the query is replaced by `tonic`, or a skip starts at a relay per [context].";
@@ -144,6 +145,7 @@ codes! {
     F013 "unequal numbers of tokens": "Streams that share a clock have one token each at every step.";
     R001 "diverged": "A number became infinite, or a non-zero number was divided by zero. The message says where.";
     R002 "expect not met": "The section `expect` claims something about the compiled heads that is not so.";
+    R003 "tokens that a block does not run on": "A stream is missing, or has another width or number of tokens than its block needs.";
     U002 "--tokens names no stream": "Write `--tokens FILE`, or `--tokens STREAM=FILE` for circuits with several streams.";
     U003 "a stream without tokens": "Give them with --tokens, or with `input:` in the circuit.";
     U004 "not in this version": "The capability is planned; the message says which verb or mode works today.";

@@ -34,7 +34,13 @@ pub fn run<T: Real>(blocks: &[Block], inputs: &Streams) -> Result<Run<T>, Diagno
 }
 
 fn diverged(relay: &str, error: &ForwardError) -> Diagnostic {
-    Diagnostic::error(codes::R001, "", format!("block `{relay}` diverged: {error}")).help(
-        "smaller tokens or weights keep exponentials finite; a divisor that can be zero needs another kernel",
-    )
+    match error {
+        ForwardError::DivisionByZero { .. } | ForwardError::NotFinite { .. } | ForwardError::OutputNotFinite { .. } => {
+            Diagnostic::error(codes::R001, "", format!("block `{relay}` diverged: {error}")).help(
+                "smaller tokens or weights keep exponentials finite; a divisor that can be zero needs another kernel",
+            )
+        }
+        other => Diagnostic::error(codes::R003, "", format!("block `{relay}` does not run on these tokens: {other}"))
+            .help("give every stream that the circuit reads tokens of its width, and as many as its clock has"),
+    }
 }

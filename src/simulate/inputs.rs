@@ -68,13 +68,12 @@ pub fn inputs(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result
     if d.has_errors() { Err(d) } else { Ok(streams) }
 }
 
-/// Does a compiled relay read the stream, or does another that is read follow its clock?
+/// Does a compiled relay read the stream, or does something that is compiled follow its clock?
 fn is_needed(circuit: &Circuit, number: usize) -> bool {
-    circuit.order.iter().any(|id| match circuit.population(*id).kind {
-        crate::circuit::Kind::Relay { stream: Some(s), .. } => {
-            s == number || circuit.streams[s].clock == number
-        }
-        _ => false,
+    circuit.order.iter().any(|id| {
+        let p = circuit.population(*id);
+        let read = matches!(p.kind, crate::circuit::Kind::Relay { stream: Some(s), .. } if s == number);
+        read || p.query_clock == Some(number) || p.context_clock == Some(number)
     })
 }
 

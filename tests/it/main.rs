@@ -3,6 +3,7 @@
 mod bad;
 mod binary;
 mod blocks;
+mod chaos;
 mod circuits;
 mod cli_codes;
 mod cli_compile;
