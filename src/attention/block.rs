@@ -92,7 +92,7 @@ pub enum Rate<T: Real = f64> {
     Gate(Gate<T>),
 }
 
-/// What the superficial memory does at each context token (THEORY section 2).
+/// What the superficial memory does at each context token.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Memory<T: Real = f64> {
     /// no memory: one microcolumn per token pair, summed under the mask

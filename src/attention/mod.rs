@@ -1,7 +1,7 @@
 //! Blocks of attention heads: what a circuit compiles to, and how to run it.
 //!
 //! A [`Block`] maps token streams to one output stream,
-//! `y_i = b_O + sum_s R_s x^s_i + sum_h W_O^h u^h_i` (THEORY: Granier & Senn 2025 for the linear head; kernels,
+//! `y_i = b_O + sum_s R_s x^s_i + sum_h W_O^h u^h_i` (Granier & Senn 2025 for the linear head; kernels,
 //! normalisation, masks and memory rules other than `none` and `hebbian` are this project's extension).
 //! Tokens are the **columns** of a `[d_model, n_tokens]` matrix, so that a token is contiguous in memory.
 //!

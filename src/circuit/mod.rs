@@ -1,7 +1,8 @@
 //! From the circuit as written to a wired circuit: names become ids, shapes and indices are known, weights are drawn.
 //!
-//! 1. `build` numbers streams, relays, areas and populations.
-//! 2. `wire` resolves projections: endpoints, index rules (LANGUAGE section 2), shapes, weights (`draw`).
+//! 1. `build` numbers streams, relays, areas and populations; `endpoints` finds them by name.
+//! 2. `wire` resolves projections: `rules` says what may end where and what happens to token indices,
+//!    `matrices` makes the weights (`draw`, ties, `onto` and `pool`), `inputs` checks what each population receives.
 //! 3. `time` joins clocks, orders populations (petgraph), refuses loops within a token step.
 //!
 //! All mistakes are reported at once, each with the path of what is at fault. `println!("{circuit}")` shows the result

@@ -1,4 +1,4 @@
-//! Which projections may end where, and what happens to token indices on the way (LANGUAGE section 2).
+//! Which projections may end where, and what happens to token indices on the way (`circuits/README.md`, Tokens, indices, masks).
 
 use super::types::*;
 use crate::diag::{Diagnostic, Diagnostics, codes};

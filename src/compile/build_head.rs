@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct HeadForm {
     pub head: Head,
-    /// functional norm |f_h| (THEORY section 4)
+    /// functional norm |f_h|, see [`crate::attention::norm`]
     pub strength: f64,
     /// singular value of the lateral weights that it stands for
     pub singular: f64,

@@ -1,9 +1,12 @@
 //! From a wired circuit to attention heads, in steps that can each be printed.
 //!
-//! 1. `factor` evaluates every population symbolically, as a sum of products of linear forms of the tokens
-//!    (`value`, `term`, `atoms`); `reason` says what breaks the form.
-//! 2. `relay` collects what arrives at each relay that ends a block: output columns times terms, and direct paths.
-//! 3. `heads` colours context factors key or value and factorises (`rank`); `build_head` writes the matrices.
+//! 1. `factor` evaluates every population symbolically, as a sum of products of linear forms of the tokens (`value`,
+//!    `term`, `atoms`): `activate` applies nonlinear activations, `memory` folds over the context. What breaks the form
+//!    is a `reason`.
+//! 2. `relay` walks the relays in order and says which of them end a block; `pull` collects what arrives there, as
+//!    output columns times terms and as direct paths (`block_form`).
+//! 3. `heads` colours context factors key or value and factorises (`rank`); `build_head`, `delta_head` and `divide`
+//!    write the matrices and check the normalisation.
 //! 4. [`explain`] keeps the projections, and so the lines of the file, behind each matrix.
 //!
 //! It sees populations, compartments and projections; nothing in a circuit says "head".

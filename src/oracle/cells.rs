@@ -3,7 +3,7 @@
 //! Every cell of every column `(i, j)` is computed by its own loop over the cells that project to it: no heads,
 //! no matrix products, no algebra. Meant for a handful of tokens.
 //!
-//! **What a projection does to indices** (LANGUAGE section 2): an index that only the target has is broadcast;
+//! **What a projection does to indices** (`circuits/README.md`): an index that only the target has is broadcast;
 //! `context` that only the source has is summed over `M(i)`; from a `[query]` source to a `[context]` target the
 //! projection is token-aligned, `j := i`. Anything else is an error.
 

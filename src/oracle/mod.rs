@@ -1,7 +1,7 @@
 //! Plain loops, straight from the definitions, to check everything else against.
 //!
-//! - [`heads`]: blocks of attention heads (THEORY sections 1 and 2).
-//! - [`cells`]: circuits, cell by cell (LANGUAGE sections 2, 3 and 4).
+//! - [`heads`]: blocks of attention heads.
+//! - [`cells`]: circuits, cell by cell (the meaning of circuits is in `circuits/README.md`).
 //!
 //! Both are slow on purpose and know nothing of each other.
 //!

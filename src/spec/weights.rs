@@ -21,7 +21,7 @@ const FORMS: [&str; 13] = [
     "minus_of",
 ];
 
-/// Reads one of the forms of LANGUAGE section 3.
+/// Reads one of the forms of weights (`circuits/README.md`, Projections).
 pub fn read(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
     if let Value::Str(word) = &at.node.value {
         match word.as_str() {

@@ -35,3 +35,17 @@ fn compiled_circuits_are_their_cells() {
         assert!(error < F32, "{name}: f32 differs from the cells by {error:e}");
     }
 }
+
+/// The attention-mask circuit and the key-value memory draw the same matrices by name, and are the same function.
+#[test]
+fn two_wirings_of_one_head_have_equal_outputs() {
+    let output = |name: &str| {
+        let (document, circuit) = load(&crate::support::root().join("circuits").join(name));
+        let compiled = compile(&circuit).unwrap_or_else(|d| panic!("{name}: {d}"));
+        let tokens =
+            inputs(&circuit, &document.folder, &BTreeMap::new()).unwrap_or_else(|d| panic!("{name}: {d}"));
+        run::<f64>(&compiled.plain_blocks(), &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output
+    };
+    let error = relative(&output("one_head_attention_mask.yaml"), &output("one_head_key_value_memory.yaml"));
+    assert!(error < F64, "{error:e}");
+}

@@ -1,4 +1,4 @@
-//! Circuits wired by hand against the heads that they compute (LANGUAGE sections 1 and 4).
+//! Circuits wired by hand against the heads that they compute.
 
 use super::*;
 use crate::oracle::heads::{self, HeadSpec, Kernel, Memory, Rate, Rows};
