@@ -18,6 +18,7 @@ mod guard;
 mod map_keys;
 pub mod node;
 mod params;
+mod pretty;
 pub mod schema;
 mod syntax;
 pub mod template;
@@ -27,6 +28,7 @@ mod types_projection;
 mod weights;
 
 pub use fields::is_name;
+pub use pretty::to_yaml;
 pub use types::*;
 
 use crate::diag::{Diagnostic, Diagnostics, Span};
@@ -153,17 +155,4 @@ impl Document {
             diagnostic.span = self.place(&diagnostic.path);
         }
     }
-}
-
-/// The resolved circuit as YAML: parameters filled in, templates written out.
-///
-/// # Panics
-/// Never: every value of a decoded circuit has a YAML form.
-#[must_use]
-pub fn to_yaml(spec: &CircuitSpec) -> String {
-    let mut bytes = Vec::new();
-    let mut serializer = serde_yaml::Serializer::new(&mut bytes);
-    serde_yaml::with::singleton_map_recursive::serialize(spec, &mut serializer)
-        .expect("a circuit has a YAML form");
-    String::from_utf8(bytes).expect("YAML is UTF-8")
 }

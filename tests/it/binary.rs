@@ -71,7 +71,8 @@ pub fn one_object(ran: &Ran) -> Value {
     assert_eq!(object["ok"].as_bool(), Some(*code == 0), "{line}: ok and the exit code {code} disagree");
     assert!(!stderr.contains("error"), "{line}: the diagnostics are on stdout already\n{stderr}");
     for d in object["diagnostics"].as_array().into_iter().flatten() {
-        let keys: Vec<&str> = d.as_object().expect("a map").keys().map(String::as_str).collect();
+        let mut keys: Vec<&str> = d.as_object().expect("a map").keys().map(String::as_str).collect();
+        keys.sort_unstable();
         let want = ["code", "column", "file", "help", "line", "message", "path", "severity"];
         assert_eq!(keys, want, "{line}");
         let code = d["code"].as_str().expect("a code");

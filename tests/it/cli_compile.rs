@@ -37,7 +37,9 @@ const HEAD: [&str; 15] = [
 ];
 
 fn keys(object: &Value) -> Vec<&str> {
-    object.as_object().expect("a map").keys().map(String::as_str).collect()
+    let mut keys: Vec<&str> = object.as_object().expect("a map").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
 }
 
 fn name_of(file: &std::path::Path) -> String {

@@ -1,0 +1,110 @@
+//! A circuit as YAML that reads like a hand-written one: sections as blocks, one line for each relay, population and
+//! projection.
+//!
+//! `serde_yaml` writes correct YAML, but one scalar per line; a projection would take eight lines.
+
+use super::types::CircuitSpec;
+use serde_json::{Map, Value};
+use std::fmt::Write;
+
+/// Lines longer than this are broken into a block, if their value is a map.
+const WIDTH: usize = 140;
+
+/// The resolved circuit as YAML: parameters filled in, templates written out.
+///
+/// # Panics
+/// Never: every value of a decoded circuit has a JSON form.
+#[must_use]
+pub fn to_yaml(spec: &CircuitSpec) -> String {
+    let value = serde_json::to_value(spec).expect("a circuit has a JSON form");
+    let mut out = String::new();
+    if let Value::Object(sections) = &value {
+        for (name, section) in sections {
+            let is_block = matches!(section, Value::Object(m) if !m.is_empty());
+            if is_block || name == "output" {
+                out.push('\n');
+            }
+            entry(&mut out, 0, name, section, depth_of(name));
+        }
+    }
+    out
+}
+
+/// How many levels of a section are written as blocks.
+fn depth_of(section: &str) -> usize {
+    match section {
+        "areas" => 3,
+        "tokens" | "thalamus" | "projections" => 1,
+        _ => 0,
+    }
+}
+
+fn entry(out: &mut String, indent: usize, key: &str, value: &Value, blocks: usize) {
+    let pad = " ".repeat(indent);
+    let key = scalar(key);
+    match value {
+        Value::Object(map) if !map.is_empty() && (blocks > 0 || pad.len() + flow(value).len() > WIDTH) => {
+            let _ = writeln!(out, "{pad}{key}:");
+            let width = column_width(map, blocks);
+            for (name, inner) in map {
+                // Populations stand one per line below `populations`, everything beside them in one line.
+                let deeper =
+                    if blocks > 1 && (blocks == 3 || name == "populations") { blocks - 1 } else { 0 };
+                let one_line = deeper == 0 && indent + 2 + flow(inner).len() <= WIDTH;
+                if one_line && width > 0 {
+                    let gap = " ".repeat(width.saturating_sub(scalar(name).len()));
+                    let _ = writeln!(out, "{pad}  {}: {gap}{}", scalar(name), flow(inner));
+                } else {
+                    entry(out, indent + 2, name, inner, deeper);
+                }
+            }
+        }
+        _ => {
+            let _ = writeln!(out, "{pad}{key}: {}", flow(value));
+        }
+    }
+}
+
+/// Names of one section are padded to the longest, unless that is much longer than the rest.
+fn column_width(map: &Map<String, Value>, blocks: usize) -> usize {
+    let longest = map.keys().map(String::len).max().unwrap_or(0);
+    if blocks > 0 && longest <= 24 { longest } else { 0 }
+}
+
+/// A value in one line.
+fn flow(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(b) => b.to_string(),
+        Value::Number(n) => number(n),
+        Value::String(s) => scalar(s),
+        Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{}: {}", scalar(k), flow(v))).collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+    }
+}
+
+/// Whole numbers without a point; all digits otherwise, so that the number reads back bit for bit.
+fn number(n: &serde_json::Number) -> String {
+    match n.as_f64() {
+        Some(x) if n.is_f64() && x.fract() == 0.0 && x.abs() < 1e15 && (x != 0.0 || x.is_sign_positive()) => {
+            format!("{x}")
+        }
+        _ => n.to_string(),
+    }
+}
+
+/// Plain where YAML reads a plain word back as the same text, quoted otherwise.
+fn scalar(text: &str) -> String {
+    let first = text.chars().next();
+    let plain = first.is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-' | ' '))
+        && !text.ends_with(' ')
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n", "inf", "nan"]
+            .contains(&text.to_ascii_lowercase().as_str());
+    // `10 ms` starts with a digit, but no reader takes it for a number.
+    let time = text.strip_suffix(" ms").is_some_and(|n| n.parse::<f64>().is_ok());
+    if plain || time { text.to_owned() } else { Value::String(text.to_owned()).to_string() }
+}
