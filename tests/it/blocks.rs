@@ -185,3 +185,21 @@ fn long_chains_of_populations_compile() {
     let q = wired.projections.iter().find(|p| p.name == "QB").expect("QB").synapses.weights.dense();
     assert_eq!(head.w_q, q, "identities all the way");
 }
+
+/// Without a residual, divisive inhibition onto the relay normalises its heads; constants move into the read-out.
+#[test]
+fn a_relay_without_residual_may_be_divided() {
+    let areas =
+        format!("  A:\n{HEAD}      e: {{cells: 1, activation: exp}}\n      t: {{cells: 1, per: [query]}}\n");
+    let wires = head("A", "Q", "C", "HO").replace(
+        "LA: {from: A.s, to: A.d.apical, weights: ones}",
+        "LA: {from: A.s, to: A.e.basal, weights: ones, gain: {inv_sqrt: 2}}
+  wA: {from: A.e, to: A.d.apical, weights: ones}
+  sum: {from: A.e, to: A.t.basal, weights: ones, gain: 2}
+  divide: {from: A.t, to: HO.basal, weights: ones, gain: 3, effect: divisive}",
+    );
+    let compiled = checked("divided relay", &circuit(&relay("HO", "query"), &areas, &wires, "HO"));
+    let head = &compiled.blocks[0].block.heads[0];
+    assert_eq!((head.kernel.name(), head.normalisation.name()), ("exp", "sum"));
+    assert!((head.scale - 0.5f64.sqrt()).abs() < 1e-15);
+}
