@@ -134,29 +134,46 @@ fn distinct<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     names.into_iter().filter(|name| seen.insert(*name)).collect()
 }
 
-/// A slip of the fingers first, then the longest common beginning.
+/// A slip of the fingers first, then those with most parts in common.
 fn nearest_first<'a>(wanted: &str, all: &[Layer<'a>]) -> Vec<&'a str> {
     let mut names = distinct(all.iter().map(|l| l.prefix));
-    let common = |name: &str| name.bytes().zip(wanted.bytes()).take_while(|(a, b)| a == b).count();
-    let slip = nearest(wanted, names.iter().copied());
-    names.sort_by_key(|name| (Some(*name) != slip, Reverse(common(name))));
+    let parts = wanted.matches('.').count();
+    // As much of a name as was typed.
+    let begin =
+        |name: &'a str| name.match_indices('.').nth(parts.max(1) - 1).map_or(name, |(at, _)| &name[..=at]);
+    let slip = nearest(wanted, names.iter().map(|name| begin(name)));
+    let common = |name: &str| name.split('.').zip(wanted.split('.')).filter(|(a, b)| a == b).count();
+    names.sort_by_cached_key(|name| (Some(begin(name)) != slip, Reverse(common(name))));
     names
 }
 
 /// Characters of a list of tensors: a message has room for 600 in all.
 const LONGEST_LIST: usize = 430;
 
-/// The tensors of a file for a message, at most 20.
+/// The tensors of a file for a message, at most 20; those that differ by the number of their layer are told once.
 fn found(entries: &[Entry]) -> String {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let mut kinds: Vec<(&Entry, usize)> = Vec::new();
+    let mut index: BTreeMap<(String, &[usize]), usize> = BTreeMap::new();
+    for e in entries {
+        let parts: Vec<&str> = e.name.split('.').map(|part| if digits(part) { "*" } else { part }).collect();
+        let at = *index.entry((parts.join("."), &e.shape)).or_insert(kinds.len());
+        match kinds.get_mut(at) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((e, 1)),
+        }
+    }
     let mut list = String::new();
     let mut shown = 0;
-    for e in entries.iter().take(20) {
-        let next = format!("{}`{}` {:?}", if shown == 0 { "" } else { ", " }, e.name, e.shape);
+    for (e, count) in kinds.iter().take(20) {
+        let comma = if list.is_empty() { "" } else { ", " };
+        let alike = if *count > 1 { format!(" ({} more like it)", count - 1) } else { String::new() };
+        let next = format!("{comma}`{}` {:?}{alike}", e.name, e.shape);
         if shown > 0 && list.len() + next.len() > LONGEST_LIST {
             break;
         }
         list += &next;
-        shown += 1;
+        shown += count;
     }
     match entries.len() - shown {
         0 if shown == 0 => "no tensors at all".to_owned(),
