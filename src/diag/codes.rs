@@ -143,6 +143,9 @@ codes! {
     F011 "output directory is not empty": "Give another -o directory, or --force to replace what is there.";
     F012 "heads that the file format cannot hold": "The native heads file holds linear, exp and power kernels with no, hebbian, decay or constant-rate delta memories.";
     F013 "unequal numbers of tokens": "Streams that share a clock have one token each at every step.";
+    F014 "no known layout of attention weights": "Read are: the native heads file, torch MultiheadAttention (`in_proj_weight`, `out_proj`), `q_proj` `k_proj` `v_proj` `o_proj`, BERT (`attention.self.query`, `attention.output.dense`), GPT-2 (`c_attn`, `c_proj`), and fewer key and value heads than query heads. The message lists the tensors that were found.";
+    F015 "which layer, block or head": "A file with several layers needs --prefix, a stack of blocks is chosen from with --block (from 1), heads with --select (from 0).";
+    F016 "number of heads": "Most layouts do not say how many heads share a matrix: give --heads. It must divide the rows of the query matrix.";
     R001 "diverged": "A number became infinite, or a non-zero number was divided by zero. The message says where.";
     R002 "expect not met": "The section `expect` claims something about the compiled heads that is not so.";
     R003 "tokens that a block does not run on": "A stream is missing, or has another width or number of tokens than its block needs.";

@@ -22,3 +22,4 @@ mod readme;
 mod robust;
 mod schema;
 mod support;
+mod weights;

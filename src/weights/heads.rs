@@ -1,0 +1,237 @@
+//! Layers and native blocks to what is handed back.
+
+use super::settings::{Wishes, overrule};
+use super::tensors::{Matrices, Shapes, Split, possible};
+use super::{Loaded, NativeBlock, Options, Scheme, Stated, layers};
+use crate::attention::{Block, Head, Memory};
+use crate::diag::one_of;
+use crate::files::Bad;
+use crate::files::safetensors::Reader;
+use std::collections::BTreeSet;
+
+/// A layer of any layout but the native one.
+pub(super) fn foreign(file: &mut Reader, options: &Options) -> Result<Loaded, Bad> {
+    let entries = file.entries();
+    let layer = layers::choose(&entries, options.prefix.as_deref())?;
+    if options.block.is_some_and(|b| b != 1) {
+        return Err(Bad::new("F015", "only native files hold several blocks, this one holds layers")
+            .help("choose a layer with --prefix"));
+    }
+    let shapes = Shapes::of(layer, &entries)?;
+    let mut stated = Stated::default();
+    let mut overruled = Vec::new();
+    let metadata = file.metadata();
+    let mut wishes = Wishes::new(&metadata, options, &mut stated, &mut overruled);
+    let Some(heads) = wishes.heads()? else {
+        return Err(Bad::new("F016", "the file does not say how many heads there are: give --heads H")
+            .help(possible(shapes.sides[0].0)));
+    };
+    let split = shapes.split(heads)?;
+    let buffer = shapes.causal_buffer(file)?;
+    let settings = wishes.settle(split.d_key, buffer)?;
+    let mut assumed = settings.assumed.clone();
+    let selected = select(heads, options)?;
+    let matrices = shapes.read(file)?;
+
+    let [query, context, value] = shapes.sides.map(|(_, width)| width);
+    let context_stream = if context == query { "main" } else { "context" };
+    let value_stream = if value == context { context_stream } else { "values" };
+    assumed.push(if (context, value) == (query, query) {
+        "self-attention: queries, keys and values come from one stream, `main`".to_owned()
+    } else {
+        format!(
+            "by their widths queries come from stream `main` ({query}), keys from `{context_stream}` ({context}), \
+             values from `{value_stream}` ({value})"
+        )
+    });
+    let scheme = if split.shared < heads { Scheme::Grouped } else { layer.layout.scheme };
+    if matches!(scheme, Scheme::Separate | Scheme::Grouped) {
+        assumed.push("no rotary positions: files of this layout do not say".to_owned());
+    }
+    assumed.push("no residual: files of this layout do not say".to_owned());
+    if !matrices.unbiased.is_empty() {
+        assumed.push(format!("no {} bias: the file holds none", matrices.unbiased.join(", ")));
+    }
+    let part_of = whole_biases(&selected, heads, matrices.b_o.iter().any(|b| *b != 0.0));
+    assumed.extend(part_of);
+
+    let head = |&h: &usize| Head {
+        query_stream: "main".to_owned(),
+        context_stream: context_stream.to_owned(),
+        value_stream: value_stream.to_owned(),
+        scale: settings.scale,
+        kernel: settings.kernel,
+        normalisation: settings.normalisation,
+        mask: settings.mask,
+        memory: Memory::None,
+        area: String::new(),
+        ..cut(&matrices, split, h)
+    };
+    let block = Block {
+        relay: "output".to_owned(),
+        d_model: query,
+        clock_stream: "main".to_owned(),
+        heads: selected.iter().map(head).collect(),
+        residual: Vec::new(),
+        b_o: matrices.b_o.clone(),
+    };
+    Ok(Loaded {
+        block,
+        scheme,
+        prefix: layer.prefix.to_owned(),
+        blocks: 1,
+        heads,
+        selected,
+        dtypes: matrices.dtypes.iter().map(|d| (*d).to_owned()).collect(),
+        stated,
+        assumed,
+        overruled,
+        unused: shapes.others().map(str::to_owned).collect(),
+    })
+}
+
+/// The matrices of one head; all else is to be filled in.
+fn cut(from: &Matrices, split: Split, h: usize) -> Head {
+    let Split { heads, shared, d_key, d_value } = split;
+    let kv = h / (heads / shared);
+    let [query, key, value] = &from.weights;
+    let [b_q, b_k, b_v] = &from.biases;
+    Head {
+        w_q: query.rows(h * d_key, d_key).into_owned(),
+        w_k: key.rows(kv * d_key, d_key).into_owned(),
+        w_v: value.rows(kv * d_value, d_value).into_owned(),
+        w_o: from.output.columns(h * d_value, d_value).into_owned(),
+        b_q: b_q.rows(h * d_key, d_key).into_owned(),
+        b_k: b_k.rows(kv * d_key, d_key).into_owned(),
+        b_v: b_v.rows(kv * d_value, d_value).into_owned(),
+        scale: 1.0,
+        kernel: crate::attention::Kernel::Linear,
+        normalisation: crate::attention::Normalisation::None,
+        mask: crate::attention::Mask::Full,
+        memory: Memory::None,
+        query_stream: String::new(),
+        context_stream: String::new(),
+        value_stream: String::new(),
+        area: String::new(),
+    }
+}
+
+/// One block of a native file.
+pub(super) fn native(file: &Reader, mut blocks: Vec<NativeBlock>, options: &Options) -> Result<Loaded, Bad> {
+    let count = blocks.len();
+    let prefixes: Vec<String> =
+        if count == 1 { vec![String::new()] } else { (1..=count).map(|b| format!("block.{b}.")).collect() };
+    // A stack of one block may have a prefix all the same.
+    let bare = file.names().iter().any(|name| name == "W_O");
+    let prefixes = if count == 1 && !bare { vec!["block.1.".to_owned()] } else { prefixes };
+    let index = native_index(&prefixes, options)?;
+    let NativeBlock { mut block, assumed: keys } = blocks.swap_remove(index);
+    let heads = block.heads.len();
+    if let Some(asked) = options.heads.filter(|h| *h != heads) {
+        return Err(Bad::new("F016", format!("the block has {heads} heads, --heads says {asked}"))
+            .help("native files say how many heads there are; leave --heads out"));
+    }
+    let selected = select(heads, options)?;
+    block.heads = selected.iter().map(|&h| block.heads[h].clone()).collect();
+
+    let silent = |key: &str| keys.contains(&key);
+    let stated = Stated {
+        heads: true,
+        attention: !silent("kernel") && !silent("normalisation"),
+        scale: !silent("scale"),
+        mask: !silent("mask"),
+        memory: !silent("memory"),
+        streams: !silent("query_stream") && !silent("context_stream"),
+        residual: true,
+    };
+    let (mut assumed, mut overruled) = (Vec::new(), Vec::new());
+    overrule(&mut block, options, stated, &mut assumed, &mut overruled)?;
+    let note = |key: &str, words: &str| silent(key).then(|| format!("{words}: the file does not say"));
+    let relay = format!("relay `{}`", block.relay);
+    let clock = format!("the output has the clock of stream `{}`", block.clock_stream);
+    assumed.extend(
+        [
+            note("memory", "no memory"),
+            note("query_stream", "queries from stream `main`"),
+            note("context_stream", "keys and values from stream `main`"),
+            note("relay", &relay),
+            note("clock_stream", &clock),
+        ]
+        .into_iter()
+        .flatten(),
+    );
+    let rest = !block.residual.is_empty() || block.b_o.iter().any(|b| *b != 0.0);
+    assumed.extend(whole_biases(&selected, heads, rest));
+    let prefix = prefixes[index].clone();
+    let of_block = |name: &str| name.starts_with(&prefix);
+    let dtypes: BTreeSet<String> =
+        file.entries().into_iter().filter(|e| of_block(&e.name)).map(|e| e.dtype).collect();
+    Ok(Loaded {
+        block,
+        scheme: Scheme::Native,
+        blocks: count,
+        heads,
+        selected,
+        dtypes: dtypes.into_iter().collect(),
+        stated,
+        assumed,
+        overruled,
+        unused: Vec::new(),
+        prefix,
+    })
+}
+
+fn native_index(prefixes: &[String], options: &Options) -> Result<usize, Bad> {
+    let n = prefixes.len();
+    let by_prefix = match options.prefix.as_deref() {
+        None | Some("") => None,
+        Some(p) => {
+            let wanted = format!("{}.", p.strip_suffix('.').unwrap_or(p));
+            let found = prefixes.iter().position(|known| *known == wanted).ok_or_else(|| {
+                let list = one_of(prefixes.iter().map(String::as_str).filter(|p| !p.is_empty()));
+                Bad::new("F015", format!("is a native heads file without a block `{wanted}`"))
+                    .help(format!("--prefix can be {list}; a single block has none"))
+            })?;
+            Some(found)
+        }
+    };
+    match (options.block, by_prefix) {
+        (Some(b), _) if b == 0 || b > n => {
+            Err(Bad::new("F015", format!("holds {n} blocks, --block says {b}"))
+                .help("blocks are counted from 1; without --block the last is taken"))
+        }
+        (Some(b), Some(p)) if b != p + 1 => {
+            Err(Bad::new("F015", format!("--block {b} and --prefix {} are different blocks", prefixes[p]))
+                .help("one of the two is enough"))
+        }
+        (Some(b), _) => Ok(b - 1),
+        (None, Some(p)) => Ok(p),
+        (None, None) => Ok(n.saturating_sub(1)),
+    }
+}
+
+/// The heads to keep.
+fn select(heads: usize, options: &Options) -> Result<Vec<usize>, Bad> {
+    let Some(list) = &options.select else { return Ok((0..heads).collect()) };
+    let mut seen = BTreeSet::new();
+    for &h in list {
+        if h >= heads {
+            return Err(Bad::new("F015", format!("--select names head {h} of {heads} heads"))
+                .help("heads are counted from 0"));
+        }
+        if !seen.insert(h) {
+            return Err(Bad::new("F015", format!("--select names head {h} twice")));
+        }
+    }
+    if list.is_empty() {
+        return Err(Bad::new("F015", "--select names no head").help("leave it out to keep all heads"));
+    }
+    Ok(list.clone())
+}
+
+/// A part of the heads keeps what belongs to all of them.
+fn whole_biases(selected: &[usize], heads: usize, any: bool) -> Option<String> {
+    (selected.len() < heads && any).then(|| {
+        "output bias and residual, which belong to all heads, stay with the selected ones".to_owned()
+    })
+}
