@@ -85,7 +85,7 @@ fn masks(names: &Names, wires: &Wires, d: &mut Diagnostics) {
     for p in &wires.projections {
         let (source, target) = (&names.populations[p.from.0], &names.populations[p.to.0]);
         let sums = matches!(p.index, IndexRule::SumContext(_)) || source.accumulate.is_some();
-        if sums && p.index != IndexRule::Error && source.context_clock.is_none() {
+        if sums && p.index != IndexRule::Error && source.indices.context && source.context_clock.is_none() {
             d.push(
                 Diagnostic::error(
                     codes::C047,
@@ -196,7 +196,7 @@ pub fn order(
                 path,
                 format!("a loop within one token step: {}", cells.join(", ")),
             )
-            .help("break the loop, or give one of its projections a `delay`"),
+            .help("break the loop; with a `delay` on one of its projections it is legal for cells in time, but not attention"),
         );
     }
     if d.has_errors() {

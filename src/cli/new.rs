@@ -49,6 +49,13 @@ const STARTERS: [(&str, &str, &str); 8] = [
 
 pub fn run(args: &New, out: &Reporter) -> Outcome {
     let Some(name) = &args.template else {
+        if args.output.is_some() {
+            return Err(Diagnostic::error(codes::U005, "", "`-o` needs a template to write")
+                .help(
+                    "write `pulvinar new attention_mask_head -o FILE`; without `-o` the templates are listed",
+                )
+                .into());
+        }
         return Ok(list(out));
     };
     let Some((_, _, text)) = STARTERS.iter().find(|(n, _, _)| n == name) else {

@@ -249,5 +249,5 @@ pub fn exit_code(diagnostics: &Diagnostics) -> u8 {
 
 /// A capability that this version does not have: a usage error.
 pub fn not_yet(what: &str, instead: &str) -> Failure {
-    Diagnostic::error(codes::U004, "", format!("{what} is not in this version")).help(instead).into()
+    Diagnostic::error(codes::U004, "", format!("not in this version: {what}")).help(instead).into()
 }

@@ -98,6 +98,12 @@ fn overrides(tokens: &[String], circuit: &Circuit) -> Result<Overrides, Failure>
     for text in tokens {
         let (name, file) = match text.split_once('=') {
             Some((name, file)) if crate::spec::is_name(name) => (name.to_owned(), PathBuf::from(file)),
+            _ if streams_in(text, circuit).len() > 1 => {
+                for name in streams_in(text, circuit) {
+                    all.insert(name, PathBuf::from(text));
+                }
+                continue;
+            }
             _ => {
                 let name = match circuit.streams.as_slice() {
                     [only] => only.name.clone(),
@@ -126,6 +132,13 @@ fn overrides(tokens: &[String], circuit: &Circuit) -> Result<Overrides, Failure>
         }
     }
     Ok(all)
+}
+
+/// Streams for which the file holds an array of that name.
+fn streams_in(file: &str, circuit: &Circuit) -> Vec<String> {
+    let entries = crate::files::list_arrays(Path::new(file)).unwrap_or_default();
+    let names = circuit.streams.iter().map(|s| s.name.clone());
+    names.filter(|n| entries.iter().any(|e| e.name == *n)).collect()
 }
 
 struct Job<'a> {
@@ -160,19 +173,17 @@ impl Job<'_> {
             return Ok(0);
         }
         let largest = run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max);
-        let mut text = String::new();
-        if !self.out.quiet {
-            text = super::compile::report(self.document, self.compiled);
-            for (name, tokens) in self.inputs {
-                let _ = write!(text, "\ntokens {name}: {} x {}", tokens.ncols(), tokens.nrows());
-            }
+        let mut text = super::compile::report(self.document, self.compiled);
+        for (name, tokens) in self.inputs {
+            let _ = write!(text, "\ntokens {name}: {} x {}", tokens.ncols(), tokens.nrows());
         }
         let _ = writeln!(
             text,
-            "\noutput {relay}: {} x {} ({}), largest |y| {largest:.6}, sha256 {}",
+            "\noutput {relay}: {} x {} ({}), largest |y| {}, sha256 {}",
             shape[0],
             shape[1],
             self.precision(),
+            if largest < 1e6 { format!("{largest:.6}") } else { format!("{largest:.6e}") },
             &hash[..16],
         );
         self.out.result(text.trim_start_matches('\n'));

@@ -74,6 +74,8 @@ pub struct Parts {
     members: Vec<Vec<Atom>>,
     /// sign of the first non-zero number of each class, as first seen
     signs: Vec<f64>,
+    /// some relay sends half of a plus/minus pair
+    pub any_rectified: bool,
     origins: Vec<Vec<u32>>,
     form_index: HashMap<(u32, Origin), Atom>,
     class_index: HashMap<FormKey, u32>,
@@ -124,6 +126,7 @@ impl Parts {
             return Some((factor, *atom));
         }
         row.iter_mut().for_each(|x| *x = *x * factor + 0.0);
+        self.any_rectified |= rectified;
         let atom = Atom(u32::try_from(self.forms.len()).expect("fewer than 2^32 forms"));
         self.form_index.insert((class, origin), atom);
         self.members[class as usize].push(atom);

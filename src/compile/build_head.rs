@@ -29,6 +29,8 @@ pub struct HeadForm {
     pub value: Vec<u32>,
     pub output: Vec<u32>,
     pub lateral: Vec<u32>,
+    /// projections behind the gate of its memory
+    pub gate: Vec<u32>,
 }
 
 /// What heads of one group are built from.
@@ -63,7 +65,7 @@ impl Assembly<'_, '_> {
     /// Stacks rows into weights and bias. Nonlinear rows keep their numbers; their coefficients must be 1.
     fn stack(&mut self, rows: &Rows, default: usize, all: Origin) -> Side3 {
         // In plus/minus circuits one form comes from several projections.
-        let signed = self.f.parts.forms.iter().any(|f| f.rectified);
+        let signed = self.f.parts.any_rectified;
         let first = rows.iter().find_map(|(_, a)| *a);
         let stream = first.map_or(default, |a| self.f.parts.get(a).stream);
         let map = first.map_or(FeatureMap::Identity, |a| self.f.parts.get(a).map);
@@ -77,9 +79,10 @@ impl Assembly<'_, '_> {
                 Some(a) => {
                     let form = self.f.parts.get(*a);
                     for j in 0..d {
-                        weights[(i, j)] = c * form.row[j];
+                        // adding 0.0 turns -0.0 into 0.0
+                        weights[(i, j)] = c * form.row[j] + 0.0;
                     }
-                    bias[i] = c * form.row[d];
+                    bias[i] = c * form.row[d] + 0.0;
                     let o = if signed { self.f.parts.shared_origin(*a, all) } else { form.origin };
                     origin = Some(origin.map_or(o, |p| self.f.parts.union(p, o)));
                 }
@@ -155,6 +158,7 @@ impl Assembly<'_, '_> {
         let columns: Vec<usize> = (0..c.columns.len()).filter(|j| alpha[*j] != 0.0).collect();
         let values: Rows = columns.iter().map(|j| (alpha[*j], c.columns[*j].1)).collect();
         let outputs: Vec<u32> = columns.iter().map(|j| c.columns[*j].0).collect();
+        let mut gates: Vec<u32> = Vec::new();
         let memory = match self.group.sum.fold {
             Fold::Pooled | Fold::Delta => Memory::None,
             Fold::Hebbian => Memory::Hebbian,
@@ -164,12 +168,16 @@ impl Assembly<'_, '_> {
                     Side::Key => kept.iter().map(|i| c.rows[*i].2).collect(),
                     Side::Value => columns.iter().map(|j| c.columns[*j].2).collect(),
                 };
-                let gate = self.gate(&ids.into_iter().flatten().collect::<Vec<u32>>(), outputs[0]);
+                gates = ids.into_iter().flatten().collect();
+                let gate = self.gate(&gates, outputs[0]);
                 Memory::Gated { side: if side == Side::Key { GateSide::Key } else { GateSide::Value }, gate }
             }
         };
         let origins = c.origins.clone();
-        Ok(self.assemble(&keys, &queries, &values, &outputs, memory, None, scale, singular, &origins))
+        let mut made =
+            self.assemble(&keys, &queries, &values, &outputs, memory, None, scale, singular, &origins);
+        self.explain_gate(&mut made, &gates);
+        Ok(made)
     }
 
     /// Values weighed by one nonlinear score: one head for each stream that values come from.
@@ -301,7 +309,8 @@ impl Assembly<'_, '_> {
             .copied()
             .filter(|p| ![&query, &key, &value, &output].iter().any(|l| l.contains(p)))
             .collect();
-        HeadForm { strength: strength(&head), head, root, singular, query, key, value, output, lateral }
+        let gate = Vec::new();
+        HeadForm { strength: strength(&head), head, root, singular, query, key, value, output, lateral, gate }
     }
 
     /// Value rows of one form become one row, their output columns add up; rows with gates or rates of their own stay.
@@ -324,6 +333,16 @@ impl Assembly<'_, '_> {
             }
         }
         (rows, columns)
+    }
+
+    /// Notes the projections behind gates.
+    pub(super) fn explain_gate(&mut self, made: &mut HeadForm, ids: &[u32]) {
+        let mut all = self.f.parts.no_origin();
+        for id in ids {
+            let origin = self.f.parts.gates[*id as usize].origin;
+            all = self.f.parts.union(all, origin);
+        }
+        made.gate = self.f.parts.projections(all).to_vec();
     }
 
     /// Gates of several rows as one layer; a single row when all are the same.

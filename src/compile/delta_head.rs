@@ -117,6 +117,9 @@ impl Assembly<'_, '_> {
                 &origins,
             );
             self.delta_queries(&mut made, &rows, &rank);
+            let ids: Vec<u32> =
+                memory.gates.iter().flat_map(|gates| kept.iter().map(|j| gates[columns[*j].0])).collect();
+            self.explain_gate(&mut made, &ids);
             for (position, j) in kept.iter().enumerate() {
                 made.head.w_o.column_mut(position).scale_mut(rank.alpha[*j]);
             }

@@ -21,13 +21,16 @@ pub fn explain(compiled: &Compiled, circuit: &Circuit, line: impl Fn(&str) -> Op
         ids.iter().map(one).collect::<Vec<_>>().join(" + ")
     };
     for block in &compiled.blocks {
-        let _ = writeln!(out, "block {}", block.block.relay);
+        let _ = writeln!(out, "\nblock {}", block.block.relay);
         for (number, head) in block.heads.iter().enumerate() {
-            let HeadForm { query, key, value, output, lateral, .. } = head;
+            let HeadForm { query, key, value, output, lateral, gate, .. } = head;
             let _ = writeln!(out, "  head {}{}", number + 1, in_area(&head.head.area));
             let rows = [("W_Q", query), ("W_K", key), ("W_V", value), ("W_O", output)];
             for (name, ids) in rows {
                 let _ = writeln!(out, "    {name} <- {}", describe(ids));
+            }
+            if !gate.is_empty() {
+                let _ = writeln!(out, "    gate <- {}", describe(gate));
             }
             if !lateral.is_empty() {
                 let _ = writeln!(out, "    by  <- {}", describe(lateral));

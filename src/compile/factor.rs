@@ -248,12 +248,10 @@ impl<'a> Factors<'a> {
             inverse.constant = Some((DVector::from_fn(n.cells, |c, _| 1.0 / d.constant_of(c)), origin));
             return n.times(&inverse, &mut self.parts);
         }
-        if !n.linear.is_empty() || n.constant.as_ref().is_some_and(|(c, _)| c.iter().any(|x| *x != 0.0)) {
-            return Err(Reason::DividesResidual);
-        }
         if !d.linear.is_empty() || d.constant.as_ref().is_some_and(|(c, _)| c.iter().any(|x| *x != 0.0)) {
             return Err(Reason::Divisor { why: "it depends on one token, or has a constant" });
         }
+        let numerator = n.as_terms(&mut self.parts);
         let mut out = Value::zero(n.cells);
         out.terms = vec![Vec::new(); n.cells];
         for cell in 0..n.cells {
@@ -270,8 +268,7 @@ impl<'a> Factors<'a> {
             }
             let origin = terms.iter().fold(terms[0].origin, |o, t| self.parts.union(o, t.origin));
             let id = self.parts.divisor(Divisor { terms, sum });
-            let list = n.terms.get(cell).map_or(&[][..], Vec::as_slice);
-            for t in list {
+            for t in &numerator[cell] {
                 if t.divisor.is_some() {
                     return Err(Reason::DividedTwice);
                 }

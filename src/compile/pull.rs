@@ -191,6 +191,10 @@ impl Factors<'_> {
             form.terms.push((column, t));
             return Ok(());
         }
+        if t.divisor.is_some() {
+            let root = form.columns[column as usize].2;
+            return Err(self.fault(root, &Reason::DividesResidual));
+        }
         if t.score.is_some() || t.n_context() > 0 {
             return Err(self.fault(relay, &Reason::ContextRelay));
         }

@@ -70,13 +70,15 @@ impl Reason {
             Self::NonlinearSum { activation } => (
                 codes::N006,
                 format!(
-                    "`{name}` passes a product with the value, or a sum over the context, through `{activation}`"
+                    "`{name}` passes more than a linear form or a query-key product (a value, a sum, another nonlinearity) through `{activation}`"
                 ),
                 "use `activation: linear` after the values came in",
             ),
             Self::DividesResidual => (
                 codes::N007,
-                format!("divisive inhibition onto `{name}` would divide the direct path of the token too"),
+                format!(
+                    "divisive inhibition onto `{name}` divides a direct path of the token, or a constant, too"
+                ),
                 "divide in a read-out population before the relay, and bring the residual to the relay itself",
             ),
             Self::Divisor { why } => (

@@ -110,7 +110,7 @@ codes! {
     N001 "degree 2 in the query": "A head is linear in the query token (its kernel apart): two factors of x_i multiply. Typical: the value comes from the query relay, or all relays are swapped.";
     N002 "degree 3 in the context": "A head is key times value in the context token; a third factor of x_j multiplies. Typical: W_Q starts from a relay per [context].";
     N003 "a sum without a query": "A summed term has no factor of the query token. Typical: the query is replaced by `tonic`, or a skip starts at a relay per [context].";
-    N004 "a nonlinear value": "Keys and queries may pass an elementwise map, values may not.";
+    N004 "a nonlinear value": "Of the two factors of a context token one, the value, must be linear; the other, the key, and the query may pass an elementwise map.";
     N005 "a score that is neither exp nor power": "Query-key products may be used as they are, exponentiated or raised to a power.";
     N006 "a nonlinearity after the value": "A nonlinear activation acts on something that already holds the value or a sum over the context.";
     N007 "the residual is divided": "Divisive inhibition acts on everything that ends on the compartment, the direct path included.";

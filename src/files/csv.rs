@@ -1,6 +1,6 @@
 //! Tables: comma-separated numbers, one row per line.
 //!
-//! The first line may be a header (some cell in it is not a number). Blank lines and lines that start with `#` are
+//! The first line may be a header (no cell in it is a number). Blank lines and lines that start with `#` are
 //! skipped; LF and CRLF, a byte-order mark and double-quoted cells are understood. `[rows, columns]` comes out.
 //!
 //! **Deliberately absent:** other separators, decimal commas, text columns, cells that span lines.
@@ -87,7 +87,7 @@ pub(super) fn read(file: impl Read) -> Result<Array, Bad> {
             .help("every row needs the same number of cells, separated by commas"));
         }
         let numbers: Vec<Option<f64>> = cells.iter().map(|c| c.parse().ok()).collect();
-        if first && is_header(&cells, &numbers) {
+        if first && is_header(&numbers) {
             continue;
         }
         for (column, (cell, x)) in cells.iter().zip(numbers).enumerate() {
@@ -102,16 +102,10 @@ pub(super) fn read(file: impl Read) -> Result<Array, Bad> {
     }
 }
 
-/// A first line with a cell that is not a number is a header. Not so if numbers stand beside cells that look like
-/// damaged numbers (`1.0,2.O`): taking those for names would lose a row in silence.
-fn is_header(cells: &[Cow<'_, str>], numbers: &[Option<f64>]) -> bool {
-    let like_a_number = |cell: &str| {
-        let rest = cell.trim_start_matches(['-', '+', '.']);
-        rest.starts_with(|c: char| c.is_ascii_digit())
-    };
-    let mut names = cells.iter().zip(numbers).filter(|(_, x)| x.is_none()).peekable();
-    let damaged = numbers.iter().any(Option::is_some) && names.clone().any(|(cell, _)| like_a_number(cell));
-    names.peek().is_some() && !damaged
+/// A first line without any number is a header. Where numbers stand beside other cells (`1.0,2.O`), taking the line for
+/// names would lose a row in silence.
+fn is_header(numbers: &[Option<f64>]) -> bool {
+    numbers.iter().all(Option::is_none)
 }
 
 fn not_a_number(line: u64, column: usize, cell: &str) -> Bad {
@@ -172,7 +166,6 @@ mod tests {
             ("byte-order mark", "\u{feff}1,2\n", 2, &[1.0, 2.0]),
             ("quoted header", "\"a, b\",c\n1,2\n", 2, &[1.0, 2.0]),
             ("quoted numbers", "\"1\",\"2\"\n", 2, &[1.0, 2.0]),
-            ("an index without a name", ",0,1\n7,8,9\n", 3, &[7.0, 8.0, 9.0]),
             ("header alone", "a,b\n", 2, &[]),
             ("names with digits", "1st,2nd\n1,2\n", 2, &[1.0, 2.0]),
         ];
@@ -192,6 +185,8 @@ mod tests {
             ("ragged after a header", "a,b,c\n1,2\n", "line 2 has 2 cells"),
             ("a word", "1,2\n3,x4\n", "line 2, column 2: \"x4\" is not a number"),
             ("two headers", "a,b\nc,d\n", "line 2, column 1: \"c\""),
+            ("numbers beside a name are no header", "1,x,3\n1,2,3\n", "line 1, column 2: \"x\""),
+            ("numbers beside an empty cell are no header", "1,,3\n1,2,3\n", "line 1, column 2: \"\""),
             ("a damaged first row is no header", "1.0,2.O\n3,4\n", "line 1, column 2: \"2.O\""),
             ("empty cell", "1,2\n3,\n", "line 2, column 2: \"\""),
             ("semicolons", "a;b\n1;2\n", "\"1;2\" is not a number"),

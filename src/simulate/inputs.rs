@@ -102,7 +102,7 @@ fn one(
                 return Err(Diagnostic::error(
                     codes::C006,
                     format!("{path}.input.gaussian.length"),
-                    format!("{length} tokens of {} numbers; a stream may hold {MAX_NUMBERS}", stream.d_model),
+                    format!("{length} tokens of {} numbers each are too many; a stream may hold {MAX_NUMBERS} numbers", stream.d_model),
                 )
                 .help("use fewer tokens; nothing was allocated"));
             }

@@ -174,12 +174,7 @@ pub fn accumulate(d: &mut Decoder, at: At<'_>) -> Option<AccumulateSpec> {
             let unit = |d: &mut Decoder, at: At<'_>| {
                 d.number_where(at, "above 0 and at most 1", |x| x > 0.0 && x <= 1.0)
             };
-            let g = if f.node("factor").is_some() {
-                f.optional(d, "factor", unit)
-            } else {
-                f.required(d, "g", unit)
-            };
-            f.asked_also("g");
+            let g = f.required(d, "g", unit);
             g.map(|g| AccumulateSpec::Decay { g, rate: rate.unwrap_or(1.0) })
         }
         "delta" => Some(AccumulateSpec::Delta { rate }),

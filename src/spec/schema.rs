@@ -39,7 +39,7 @@ fn definitions() -> Value {
         ]},
         "accumulate": one_of(&[
             ("hebbian", object(json!({"rate": r("number")}), &[])),
-            ("decay", object(json!({"g": r("number"), "factor": r("number"), "rate": r("number")}), &[])),
+            ("decay", object(json!({"g": r("number"), "rate": r("number")}), &[])),
             ("delta", object(json!({"rate": r("number")}), &[])),
             ("gated", object(json!({}), &[])),
         ]),

@@ -34,7 +34,7 @@ areas:
     populations:
       a: {layer: L2/3, cell_type: pyramidal, cells: 3, per: [context], activation: product, accumulate: {hebbian: {rate: 1}}, tau: 1 ms, prospective: $yes, limits: {min: -1, max: 1}, noise: {std: 0.1}}
       b: {cells: 3, activation: {power: {exponent: 2}}, accumulate: {decay: {g: 0.5, rate: 1}}}
-      c: {cells: 3, activation: $word, accumulate: {decay: {factor: 0.5}}}
+      c: {cells: 3, activation: $word, accumulate: {decay: {g: 0.5}}}
       d: {cells: 3, accumulate: {delta: {rate: 0.5}}}
       e: {cells: 3, accumulate: {gated: {}}}
   T1: {mask: full, template: {attention_mask_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones}}}
