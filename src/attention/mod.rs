@@ -8,12 +8,14 @@
 //! - [`block`]: the types.
 //! - [`mod@forward`]: runs a block; cost linear in the number of tokens for linear heads.
 //! - `cast`: the same block in another precision.
+//! - [`equivalence`]: whether two blocks are the same function, without running them.
 //! - [`norm`]: the functional size of a head, free of the choice of gauge.
 //!
 //! **Deliberately absent:** circuits, YAML, files.
 
 pub mod block;
 mod cast;
+pub mod equivalence;
 pub mod forward;
 pub mod norm;
 

@@ -11,6 +11,7 @@ mod cli_simulate;
 mod conformance;
 mod dale;
 mod emit;
+mod equivalence;
 mod golden;
 mod heads;
 mod hostile;

@@ -1,0 +1,211 @@
+//! Heads as rows of four tall matrices over one token, `[x^1; x^2; ...; 1]`: all streams and a 1.
+//!
+//! On that token a head is `T_abce = scale W_O W_V [a,b] (W_K^T W_Q)[c,e]` with biases in the last column and zeros for the
+//! streams that it does not read. What follows needs no cases: a swap of key and value streams is seen, and so is
+//! that a key which is only a bias reads no stream at all.
+
+use crate::attention::{Head, Residual};
+use nalgebra::{DMatrix, DVector};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// `W x^stream + b`.
+#[derive(Clone, Debug)]
+pub(super) struct Affine {
+    pub stream: String,
+    pub w: DMatrix<f64>,
+    pub b: DVector<f64>,
+}
+
+/// One head, `coefficient * O v (k . q)`.
+#[derive(Clone, Debug)]
+pub(super) struct Term {
+    pub o: DMatrix<f64>,
+    pub v: Affine,
+    pub k: Affine,
+    pub q: Affine,
+    pub coefficient: f64,
+}
+
+impl Affine {
+    fn of(stream: &str, w: &DMatrix<f64>, b: &DVector<f64>) -> Self {
+        Self { stream: stream.to_owned(), w: w.clone(), b: b.clone() }
+    }
+
+    fn largest(&self) -> f64 {
+        self.w.amax().max(self.b.amax())
+    }
+
+    pub fn apply(&self, token: &BTreeMap<String, DVector<f64>>) -> DVector<f64> {
+        match token.get(&self.stream) {
+            Some(x) if x.len() == self.w.ncols() => &self.w * x + &self.b,
+            _ => self.b.clone(),
+        }
+    }
+}
+
+impl Term {
+    pub fn of(head: &Head, factor: f64) -> Self {
+        Self {
+            o: head.w_o.clone(),
+            v: Affine::of(&head.value_stream, &head.w_v, &head.b_v),
+            k: Affine::of(&head.context_stream, &head.w_k, &head.b_k),
+            q: Affine::of(&head.query_stream, &head.w_q, &head.b_q),
+            coefficient: head.scale * factor,
+        }
+    }
+
+    /// A residual path and the output bias, as a head whose score is always 1.
+    pub fn path(path: &Residual, bias: &DVector<f64>, factor: f64) -> Self {
+        let d = path.matrix.nrows();
+        let one =
+            Affine::of(&path.stream, &DMatrix::zeros(1, path.matrix.ncols()), &DVector::from_element(1, 1.0));
+        Self {
+            o: DMatrix::identity(d, d),
+            v: Affine::of(&path.stream, &path.matrix, bias),
+            k: one.clone(),
+            q: one,
+            coefficient: factor,
+        }
+    }
+
+    /// The same with keys and queries exchanged.
+    pub fn flipped(&self) -> Self {
+        Self { k: self.q.clone(), q: self.k.clone(), ..self.clone() }
+    }
+
+    /// Whether the inner product with `other` can be other than zero.
+    pub fn touches(&self, other: &Self) -> bool {
+        let meets = |x: &Affine, y: &Affine| x.stream == y.stream || (x.b.amax() > 0.0 && y.b.amax() > 0.0);
+        let straight = meets(&self.v, &other.v) && meets(&self.k, &other.k);
+        let crossed = meets(&self.v, &other.k) && meets(&self.k, &other.v);
+        meets(&self.q, &other.q) && (straight || crossed)
+    }
+}
+
+/// Where a head is in a [`Stack`].
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub values: Range<usize>,
+    pub keys: Range<usize>,
+    pub coefficient: f64,
+}
+
+/// All heads of a comparison, one below the other; each number is the true one times a power of two.
+#[derive(Clone, Debug)]
+pub(super) struct Stack {
+    /// `W_O^T`, `[values, d_model]`
+    pub o: DMatrix<f64>,
+    /// `[values, token]`
+    pub v: DMatrix<f64>,
+    /// `[keys, token]`
+    pub k: DMatrix<f64>,
+    /// `[keys, token]`
+    pub q: DMatrix<f64>,
+    pub heads: Vec<Place>,
+    /// what every head is really to be multiplied with: 2 to this power
+    pub exponent: i32,
+}
+
+impl Stack {
+    /// Each matrix times a power of two that makes its largest number about 1, so that nothing overflows.
+    pub fn balanced(terms: &[Term]) -> Self {
+        let powers: Vec<[i32; 5]> = terms
+            .iter()
+            .map(|t| {
+                [t.o.amax(), t.v.largest(), t.k.largest(), t.q.largest(), t.coefficient.abs()]
+                    .map(exponent_of)
+            })
+            .collect();
+        let nonzero =
+            |t: &Term| [t.o.amax(), t.v.largest(), t.k.largest(), t.q.largest(), t.coefficient.abs()];
+        let top = terms
+            .iter()
+            .zip(&powers)
+            .filter(|(t, _)| nonzero(t).iter().all(|x| *x > 0.0))
+            .map(|(_, p)| p.iter().sum::<i32>())
+            .max()
+            .unwrap_or(0);
+        let coefficient = |t: &Term, p: &[i32; 5]| {
+            shifted(shifted(t.coefficient, -p[4]), (p.iter().sum::<i32>() - top).max(-2000))
+        };
+        let shifts: Vec<[i32; 4]> = powers.iter().map(|p| [-p[0], -p[1], -p[2], -p[3]]).collect();
+        let coefficients = terms.iter().zip(&powers).map(|(t, p)| coefficient(t, p)).collect();
+        Self::build(terms, &shifts, coefficients, top)
+    }
+
+    /// Every matrix of a role, and every coefficient, times one power of two that leaves whole numbers; nothing when
+    /// it would take more than `bits`.
+    pub fn whole(terms: &[Term], bits: i32) -> Option<Self> {
+        let mut shift = [0; 5];
+        for t in terms {
+            let numbers = |a: &Affine| a.w.iter().chain(a.b.iter()).copied().collect::<Vec<f64>>();
+            let roles = [
+                t.o.iter().copied().collect(),
+                numbers(&t.v),
+                numbers(&t.k),
+                numbers(&t.q),
+                vec![t.coefficient],
+            ];
+            for (most, role) in shift.iter_mut().zip(roles) {
+                for x in role {
+                    *most = (*most).max((0..=bits).find(|s| shifted(x, *s).fract() == 0.0)?);
+                }
+            }
+        }
+        let coefficients = terms.iter().map(|t| shifted(t.coefficient, shift[4])).collect();
+        let shifts = vec![[shift[0], shift[1], shift[2], shift[3]]; terms.len()];
+        Some(Self::build(terms, &shifts, coefficients, -shift.iter().sum::<i32>()))
+    }
+
+    fn build(terms: &[Term], shifts: &[[i32; 4]], coefficients: Vec<f64>, exponent: i32) -> Self {
+        // First column of each stream; a path that only carries a bias reads no column of its stream.
+        let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+        for part in terms.iter().flat_map(|t| [&t.v, &t.k, &t.q]) {
+            let most = first.entry(&part.stream).or_default();
+            *most = (*most).max(part.w.ncols());
+        }
+        let mut width = 0;
+        for column in first.values_mut() {
+            width += std::mem::replace(column, width);
+        }
+        let (n_v, n_k) = terms.iter().fold((0, 0), |(v, k), t| (v + t.v.w.nrows(), k + t.k.w.nrows()));
+        let d = terms.first().map_or(0, |t| t.o.nrows());
+        let mut stack = Self {
+            o: DMatrix::zeros(n_v, d),
+            v: DMatrix::zeros(n_v, width + 1),
+            k: DMatrix::zeros(n_k, width + 1),
+            q: DMatrix::zeros(n_k, width + 1),
+            heads: Vec::new(),
+            exponent,
+        };
+        let (mut at_v, mut at_k) = (0, 0);
+        for ((t, [o, v, k, q]), coefficient) in terms.iter().zip(shifts).zip(coefficients) {
+            let (values, keys) = (at_v..at_v + t.v.w.nrows(), at_k..at_k + t.k.w.nrows());
+            let place = |to: &mut DMatrix<f64>, rows: usize, a: &Affine, shift: i32| {
+                let column = first[a.stream.as_str()];
+                to.view_mut((rows, column), a.w.shape()).copy_from(&a.w.map(|x| shifted(x, shift)));
+                to.view_mut((rows, width), (a.b.len(), 1)).copy_from(&a.b.map(|x| shifted(x, shift)));
+            };
+            stack.o.rows_mut(at_v, t.o.ncols()).copy_from(&t.o.transpose().map(|x| shifted(x, *o)));
+            place(&mut stack.v, at_v, &t.v, *v);
+            place(&mut stack.k, at_k, &t.k, *k);
+            place(&mut stack.q, at_k, &t.q, *q);
+            (at_v, at_k) = (values.end, keys.end);
+            stack.heads.push(Place { values, keys, coefficient });
+        }
+        stack
+    }
+}
+
+/// `x 2^e`, in two steps so that only the result can overflow.
+pub(super) fn shifted(x: f64, e: i32) -> f64 {
+    let half = e / 2;
+    x * 2f64.powi(half) * 2f64.powi(e - half)
+}
+
+/// `e` with `2^e` about `x`; 0 for 0.
+#[allow(clippy::cast_possible_truncation)]
+fn exponent_of(x: f64) -> i32 {
+    if x > 0.0 { x.log2().floor() as i32 } else { 0 }
+}
