@@ -54,7 +54,28 @@ pub fn functional_inner<T: Real>(f: &Head<T>, g: &Head<T>) -> f64 {
 /// `|f_h| = sqrt(<f_h, f_h>)`: the strength of a head, the same for every gauge.
 #[must_use]
 pub fn strength<T: Real>(head: &Head<T>) -> f64 {
-    functional_inner(head, head).max(0.0).sqrt()
+    // Four factors multiply: scaled to 1 each, only a norm beyond the range of f64 overflows.
+    let mut unit: Head<f64> = head.cast();
+    let mut size = unit.scale.abs();
+    unit.scale = 1.0;
+    let sides = [
+        (&mut unit.w_q, Some(&mut unit.b_q)),
+        (&mut unit.w_k, Some(&mut unit.b_k)),
+        (&mut unit.w_v, Some(&mut unit.b_v)),
+        (&mut unit.w_o, None),
+    ];
+    for (weights, bias) in sides {
+        let largest = weights.amax().max(bias.as_ref().map_or(0.0, |b| b.amax()));
+        if largest == 0.0 {
+            return 0.0;
+        }
+        *weights /= largest;
+        if let Some(bias) = bias {
+            *bias /= largest;
+        }
+        size *= largest;
+    }
+    size * functional_inner(&unit, &unit).max(0.0).sqrt()
 }
 
 /// Queries, keys and values on tokens with a 1 appended, `[W b]`.
@@ -150,6 +171,18 @@ mod tests {
                 assert!((functional_inner(&f, &g) - want).abs() < 1e-12, "{d_k} {d_v} {symmetric}");
                 assert!((strength(&f) - dot(&df, &df).sqrt()).abs() < 1e-12, "{d_k} {d_v} {symmetric}");
             }
+        }
+    }
+
+    #[test]
+    fn strength_of_extreme_weights_does_not_overflow() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(4);
+        let f = head(2, 2, rng);
+        for factor in [1e160, 1e-200] {
+            let mut g = f.clone();
+            g.w_v *= factor;
+            g.b_v *= factor;
+            assert!((strength(&g) / factor / strength(&f) - 1.0).abs() < 1e-12, "{factor:e}");
         }
     }
 

@@ -254,7 +254,7 @@ impl<'a> Factors<'a> {
         let numerator = n.as_terms(&mut self.parts);
         let mut out = Value::zero(n.cells);
         out.terms = vec![Vec::new(); n.cells];
-        for cell in 0..n.cells {
+        for (cell, over) in numerator.iter().enumerate() {
             let flat: Vec<(u32, Term)> = d.terms[cell].iter().map(|t| (0, *t)).collect();
             let terms: Vec<Term> = merge(&flat, &mut self.parts).into_iter().map(|(_, t)| t).collect();
             let Some(sum) = terms.first().and_then(|t| t.sum) else {
@@ -268,7 +268,7 @@ impl<'a> Factors<'a> {
             }
             let origin = terms.iter().fold(terms[0].origin, |o, t| self.parts.union(o, t.origin));
             let id = self.parts.divisor(Divisor { terms, sum });
-            for t in &numerator[cell] {
+            for t in over {
                 if t.divisor.is_some() {
                     return Err(Reason::DividedTwice);
                 }

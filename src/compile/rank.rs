@@ -102,7 +102,14 @@ fn eliminate(c: &mut DMatrix<f64>) -> Rank1 {
     }
     let sign = leading_sign(beta.iter().copied());
     beta.iter_mut().chain(alpha.iter_mut()).for_each(|x| *x *= sign);
-    let norm = |v: &[f64]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let norm = |v: &[f64]| {
+        let largest = v.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        if largest == 0.0 {
+            0.0
+        } else {
+            largest * v.iter().map(|x| (x / largest).powi(2)).sum::<f64>().sqrt()
+        }
+    };
     let singular = norm(&beta) * norm(&alpha);
     Rank1 { beta, alpha, singular }
 }
