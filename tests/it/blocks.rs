@@ -203,3 +203,25 @@ fn a_relay_without_residual_may_be_divided() {
     assert_eq!((head.kernel.name(), head.normalisation.name()), ("exp", "sum"));
     assert!((head.scale - 0.5f64.sqrt()).abs() < 1e-15);
 }
+
+/// Dividing the cells of each token pair is the same normalisation.
+#[test]
+fn cells_of_token_pairs_may_be_divided() {
+    let areas =
+        format!("  A:\n{HEAD}      e: {{cells: 1, activation: exp}}\n      t: {{cells: 1, per: [query]}}\n");
+    for compartment in ["basal", "apical"] {
+        let wires = head("A", "Q", "C", "HO").replace(
+            "LA: {from: A.s, to: A.d.apical, weights: ones}",
+            &format!(
+                "LA: {{from: A.s, to: A.e.basal, weights: ones}}
+  wA: {{from: A.e, to: A.d.apical, weights: ones}}
+  sum: {{from: A.e, to: A.t.basal, weights: ones}}
+  divide: {{from: A.t, to: A.d.{compartment}, weights: ones, effect: divisive}}
+  skip: {{from: Q, to: HO.basal, weights: identity}}"
+            ),
+        );
+        let compiled = checked(compartment, &circuit(&relay("HO", "query"), &areas, &wires, "HO"));
+        assert_eq!(shape(&compiled), "HO(1; main)");
+        assert_eq!(compiled.blocks[0].block.heads[0].normalisation.name(), "sum", "{compartment}");
+    }
+}
