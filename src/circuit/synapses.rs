@@ -55,6 +55,18 @@ impl Weights {
         }
     }
 
+    /// Rows times columns, also of what is not stored.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.rows().saturating_mul(self.columns())
+    }
+
+    /// All entries are in memory.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        matches!(self, Self::Dense(_))
+    }
+
     #[must_use]
     pub fn get(&self, row: usize, column: usize) -> f64 {
         match self {

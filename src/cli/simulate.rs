@@ -141,6 +141,9 @@ fn streams_in(file: &str, circuit: &Circuit) -> Vec<String> {
     names.filter(|n| entries.iter().any(|e| e.name == *n)).collect()
 }
 
+/// `ones` and `identity` with more entries than this are not written out: `circuit.yaml` says what they are.
+const WRITTEN_OUT: usize = 10_000_000;
+
 struct Job<'a> {
     args: &'a Simulate,
     document: &'a Document,
@@ -215,6 +218,7 @@ impl Job<'_> {
             .circuit
             .projections
             .iter()
+            .filter(|p| p.synapses.weights.is_stored() || p.synapses.weights.entries() <= WRITTEN_OUT)
             .map(|p| (p.name.clone(), Array::from_matrix(&p.synapses.weights.dense())))
             .collect();
         write_safetensors(&dir.join("weights.safetensors"), &weights, &[])?;

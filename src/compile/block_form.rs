@@ -75,6 +75,11 @@ impl BlockForm {
         }
     }
 
+    pub(super) fn add_bias(&mut self, bias: &DVector<f64>, origin: Origin, parts: &mut Parts) {
+        self.bias += bias;
+        self.bias_origin = Some(self.bias_origin.map_or(origin, |o| parts.union(o, origin)));
+    }
+
     /// Adds what arrives at another relay; columns that are equal up to a common sign become one.
     pub(super) fn absorb(&mut self, other: Self, parts: &mut Parts) {
         let mut index: HashMap<Vec<u64>, (u32, f64)> = HashMap::new();

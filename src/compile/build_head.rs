@@ -169,7 +169,7 @@ impl Assembly<'_, '_> {
                     Side::Value => columns.iter().map(|j| c.columns[*j].2).collect(),
                 };
                 gates = ids.into_iter().flatten().collect();
-                let gate = self.gate(&gates, outputs[0]);
+                let gate = self.gate(&gates);
                 Memory::Gated { side: if side == Side::Key { GateSide::Key } else { GateSide::Value }, gate }
             }
         };
@@ -346,7 +346,7 @@ impl Assembly<'_, '_> {
     }
 
     /// Gates of several rows as one layer; a single row when all are the same.
-    pub(super) fn gate(&mut self, ids: &[u32], _column: u32) -> Gate {
+    pub(super) fn gate(&mut self, ids: &[u32]) -> Gate {
         let ids = if ids.windows(2).all(|w| w[0] == w[1]) { &ids[..1] } else { ids };
         let gates: Vec<_> = ids.iter().map(|id| self.f.parts.gates[*id as usize].clone()).collect();
         let mut atoms: Vec<Atom> = Vec::new();

@@ -100,7 +100,7 @@ impl Assembly<'_, '_> {
                 None => Rate::Constant(memory.rate),
                 Some(gates) => {
                     let ids: Vec<u32> = kept.iter().map(|j| gates[columns[*j].0]).collect();
-                    Rate::Gate(self.gate(&ids, columns[0].1))
+                    Rate::Gate(self.gate(&ids))
                 }
             };
             // Queries of one key cell add up: linear forms merge.

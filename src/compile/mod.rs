@@ -28,6 +28,7 @@ mod rank;
 mod reason;
 mod relay;
 mod show;
+mod size;
 mod term;
 mod value;
 
@@ -79,6 +80,7 @@ impl Compiled {
 /// # Errors
 /// One `N...` diagnostic that names the population or projection at which the circuit stops being attention.
 pub fn compile(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
+    size::check(circuit)?;
     let mut factors = factor::Factors::new(circuit);
     let forms = factors.blocks()?;
     let text = FactorText::of(&forms, &factors);

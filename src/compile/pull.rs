@@ -16,6 +16,7 @@ use crate::spec::{ActivationSpec, Effect};
 use nalgebra::DMatrix;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 /// Output columns on their way back: column `map(cell)` of `base` belongs to the cell.
 struct Pulled {
@@ -134,15 +135,14 @@ impl Factors<'_> {
         out: &Pulled,
         form: &mut BlockForm,
     ) -> Result<(), Diagnostic> {
-        let mut value = (*self.value(id)?).clone();
+        let mut value = self.value(id)?;
         if let Some(sum) = sum {
-            value = value.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(id, &r))?;
+            value = Rc::new(value.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(id, &r))?);
         } else if self.circuit.population(relay).indices.context
             && self.circuit.population(id).sends().context
         {
-            value = value
-                .with_role(Role::Query, &mut self.parts)
-                .map_err(|_| self.fault(relay, &Reason::ContextRelay))?;
+            let own = value.with_role(Role::Query, &mut self.parts);
+            value = Rc::new(own.map_err(|_| self.fault(relay, &Reason::ContextRelay))?);
         }
         let size = value.cells;
         for part in &value.linear {
@@ -158,9 +158,8 @@ impl Factors<'_> {
             form.add_path(part.stream, part.rectified, matrix, origin, &mut self.parts);
         }
         if let Some((constant, origin)) = &value.constant {
-            form.bias += out.columns(size) * constant;
             let origin = self.parts.union(*origin, out.origin);
-            form.bias_origin = Some(form.bias_origin.map_or(origin, |o| self.parts.union(o, origin)));
+            form.add_bias(&(out.columns(size) * constant), origin, &mut self.parts);
         }
         if value.has_no_terms() {
             return Ok(());
@@ -200,7 +199,7 @@ impl Factors<'_> {
         }
         let vector = form.columns[column as usize].0.clone();
         match t.query {
-            None => form.bias += vector * t.coefficient,
+            None => form.add_bias(&(vector * t.coefficient), t.origin, &mut self.parts),
             Some(atom) => {
                 let f = self.parts.get(atom).clone();
                 if f.map != FeatureMap::Identity {
@@ -208,7 +207,9 @@ impl Factors<'_> {
                 }
                 let d = f.row.len() - 1;
                 let row = DMatrix::from_row_slice(1, d, &f.row[..d]) * t.coefficient;
-                form.bias += &vector * (f.row[d] * t.coefficient);
+                if f.row[d] != 0.0 {
+                    form.add_bias(&(&vector * (f.row[d] * t.coefficient)), t.origin, &mut self.parts);
+                }
                 form.add_path(f.stream, f.rectified, vector * row, t.origin, &mut self.parts);
             }
         }

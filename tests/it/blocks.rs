@@ -225,3 +225,18 @@ fn cells_of_token_pairs_may_be_divided() {
         assert_eq!(compiled.blocks[0].block.heads[0].normalisation.name(), "sum", "{compartment}");
     }
 }
+
+/// What `ones` and `identity` cost nothing to write is refused before it is multiplied out.
+#[test]
+fn products_too_large_for_memory_are_refused() {
+    let wide = "schema: pulvinar/1\nname: wide\ntokens: {d_model: 90000000}\nthalamus:\n  Q: {pathway: core, per: [query], cells: 90000000}\n  HO: {pathway: core, per: [query], cells: 90000000}\nprojections:\n  skip: {from: Q, to: HO.basal, weights: identity}\noutput: HO\n";
+    let cells = HEAD.replace("cells: 2", "cells: 200000").replace("cells: 3", "cells: 200000");
+    let ones = head("A", "Q", "C", "HO").replace("{normal: {fan_in: 1}}", "ones");
+    let deep = circuit(&relay("HO", "query"), &format!("  A:\n{cells}"), &ones, "HO");
+    for (claim, text) in [("a wide relay", wide), ("all-ones lateral weights of 4e10 entries", deep.as_str())]
+    {
+        let (_, wired) = from_text(text).unwrap_or_else(|e| panic!("{claim}: {e}"));
+        let refused = compile(&wired).expect_err(claim);
+        assert_eq!(refused.code, "C006", "{claim}: {refused}");
+    }
+}
