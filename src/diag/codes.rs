@@ -149,6 +149,7 @@ codes! {
     R001 "diverged": "A number became infinite, or a non-zero number was divided by zero. The message says where.";
     R002 "expect not met": "The section `expect` claims something about the compiled heads that is not so.";
     R003 "tokens that a block does not run on": "A stream is missing, or has another width or number of tokens than its block needs.";
+    R004 "blocks that cannot be compared": "The circuit and the heads are not functions of the same tokens: their widths or streams differ. `--prefix` and `--block` choose another layer or block.";
     U002 "--tokens names no stream": "Write `--tokens FILE`, or `--tokens STREAM=FILE` for circuits with several streams.";
     U003 "a stream without tokens": "Give them with --tokens, or with `input:` in the circuit.";
     U004 "not in this version": "The capability is planned; the message says which verb or mode works today.";

@@ -36,19 +36,20 @@ pub(super) fn foreign(file: &mut Reader, options: &Options) -> Result<Loaded, Ba
     let [query, context, value] = shapes.sides.map(|(_, width)| width);
     let context_stream = if context == query { "main" } else { "context" };
     let value_stream = if value == context { context_stream } else { "values" };
-    assumed.push(if (context, value) == (query, query) {
+    let mut surroundings = vec![if (context, value) == (query, query) {
         "self-attention: queries, keys and values come from one stream, `main`".to_owned()
     } else {
         format!(
             "by their widths queries come from stream `main` ({query}), keys from `{context_stream}` ({context}), \
              values from `{value_stream}` ({value})"
         )
-    });
+    }];
     let scheme = if split.shared < heads { Scheme::Grouped } else { layer.layout.scheme };
     if matches!(scheme, Scheme::Separate | Scheme::Grouped) {
         assumed.push("no rotary positions: files of this layout do not say".to_owned());
     }
-    assumed.push("no residual: files of this layout do not say".to_owned());
+    surroundings.push("no residual: files of this layout do not say".to_owned());
+    assumed.extend(surroundings.clone());
     if !matrices.unbiased.is_empty() {
         assumed.push(format!("no {} bias: the file holds none", matrices.unbiased.join(", ")));
     }
@@ -85,6 +86,7 @@ pub(super) fn foreign(file: &mut Reader, options: &Options) -> Result<Loaded, Ba
         dtypes: matrices.dtypes.iter().map(|d| (*d).to_owned()).collect(),
         stated,
         assumed,
+        surroundings,
         overruled,
         unused: shapes.others().map(str::to_owned).collect(),
     })
@@ -149,17 +151,17 @@ pub(super) fn native(file: &Reader, mut blocks: Vec<NativeBlock>, options: &Opti
     let note = |key: &str, words: &str| silent(key).then(|| format!("{words}: the file does not say"));
     let relay = format!("relay `{}`", block.relay);
     let clock = format!("the output has the clock of stream `{}`", block.clock_stream);
-    assumed.extend(
-        [
-            note("memory", "no memory"),
-            note("query_stream", "queries from stream `main`"),
-            note("context_stream", "keys and values from stream `main`"),
-            note("relay", &relay),
-            note("clock_stream", &clock),
-        ]
-        .into_iter()
-        .flatten(),
-    );
+    assumed.extend(note("memory", "no memory"));
+    let surroundings: Vec<String> = [
+        note("query_stream", "queries from stream `main`"),
+        note("context_stream", "keys and values from stream `main`"),
+        note("relay", &relay),
+        note("clock_stream", &clock),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    assumed.extend(surroundings.clone());
     let rest = !block.residual.is_empty() || block.b_o.iter().any(|b| *b != 0.0);
     assumed.extend(whole_biases(&selected, heads, rest));
     let prefix = prefixes[index].clone();
@@ -175,6 +177,7 @@ pub(super) fn native(file: &Reader, mut blocks: Vec<NativeBlock>, options: &Opti
         dtypes: dtypes.into_iter().collect(),
         stated,
         assumed,
+        surroundings,
         overruled,
         unused: Vec::new(),
         prefix,

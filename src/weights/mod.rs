@@ -4,17 +4,23 @@
 //!   was assumed.
 //! - [`native`]: this program's own layout, which loses nothing of the blocks it can hold.
 //!
+//! - [`import`]: heads as a circuit.
+//!
 //! Inside: `layers` knows the names of each layout and finds the layer that is meant, `tensors` checks shapes and reads
 //! numbers, `heads` cuts them into heads, `settings` decides kernel, scale and mask.
 //!
 //! **Deliberately absent:** downloads, and any change to imported numbers that is not said.
 
+mod align;
 mod heads;
+pub mod import;
 mod layers;
 pub mod native;
 mod settings;
 mod tensors;
 
+pub use align::{Aligned, align};
+pub use import::{Imported, Style, Wiring};
 pub use native::{NativeBlock, is_native, read_heads, read_heads_stated, write_heads};
 
 use crate::attention::{Block, Mask};
@@ -96,6 +102,8 @@ pub struct Loaded {
     pub stated: Stated,
     /// What neither the file nor the options say, in words.
     pub assumed: Vec<String>,
+    /// Those of them that are about what is around the heads: streams, relay, residual.
+    pub surroundings: Vec<String>,
     /// Where the options go against the file, in words.
     pub overruled: Vec<String>,
     /// Tensors of the layer that no head was made of.

@@ -1,0 +1,82 @@
+//! What the comments of the file say, and the words for a head.
+
+use super::Wiring;
+use super::plan::Plan;
+use crate::attention::{Head, Kernel, Mask, Normalisation};
+use nalgebra::DVector;
+
+/// Whether a bias has to be written: any number but a positive zero.
+pub(super) fn is_given(b: &DVector<f64>) -> bool {
+    b.iter().any(|x| x.to_bits() != 0)
+}
+
+/// No score cell is needed.
+pub(super) fn is_plain(h: &Head) -> bool {
+    h.kernel == Kernel::Linear && h.normalisation == Normalisation::None
+}
+
+pub(super) fn kind(h: &Head) -> &'static str {
+    match (h.kernel, h.normalisation) {
+        (Kernel::Exp, Normalisation::Sum) => "softmax",
+        (Kernel::Exp, Normalisation::None) => "exponential",
+        (Kernel::Power(_), _) => "polynomial",
+        (_, Normalisation::Sum) => "normalised linear",
+        _ => "linear",
+    }
+}
+
+/// `, gain: ...` for a scale other than 1.
+pub(super) fn gain(h: &Head, named: bool) -> String {
+    #[allow(clippy::cast_precision_loss)]
+    let root = 1.0 / (h.d_key() as f64).sqrt();
+    if h.scale.to_bits() == 1f64.to_bits() {
+        String::new()
+    } else if h.scale.to_bits() == root.to_bits() {
+        let d_k = if named { "$d_k".to_owned() } else { h.d_key().to_string() };
+        format!(", gain: {{inv_sqrt: {d_k}}}")
+    } else {
+        format!(", gain: {:?}", h.scale)
+    }
+}
+
+/// What the cells compute, as comments.
+pub(super) fn equations(plan: &Plan) -> Vec<String> {
+    let bias = |of: fn(&Head) -> &DVector<f64>, name: &str| {
+        if plan.areas.iter().any(|a| is_given(of(a.head))) { format!(" + {name}") } else { String::new() }
+    };
+    let k = format!("k_j = W_K x_j{}", bias(|h| &h.b_k, "b_K"));
+    let q = format!("q_i = W_Q x_i{}", bias(|h| &h.b_q, "b_Q"));
+    let v = format!("v_j = W_V x_j{}", bias(|h| &h.b_v, "b_V"));
+    let residual = if plan.block.residual.is_empty() { "" } else { "skip + " };
+    let b_o = if is_given(&plan.block.b_o) { "b_O + " } else { "" };
+    let last = format!("y_i = {residual}{b_o}sum over areas of W_O u_i");
+    let over = if plan.block.heads.iter().all(|h| h.mask == Mask::Full) {
+        "all j"
+    } else {
+        "the tokens j of its mask"
+    };
+    let scored = plan.areas.iter().any(|a| !is_plain(a.head));
+    let mut lines = vec![format!("{k},  {q},  {v}")];
+    match plan.wiring {
+        Wiring::KeyValueMemory => {
+            lines.push(format!("superficial  M = sum of v_j k_j^T over {over}, written as the tokens come"));
+            lines.push("deep         M q_i, summed over each microcolumn: u_i".to_owned());
+        }
+        Wiring::AttentionMask if !scored => {
+            lines.push("superficial  k_j * q_i, cell by cell; A sums its cells".to_owned());
+            lines.push(format!("deep         (k_j . q_i) v_j, summed over {over}: u_i"));
+        }
+        Wiring::AttentionMask => {
+            lines.push("superficial  k_j * q_i, cell by cell; beta sums its cells".to_owned());
+            lines.push(format!("score, deep  s_ij = f(gain k_j . q_i);  s_ij v_j, summed over {over}"));
+            if plan.areas.iter().any(|a| a.head.normalisation == Normalisation::Sum) {
+                lines.push(
+                    "readout      u_i = sum of s_ij v_j / sum of s_ij: divisive inhibition by `total`"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+    lines.push(last);
+    lines
+}

@@ -1,0 +1,348 @@
+//! The text of a circuit file.
+
+use super::plan::{Area, Plan};
+use super::prose::{equations, gain, is_given, is_plain, kind};
+use super::{OPENING, Weights, Wiring};
+use crate::attention::{Head, Kernel, Memory, Normalisation, Rate};
+use crate::spec::scalar;
+use std::fmt::Write;
+
+/// Tokens that are drawn when none are given.
+const LENGTH: usize = 16;
+
+/// One line of `projections`.
+struct Projection {
+    name: String,
+    from: String,
+    to: String,
+    rest: String,
+    comment: &'static str,
+}
+
+struct Writer<'p, 'a, 'w> {
+    plan: &'p Plan<'a>,
+    weights: &'w mut Weights,
+    out: String,
+    lines: Vec<Projection>,
+}
+
+/// The YAML of a plan; its weights are collected on the way.
+pub(super) fn write(plan: &Plan, weights: &mut Weights) -> String {
+    let mut w = Writer { plan, weights, out: String::new(), lines: Vec::new() };
+    w.head();
+    w.tokens();
+    w.thalamus();
+    w.areas();
+    w.projections();
+    let _ = write!(w.out, "\noutput: {}\n", plan.output);
+    w.out
+}
+
+impl Writer<'_, '_, '_> {
+    fn line(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.out.push('\n');
+    }
+
+    fn head(&mut self) {
+        let plan = self.plan;
+        let n = plan.areas.len();
+        let s = if n == 1 { "" } else { "s" };
+        let kinds: Vec<&str> = {
+            let mut all: Vec<&str> = plan.areas.iter().map(|a| kind(a.head)).collect();
+            all.dedup();
+            all
+        };
+        let kind = if let [one] = kinds[..] { one } else { "mixed" };
+        let wiring = match plan.wiring {
+            Wiring::AttentionMask => "one microcolumn for each pair of tokens",
+            Wiring::KeyValueMemory => "one key-value memory for each head",
+        };
+        self.line(&format!("{OPENING}{n} head{s} of {kind} attention as {n} cortical area{s}; {wiring}."));
+        self.line("#");
+        for line in equations(plan) {
+            self.line(&format!("#   {line}"));
+        }
+        self.line("#");
+        let file = &plan.style.weights_file;
+        self.line(&format!(
+            "# Weights are in {file}: one tensor for each projection that reads it, named like"
+        ));
+        self.line("# the projection, [targets, sources]; those from `tonic` (biases) [targets].");
+        self.line(match plan.wiring {
+            Wiring::AttentionMask => {
+                "# Microcolumns per pair of tokens: Granier & Senn 2025, arXiv 2504.06354v1."
+            }
+            Wiring::KeyValueMemory => "# Key-value memories: Granier & Senn 2025, arXiv 2504.06354v3.",
+        });
+        self.line("schema: pulvinar/1");
+        self.line(&format!("name: {}", scalar(&plan.style.name)));
+        self.line(&format!(
+            "description: {}",
+            scalar(&format!("{n} head{s} of {kind} attention, one area per head"))
+        ));
+        self.line("seed: 0");
+        let mut parameters = vec![format!("d: {}", plan.block.d_model)];
+        if let Some(d_k) = plan.shared(Head::d_key) {
+            parameters.push(format!("d_k: {d_k}"));
+        }
+        if let Some(d_v) = plan.shared(Head::d_value) {
+            parameters.push(format!("d_v: {d_v}"));
+        }
+        parameters.push(format!("length: {LENGTH}"));
+        self.line(&format!("parameters: {{{}}}", parameters.join(", ")));
+    }
+
+    fn tokens(&mut self) {
+        let plan = self.plan;
+        self.line("tokens:");
+        let mask = plan.mask.name();
+        let input = "input: {gaussian: {length: $length}}";
+        if let [only] = &plan.streams[..]
+            && only.name == "main"
+        {
+            self.line(&format!("  d_model: {}", self.width(only.width)));
+            self.line(&format!("  mask: {mask}"));
+            self.line(&format!("  {input}   # or --tokens FILE"));
+            return;
+        }
+        self.line(&format!("  mask: {mask}"));
+        self.line("  streams:                          # or --tokens NAME=FILE");
+        for s in &plan.streams {
+            let clock = s.clock.as_ref().map_or(String::new(), |c| format!(", clock: {c}"));
+            self.line(&format!("    {}: {{d_model: {}, {input}{clock}}}", s.name, self.width(s.width)));
+        }
+    }
+
+    fn width(&self, n: usize) -> String {
+        if n == self.plan.block.d_model { "$d".to_owned() } else { n.to_string() }
+    }
+
+    fn thalamus(&mut self) {
+        let plan = self.plan;
+        self.line("\nthalamus:");
+        let longest = plan.relays.iter().map(|r| r.name.len()).chain([plan.output.len()]).max().unwrap_or(0);
+        let several = plan.streams.len() > 1 || plan.streams.iter().any(|s| s.name != "main");
+        for r in &plan.relays {
+            let stream = plan.streams.iter().find(|s| s.name == r.stream);
+            let cells = self.width(stream.map_or(0, |s| s.width));
+            let (pathway, per) =
+                if r.is_query { ("core,  ", "[query],  ") } else { ("matrix,", "[context],") };
+            let tokens = if several { format!(", tokens: {}", r.stream) } else { String::new() };
+            let what = if r.is_query { "token i: queries" } else { "token j: keys and values" };
+            let name = format!("{}:", r.name);
+            let at = longest + 1;
+            self.line(&format!(
+                "  {name:at$} {{pathway: {pathway} per: {per} cells: {cells}{tokens}}}   # {what}"
+            ));
+        }
+        let name = format!("{}:", plan.output);
+        let at = longest + 1;
+        self.line(&format!(
+            "  {name:at$} {{pathway: core,   per: [query],   cells: $d}}   # receives all heads"
+        ));
+    }
+
+    fn areas(&mut self) {
+        let plan = self.plan;
+        self.line("\nareas:");
+        for area in &plan.areas {
+            let mask = if area.head.mask == plan.mask {
+                String::new()
+            } else {
+                format!("mask: {}", area.head.mask.name())
+            };
+            self.line(&format!("  {}:", area.name));
+            if !mask.is_empty() {
+                self.line(&format!("    {mask}"));
+            }
+            let d_k = self.cells(Head::d_key, area, "$d_k");
+            let d_v = self.cells(Head::d_value, area, "$d_v");
+            match plan.wiring {
+                Wiring::AttentionMask => self.mask_area(area, &d_k, &d_v),
+                Wiring::KeyValueMemory => self.memory_area(area, &d_k, &d_v),
+            }
+        }
+    }
+
+    fn cells(&self, of: fn(&Head) -> usize, area: &Area, shared: &str) -> String {
+        self.plan.shared(of).map_or_else(|| of(area.head).to_string(), |_| shared.to_owned())
+    }
+
+    /// Populations, and the projections that come with them.
+    fn mask_area(&mut self, area: &Area, d_k: &str, d_v: &str) {
+        let (h, name) = (area.head, area.name.as_str());
+        let scored = !is_plain(h);
+        let divided = h.normalisation == Normalisation::Sum;
+        let wide = d_k.len().max(d_v.len()).max(1) + 1;
+        self.line("    microcolumns: {per: [query, context]}");
+        self.line("    populations:");
+        let mut population = |name: &str, layer: &str, kind: &str, cells: &str, rest: &str, comment: &str| {
+            let name = format!("{name}:");
+            let (layer, kind, cells) = (format!("{layer},"), format!("{kind},"), format!("{cells},"));
+            let comment = if comment.is_empty() { String::new() } else { format!("   # {comment}") };
+            self.line(&format!(
+                "      {name:12} {{layer: {layer:5} cell_type: {kind:12} cells: {cells:wide$} {rest}}}{comment}"
+            ));
+        };
+        let pyramidal = "pyramidal";
+        let per_query = "activation: linear, per: [query]";
+        let score = match h.kernel {
+            Kernel::Exp => "activation: exp".to_owned(),
+            Kernel::Power(n) => format!("activation: {{power: {{exponent: {n}}}}}"),
+            _ => "activation: linear".to_owned(),
+        };
+        population("superficial", "L2/3", pyramidal, d_k, "activation: product", "key x query");
+        if scored {
+            population("score", "L5", pyramidal, "1", &score, "");
+        }
+        if divided {
+            population("total", "L5", "interneuron", "1", per_query, "sum of scores");
+        }
+        population("deep", "L5", pyramidal, d_v, "activation: product", "score x value");
+        if divided {
+            population("readout", "L5", pyramidal, d_v, per_query, "");
+        }
+        let to = |population: &str, compartment: &str| format!("{name}.{population}.{compartment}");
+        let from = |population: &str| format!("{name}.{population}");
+        self.weighted(area, "W_K", "superficial.apical", "");
+        self.weighted(area, "W_Q", "superficial.basal", "");
+        if scored {
+            let gain = gain(h, self.plan.shared(Head::d_key).is_some());
+            self.fixed(
+                name,
+                "beta",
+                from("superficial"),
+                to("score", "basal"),
+                &format!("weights: ones{gain}"),
+            );
+            self.fixed(name, "w", from("score"), to("deep", "apical"), "weights: ones");
+            if divided {
+                self.fixed(name, "sum", from("score"), to("total", "basal"), "weights: ones");
+            }
+        } else {
+            let gain = gain(h, self.plan.shared(Head::d_key).is_some());
+            self.fixed(name, "A", from("superficial"), to("deep", "apical"), &format!("weights: ones{gain}"));
+        }
+        self.weighted(area, "W_V", "deep.basal", "");
+        if divided {
+            self.fixed(name, "u", from("deep"), to("readout", "basal"), "weights: identity");
+            let rest = "weights: ones, effect: divisive";
+            self.fixed(name, "divide", from("total"), to("readout", "basal"), rest);
+        }
+        self.output(area, if divided { "readout" } else { "deep" }, "");
+    }
+
+    fn memory_area(&mut self, area: &Area, d_k: &str, d_v: &str) {
+        let (h, name) = (area.head, area.name.as_str());
+        let rule = match &h.memory {
+            Memory::Decay(g) => format!("{{decay: {{g: {g:?}}}}}"),
+            Memory::Delta(Rate::Constant(b)) => format!("{{delta: {{rate: {b:?}}}}}"),
+            _ => "{hebbian: {}}".to_owned(),
+        };
+        self.line(&format!("    microcolumns: {{count: {d_v}}}"));
+        self.line("    populations:");
+        let cells = "layer: L2/3, cell_type: pyramidal, per: [context],";
+        self.line(&format!(
+            "      superficial: {{{cells} cells: {d_k}, activation: product, accumulate: {rule}}}   # the memory: sum of value x key"
+        ));
+        let cells = "layer: L5,   cell_type: pyramidal, per: [query],  ";
+        self.line(&format!(
+            "      deep:        {{{cells} cells: {d_k}, activation: product}}   # memory x query"
+        ));
+        self.weighted(area, "W_K", "superficial.apical", "onto: cells, ");
+        self.weighted(area, "W_V", "superficial.basal", "onto: microcolumns, ");
+        let gain = gain(h, self.plan.shared(Head::d_key).is_some());
+        let (from, to) = (format!("{name}.superficial"), format!("{name}.deep.apical"));
+        self.fixed(name, "M", from, to, &format!("weights: identity{gain}"));
+        self.weighted(area, "W_Q", "deep.basal", "onto: cells, ");
+        self.output(area, "deep", "pool: cells, ");
+    }
+
+    /// A matrix of the head and its bias.
+    fn weighted(&mut self, area: &Area, role: &'static str, place: &str, axis: &str) {
+        let h = area.head;
+        let (stream, is_query, w, b) = match role {
+            "W_Q" => (&h.query_stream, true, &h.w_q, &h.b_q),
+            "W_K" => (&h.context_stream, false, &h.w_k, &h.b_k),
+            _ => (&h.value_stream, false, &h.w_v, &h.b_v),
+        };
+        let (name, to) = (format!("{}_{role}", area.name), format!("{}.{place}", area.name));
+        self.weights.matrix(&name, w);
+        let from = self.plan.relay(stream, is_query).to_owned();
+        self.read(name, from, to.clone(), axis);
+        if is_given(b) {
+            let name = format!("{}_{}", area.name, role.replace('W', "b"));
+            self.weights.vector(&name, b);
+            self.read(name, "tonic".to_owned(), to, axis);
+        }
+    }
+
+    fn output(&mut self, area: &Area, population: &str, axis: &str) {
+        let name = format!("{}_W_O", area.name);
+        self.weights.matrix(&name, &area.head.w_o);
+        let to = format!("{}.basal", self.plan.output);
+        self.read(name, format!("{}.{population}", area.name), to, axis);
+    }
+
+    /// A projection whose weights are in the file.
+    fn read(&mut self, name: String, from: String, to: String, axis: &str) {
+        let file = scalar(&self.plan.style.weights_file);
+        let rest = format!("{axis}weights: {{file: {{path: {file}, tensor: {name}}}}}");
+        self.lines.push(Projection { name, from, to, rest, comment: "" });
+    }
+
+    fn fixed(&mut self, area: &str, role: &str, from: String, to: String, rest: &str) {
+        let name = format!("{area}_{role}");
+        self.lines.push(Projection { name, from, to, rest: rest.to_owned(), comment: "" });
+    }
+
+    fn projections(&mut self) {
+        let plan = self.plan;
+        self.paths();
+        self.line("\nprojections:");
+        let lines = std::mem::take(&mut self.lines);
+        let width = |of: fn(&Projection) -> usize| lines.iter().map(of).max().unwrap_or(0);
+        let (names, froms, tos) =
+            (width(|p| p.name.len()) + 1, width(|p| p.from.len()) + 1, width(|p| p.to.len()) + 1);
+        let mut area = 0;
+        for p in &lines {
+            if plan.areas.get(area).is_some_and(|a| p.name == format!("{}_W_K", a.name)) {
+                let name = &plan.areas[area].name;
+                self.line(&format!("  # {name}"));
+                area += 1;
+            }
+            let (name, from, to) = (format!("{}:", p.name), format!("{},", p.from), format!("{},", p.to));
+            let (rest, comment) = (&p.rest, p.comment);
+            self.line(&format!("  {name:names$} {{from: {from:froms$} to: {to:tos$} {rest}}}{comment}"));
+        }
+    }
+
+    /// Direct paths and the output bias.
+    fn paths(&mut self) {
+        let plan = self.plan;
+        let to = format!("{}.basal", plan.output);
+        for path in &plan.block.residual {
+            let several = plan.block.residual.len() > 1;
+            let name = if several { format!("skip_{}", path.stream) } else { "skip".to_owned() };
+            let from = plan.relay(&path.stream, true).to_owned();
+            if path.matrix.is_square() && path.matrix.is_identity(0.0) {
+                let rest = "weights: identity".to_owned();
+                self.lines.push(Projection {
+                    name,
+                    from,
+                    to: to.clone(),
+                    rest,
+                    comment: "   # residual path",
+                });
+            } else {
+                self.weights.matrix(&name, &path.matrix);
+                self.read(name, from, to.clone(), "");
+            }
+        }
+        if is_given(&plan.block.b_o) {
+            self.weights.vector("b_O", &plan.block.b_o);
+            self.read("b_O".to_owned(), "tonic".to_owned(), to, "");
+        }
+    }
+}
