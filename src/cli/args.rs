@@ -1,5 +1,9 @@
 //! Verbs and flags.
 
+mod heads;
+
+pub use heads::{Check, Import};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -57,6 +61,10 @@ pub enum Verb {
     Compile(Compile),
     /// Run a circuit on tokens
     Simulate(Simulate),
+    /// Is this circuit the same function as these transformer heads?
+    Check(Check),
+    /// Write transformer heads as a circuit
+    Import(Import),
     /// Print the JSON Schema of circuit files
     Schema,
     /// Explain the code of a diagnostic
@@ -81,6 +89,8 @@ impl Verb {
             Self::Validate(_) => "validate",
             Self::Compile(_) => "compile",
             Self::Simulate(_) => "simulate",
+            Self::Check(_) => "check",
+            Self::Import(_) => "import",
             Self::Schema => "schema",
             Self::Explain { .. } => "explain",
             Self::Completions { .. } => "completions",

@@ -4,9 +4,10 @@ use super::args::Reading;
 use super::report::Failure;
 use crate::circuit::{Circuit, wire};
 use crate::compile::{Compiled, compile};
-use crate::diag::{Diagnostics, codes};
+use crate::diag::{Diagnostic, Diagnostics, codes};
+use crate::simulate::inputs::Overrides;
 use crate::spec::{Document, read_file};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads the document and applies `--set`, `--seed` and `--threads`.
 pub fn document(file: &Path, reading: &Reading) -> Result<Document, Failure> {
@@ -47,7 +48,6 @@ pub fn placed(document: &Document, file: &Path, diagnostics: impl Into<Diagnosti
 
 /// `expect` claims that do not hold.
 pub fn unmet(document: &Document, compiled: &Compiled) -> Diagnostics {
-    use crate::diag::Diagnostic;
     let mut d = Diagnostics::new();
     let Some(expect) = &document.spec.expect else { return d };
     if let (Some(heads), Some(last)) = (&expect.heads, compiled.blocks.last()) {
@@ -84,4 +84,54 @@ pub fn unmet(document: &Document, compiled: &Compiled) -> Diagnostics {
     }
     document.locate(&mut d);
     d
+}
+
+/// `--tokens FILE` is the stream `main` (or the only one); `--tokens NAME=FILE` names it.
+pub fn overrides(tokens: &[String], circuit: &Circuit) -> Result<Overrides, Failure> {
+    let mut all = Overrides::new();
+    let is_stream = |name: &str| circuit.streams.iter().any(|s| s.name == name);
+    for text in tokens {
+        let (name, file) = match text.split_once('=') {
+            Some((name, file)) if crate::spec::is_name(name) => (name.to_owned(), PathBuf::from(file)),
+            _ if streams_in(text, circuit).len() > 1 => {
+                for name in streams_in(text, circuit) {
+                    all.insert(name, PathBuf::from(text));
+                }
+                continue;
+            }
+            _ => {
+                let name = match circuit.streams.as_slice() {
+                    [only] => only.name.clone(),
+                    _ if is_stream("main") => "main".to_owned(),
+                    _ => {
+                        return Err(Diagnostic::error(
+                            codes::U002,
+                            "tokens",
+                            "this circuit has several streams; say which one the file is for",
+                        )
+                        .help(format!("write --tokens NAME={text}"))
+                        .into());
+                    }
+                };
+                (name, PathBuf::from(text))
+            }
+        };
+        if all.insert(name.clone(), file).is_some() {
+            return Err(Diagnostic::error(
+                codes::U002,
+                "tokens",
+                format!("--tokens gives stream `{name}` twice"),
+            )
+            .help("give each stream one file")
+            .into());
+        }
+    }
+    Ok(all)
+}
+
+/// Streams for which the file holds an array of that name.
+fn streams_in(file: &str, circuit: &Circuit) -> Vec<String> {
+    let entries = crate::files::list_arrays(Path::new(file)).unwrap_or_default();
+    let names = circuit.streams.iter().map(|s| s.name.clone());
+    names.filter(|n| entries.iter().any(|e| e.name == *n)).collect()
 }

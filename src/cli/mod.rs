@@ -4,9 +4,11 @@
 //! circuit is invalid or is not attention; 4 a file could not be read or written, or holds bad numbers.
 
 mod args;
+mod check;
 mod compile;
 mod emit;
 mod helpers;
+mod import;
 mod load;
 mod new;
 mod report;
@@ -47,6 +49,8 @@ pub fn main() -> ExitCode {
         Verb::Validate(a) => validate::run(a, &out),
         Verb::Compile(a) => compile::run(a, &out),
         Verb::Simulate(a) => simulate::run(a, &out),
+        Verb::Check(a) => check::run(a, &out),
+        Verb::Import(a) => import::run(a, &out),
         Verb::Schema => helpers::schema(&out),
         Verb::Explain { code } => helpers::explain(code, &out),
         Verb::Completions { shell } => helpers::completions(*shell, &out),

@@ -16,7 +16,7 @@ use crate::spec::Document;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     match args.mode {
@@ -33,7 +33,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     let circuit = load::circuit(&document, &args.file)?;
     refuse_reserved(&document, &circuit).map_err(|d| load::placed(&document, &args.file, d))?;
     let compiled = load::compiled(&document, &circuit, &args.file)?;
-    let overrides = overrides(&args.tokens, &circuit)?;
+    let overrides = load::overrides(&args.tokens, &circuit)?;
     // Refused before the work, not after it.
     if let Some(dir) = &args.output {
         prepare_output_dir(dir, args.force)?;
@@ -89,56 +89,6 @@ fn refuse_reserved(document: &Document, circuit: &Circuit) -> Result<(), Diagnos
         }
     }
     Ok(())
-}
-
-/// `--tokens FILE` is the stream `main` (or the only one); `--tokens NAME=FILE` names it.
-fn overrides(tokens: &[String], circuit: &Circuit) -> Result<Overrides, Failure> {
-    let mut all = Overrides::new();
-    let is_stream = |name: &str| circuit.streams.iter().any(|s| s.name == name);
-    for text in tokens {
-        let (name, file) = match text.split_once('=') {
-            Some((name, file)) if crate::spec::is_name(name) => (name.to_owned(), PathBuf::from(file)),
-            _ if streams_in(text, circuit).len() > 1 => {
-                for name in streams_in(text, circuit) {
-                    all.insert(name, PathBuf::from(text));
-                }
-                continue;
-            }
-            _ => {
-                let name = match circuit.streams.as_slice() {
-                    [only] => only.name.clone(),
-                    _ if is_stream("main") => "main".to_owned(),
-                    _ => {
-                        return Err(Diagnostic::error(
-                            codes::U002,
-                            "tokens",
-                            "this circuit has several streams; say which one the file is for",
-                        )
-                        .help(format!("write --tokens NAME={text}"))
-                        .into());
-                    }
-                };
-                (name, PathBuf::from(text))
-            }
-        };
-        if all.insert(name.clone(), file).is_some() {
-            return Err(Diagnostic::error(
-                codes::U002,
-                "tokens",
-                format!("--tokens gives stream `{name}` twice"),
-            )
-            .help("give each stream one file")
-            .into());
-        }
-    }
-    Ok(all)
-}
-
-/// Streams for which the file holds an array of that name.
-fn streams_in(file: &str, circuit: &Circuit) -> Vec<String> {
-    let entries = crate::files::list_arrays(Path::new(file)).unwrap_or_default();
-    let names = circuit.streams.iter().map(|s| s.name.clone());
-    names.filter(|n| entries.iter().any(|e| e.name == *n)).collect()
 }
 
 /// `ones` and `identity` with more entries than this are not written out: `circuit.yaml` says what they are.

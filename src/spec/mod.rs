@@ -28,7 +28,7 @@ mod types_projection;
 mod weights;
 
 pub use fields::is_name;
-pub use pretty::to_yaml;
+pub use pretty::{scalar, to_yaml};
 pub use types::*;
 
 use crate::diag::{Diagnostic, Diagnostics, Span};

@@ -96,8 +96,8 @@ fn number(n: &serde_json::Number) -> String {
     }
 }
 
-/// Plain where YAML reads a plain word back as the same text, quoted otherwise.
-fn scalar(text: &str) -> String {
+/// A word as YAML: plain where YAML reads a plain word back as the same text, quoted otherwise.
+pub fn scalar(text: &str) -> String {
     let first = text.chars().next();
     let plain = first.is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-' | ' '))

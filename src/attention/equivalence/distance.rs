@@ -24,6 +24,20 @@ pub enum Method {
     Certificate,
     /// in double-doubles throughout, because the sum in `f64` cancelled
     CertificateCompensated,
+    /// not from the weights: by running both blocks
+    Probe,
+}
+
+impl Method {
+    /// `certificate`, `certificate_compensated` or `probe`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::CertificateCompensated => "certificate_compensated",
+            Self::Probe => "probe",
+        }
+    }
 }
 
 /// What a distance of zero says.

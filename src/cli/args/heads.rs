@@ -1,0 +1,144 @@
+//! Flags of the verbs that read transformer heads.
+
+use super::Reading;
+use crate::weights::{Attention, Options, Wiring};
+use clap::{ArgGroup, Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Which heads of a weights file, and what it cannot say.
+#[derive(Clone, Debug, Args)]
+pub struct Layer {
+    /// The layer: what the names of its tensors begin with
+    #[arg(long)]
+    pub prefix: Option<String>,
+    /// Number of heads, where the file does not say
+    #[arg(long, value_name = "H", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub heads: Option<u32>,
+    /// Heads to take, from 0
+    #[arg(long, value_name = "0,3", value_delimiter = ',')]
+    pub select: Option<Vec<usize>>,
+    /// Block of a stack, from 1 (default: the last)
+    #[arg(long, value_name = "B")]
+    pub block: Option<usize>,
+    /// Linear or softmax, where the file does not say
+    #[arg(long, value_enum)]
+    pub attention: Option<Kind>,
+    /// Mask, where the file does not say
+    #[arg(long, value_enum)]
+    pub mask: Option<Mask>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    Linear,
+    Softmax,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mask {
+    Full,
+    Causal,
+    Strict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Circuit {
+    /// one microcolumn for each pair of tokens
+    AttentionMask,
+    /// one memory for each head (linear attention only)
+    KeyValueMemory,
+}
+
+impl From<Kind> for Attention {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Linear => Self::Linear,
+            Kind::Softmax => Self::Softmax,
+        }
+    }
+}
+
+impl From<Mask> for crate::attention::Mask {
+    fn from(mask: Mask) -> Self {
+        match mask {
+            Mask::Full => Self::Full,
+            Mask::Causal => Self::Causal,
+            Mask::Strict => Self::Strict,
+        }
+    }
+}
+
+impl From<Circuit> for Wiring {
+    fn from(circuit: Circuit) -> Self {
+        match circuit {
+            Circuit::AttentionMask => Self::AttentionMask,
+            Circuit::KeyValueMemory => Self::KeyValueMemory,
+        }
+    }
+}
+
+impl Layer {
+    pub fn options(&self) -> Options {
+        Options {
+            prefix: self.prefix.clone(),
+            heads: self.heads.map(|h| h as usize),
+            select: self.select.clone(),
+            block: self.block,
+            attention: self.attention.map(Into::into),
+            mask: self.mask.map(Into::into),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("with").required(true).args(["against", "gradients"])))]
+pub struct Check {
+    /// Circuit file
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Heads to compare with (.safetensors)
+    #[arg(long, value_name = "HEADS.safetensors")]
+    pub against: Option<PathBuf>,
+    /// Compare learning rules and gradients with finite differences (not in this version)
+    #[arg(long)]
+    pub gradients: bool,
+    #[command(flatten)]
+    pub layer: Layer,
+    /// Largest relative distance that counts as equal
+    #[arg(long, default_value_t = 1e-9, value_parser = positive)]
+    pub tolerance: f64,
+    /// Tokens to run both on, one row each: .npy, .npz, .csv or .safetensors
+    #[arg(long, value_name = "[NAME=]FILE")]
+    pub tokens: Vec<String>,
+    /// Compare whole-numbered weights in exact arithmetic
+    #[arg(long)]
+    pub exact: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x >= 0.0 && x.is_finite() => Ok(x),
+        _ => Err("a number from 0 up is needed, for example 1e-9".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Weights file (.safetensors)
+    pub model: PathBuf,
+    /// Circuit file to write; the weights go beside it, to FILE.weights.safetensors
+    #[arg(short, long, value_name = "FILE.yaml")]
+    pub output: PathBuf,
+    #[command(flatten)]
+    pub layer: Layer,
+    /// How heads are wired (default: as memories where the file says that they are)
+    #[arg(long, value_enum)]
+    pub circuit: Option<Circuit>,
+    /// Write plus and minus cells: no negative rate, no weight of two signs
+    #[arg(long)]
+    pub dale: bool,
+    /// Replace an existing file that `import` did not write
+    #[arg(long)]
+    pub force: bool,
+}

@@ -1,0 +1,183 @@
+//! `pulvinar check FILE --against HEADS`: is this circuit the same function as these heads?
+
+mod input;
+mod json;
+mod text;
+
+use super::args::Check;
+use super::load;
+use super::report::{Outcome, Reporter, not_yet};
+use crate::attention::equivalence::{Comparison, OutOfScope, Probed, Wish, compare, probe};
+use crate::attention::{Block, Kernel, Normalisation};
+use crate::compile::{Compiled, CompiledBlock};
+use crate::diag::{Diagnostic, codes};
+use crate::weights::{self, Aligned, Attention, Loaded, Options, align};
+use std::path::Path;
+
+/// Everything that a report says.
+struct Checked<'a> {
+    args: &'a Check,
+    against: &'a Path,
+    /// the block of the circuit, and which of how many it is
+    block: &'a CompiledBlock,
+    number: (usize, usize),
+    loaded: &'a Loaded,
+    aligned: &'a Aligned,
+    /// what was taken from the circuit, in words
+    taken: &'a [String],
+    comparison: &'a Comparison,
+    /// the softmax heads of the same weights, beside the linear function that was compared
+    softmax: Option<&'a SoftmaxGap>,
+}
+
+/// How far softmax heads are from linear heads of the same weights.
+struct SoftmaxGap {
+    probed: Probed,
+    tokens: String,
+}
+
+pub fn run(args: &Check, out: &Reporter) -> Outcome {
+    let Some(against) = &args.against else {
+        return Err(not_yet("`check --gradients`", "`check FILE --against HEADS` compares the function"));
+    };
+    let document = load::document(&args.file, &args.reading)?;
+    let circuit = load::circuit(&document, &args.file)?;
+    let compiled = load::compiled(&document, &circuit, &args.file)?;
+    let index = block_index(args, &compiled)?;
+    let block = &compiled.blocks[index];
+    let (loaded, mut taken) = read(args, against, &compiled, index)?;
+    let aligned = align(&loaded, &block.block)?;
+    taken.extend(aligned.taken.clone());
+    if !loaded.stated.memory
+        && let Some(h) = block.block.heads.iter().find(|h| !matches!(h.memory.name(), "none" | "hebbian"))
+    {
+        out.note(&format!("the file states no memory; the circuit has one of kind `{}`", h.memory.name()));
+    }
+    let inputs = input::given(args, &document, &circuit, &compiled, index, out)?;
+    let wish = Wish { tolerance: args.tolerance, inputs, exact: args.exact, seed: document.spec.seed };
+    let comparison = compare(&block.block, &aligned.block, &wish).map_err(|e| incomparable(&e))?;
+    let softmax = softmax_gap(args, against, &loaded, &block.block, &aligned.block, &comparison)?;
+    let checked = Checked {
+        args,
+        against,
+        block,
+        number: (index + 1, compiled.blocks.len()),
+        loaded: &loaded,
+        aligned: &aligned,
+        taken: &taken,
+        comparison: &comparison,
+        softmax: softmax.as_ref(),
+    };
+    if out.json {
+        out.object("check", comparison.equivalent, json::object(&checked));
+    } else {
+        out.result(&text::report(&checked));
+    }
+    Ok(u8::from(!comparison.equivalent))
+}
+
+/// `--block` counts the blocks of the circuit and of the file; the one with a single block has no choice.
+fn block_index(args: &Check, compiled: &Compiled) -> Result<usize, Diagnostic> {
+    let n = compiled.blocks.len();
+    match args.layer.block {
+        None => Ok(n - 1),
+        Some(b) if (1..=n).contains(&b) => Ok(b - 1),
+        Some(_) if n == 1 => Ok(0),
+        Some(b) => {
+            Err(Diagnostic::error(codes::U005, "", format!("the circuit has {n} blocks, --block says {b}"))
+                .help("blocks are counted from 1; without --block the last is taken"))
+        }
+    }
+}
+
+/// The heads, with attention and mask of the circuit where neither the file nor the command line says.
+fn read(
+    args: &Check,
+    against: &Path,
+    compiled: &Compiled,
+    index: usize,
+) -> Result<(Loaded, Vec<String>), Diagnostic> {
+    let mut options = args.layer.options();
+    // A file of one block is not asked for the circuit's second one.
+    let first = match weights::read(against, &options) {
+        Err(e) if e.code == codes::F015 && options.block.is_some() && compiled.blocks.len() > 1 => {
+            options.block = None;
+            match weights::read(against, &options) {
+                Ok(loaded) if loaded.blocks == 1 => loaded,
+                _ => return Err(e),
+            }
+        }
+        other => other?,
+    };
+    let heads = &compiled.blocks[index].block.heads;
+    let mut taken = Vec::new();
+    if options.attention.is_none()
+        && !first.stated.attention
+        && let Some(attention) = shared_attention(&compiled.blocks[index].block)
+    {
+        options.attention = Some(attention);
+        taken.push(format!("{} attention", attention.name()));
+    }
+    if options.mask.is_none() && !first.stated.mask && !heads.is_empty() {
+        let mask = heads[0].mask;
+        if heads.iter().any(|h| h.mask != mask) {
+            return Err(Diagnostic::error(
+                codes::R004,
+                "",
+                "the circuit's heads have different masks, and the file does not say which head has which",
+            )
+            .help("give --mask, or compare with a native heads file, which states them"));
+        }
+        options.mask = Some(mask);
+        taken.push(format!("{} mask", mask.name()));
+    }
+    if taken.is_empty() {
+        return Ok((first, taken));
+    }
+    Ok((weights::read(against, &options)?, taken))
+}
+
+/// Linear or softmax, where all heads are.
+fn shared_attention(block: &Block) -> Option<Attention> {
+    let all = |kernel: Kernel, normalisation: Normalisation| {
+        block.heads.iter().all(|h| h.kernel == kernel && h.normalisation == normalisation)
+    };
+    match block.heads.is_empty() {
+        true => None,
+        false if all(Kernel::Exp, Normalisation::Sum) => Some(Attention::Softmax),
+        false if all(Kernel::Linear, Normalisation::None) => Some(Attention::Linear),
+        false => None,
+    }
+}
+
+fn incomparable(e: &OutOfScope) -> Diagnostic {
+    Diagnostic::error(codes::R004, "", format!("the circuit and the heads cannot be compared: {e}"))
+        .help("A is the circuit, B the file; `--prefix` and `--block` choose another layer or block")
+}
+
+/// Weights of a transformer, compared as linear heads: what softmax would do with them, on the given tokens.
+fn softmax_gap(
+    args: &Check,
+    against: &Path,
+    loaded: &Loaded,
+    circuit: &Block,
+    linear: &Block,
+    comparison: &Comparison,
+) -> Result<Option<SoftmaxGap>, Diagnostic> {
+    let says_linear = loaded.stated.attention && loaded.overruled.is_empty();
+    let is_linear = linear.heads.iter().all(|h| h.kernel == Kernel::Linear);
+    if says_linear || !is_linear || linear.heads.is_empty() {
+        return Ok(None);
+    }
+    let options = Options {
+        attention: Some(Attention::Softmax),
+        mask: linear.heads.first().map(|h| h.mask),
+        ..args.layer.options()
+    };
+    // Memories of the file cannot be read as softmax: then there is nothing to say.
+    let Ok(soft) = weights::read(against, &options) else { return Ok(None) };
+    let soft = align(&soft, circuit)?;
+    let given = comparison.inputs.first();
+    let probed = probe(&soft.block, linear, given.map(std::slice::from_ref).unwrap_or_default());
+    Ok(given.filter(|_| probed.ran > 0).map(|g| SoftmaxGap { tokens: g.name.clone(), probed }))
+}

@@ -1,0 +1,167 @@
+//! `pulvinar import MODEL.safetensors -o FILE.yaml`: transformer heads -> circuit.
+
+use super::args::Import;
+use super::report::{Outcome, Reporter};
+use crate::diag::{Diagnostic, codes};
+use crate::files::{atomic_write, write_safetensors};
+use crate::weights::{self, Imported, Loaded, Style, import::import};
+use serde_json::{Map, json};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+pub fn run(args: &Import, out: &Reporter) -> Outcome {
+    let file = &args.output;
+    let beside = weights_beside(file)?;
+    if file.exists() && !args.force && !is_imported(file) {
+        return Err(Diagnostic::error(
+            codes::F011,
+            "",
+            format!("`{}` exists and was not written by `import`", file.display()),
+        )
+        .help("give another name, or --force to replace it")
+        .into());
+    }
+    let loaded = weights::read(&args.model, &args.layer.options())?;
+    if same_file(&args.model, &beside) {
+        return Err(Diagnostic::error(
+            codes::F011,
+            "",
+            format!("the weights would replace `{}`, which they are read from", args.model.display()),
+        )
+        .help("give another -o name")
+        .into());
+    }
+    let style = Style {
+        name: circuit_name(file),
+        weights_file: beside.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+        wiring: args.circuit.map(Into::into),
+    };
+    let imported = import(&args.model, &loaded.block, &loaded.selected, &style)?;
+    // The weights first: a circuit never names a file that is not there yet.
+    write_safetensors(&beside, &imported.weights, &[])?;
+    atomic_write(file, |sink| sink.write_all(imported.yaml.as_bytes()))?;
+    if out.json {
+        out.object("import", true, object(&loaded, &imported, file, &beside));
+    } else {
+        out.result(&report(args, &loaded, &imported, &beside));
+    }
+    Ok(0)
+}
+
+/// `FILE.yaml` -> `FILE.weights.safetensors`.
+fn weights_beside(file: &Path) -> Result<PathBuf, Diagnostic> {
+    let stem = file.file_stem().filter(|s| !s.is_empty());
+    let known = file.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    let Some(stem) = stem.filter(|_| known) else {
+        return Err(Diagnostic::error(
+            codes::U005,
+            "",
+            format!("-o `{}` is not the name of a circuit file", file.display()),
+        )
+        .help("write -o FILE.yaml; the weights go to FILE.weights.safetensors beside it"));
+    };
+    let mut name = stem.to_os_string();
+    name.push(".weights.safetensors");
+    Ok(file.with_file_name(name))
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Whether a file may be replaced without being asked: an earlier import.
+fn is_imported(file: &Path) -> bool {
+    crate::spec::read_bytes(file).is_ok_and(|text| text.starts_with(weights::import::OPENING.as_bytes()))
+}
+
+/// The file's name as the circuit's.
+fn circuit_name(file: &Path) -> String {
+    file.file_stem().map_or_else(|| "imported".to_owned(), |s| s.to_string_lossy().into_owned())
+}
+
+fn object(
+    loaded: &Loaded,
+    imported: &Imported,
+    file: &Path,
+    beside: &Path,
+) -> Map<String, serde_json::Value> {
+    let mut rest = Map::new();
+    let mut put = |key: &str, value: serde_json::Value| rest.insert(key.to_owned(), value);
+    put("files", json!([file.display().to_string(), beside.display().to_string()]));
+    put("scheme", json!(loaded.scheme.name()));
+    put("prefix", json!(loaded.prefix));
+    put("circuit", json!(imported.wiring.name()));
+    put("d_model", json!(loaded.block.d_model));
+    put("n_heads", json!(loaded.heads));
+    put("selected", json!(loaded.selected));
+    put("areas", json!(imported.areas));
+    put("dtypes", json!(loaded.dtypes));
+    put("tensors", json!(imported.weights.iter().map(|(name, _)| name).collect::<Vec<_>>()));
+    put("assumed", json!(loaded.assumed));
+    put("overruled", json!(loaded.overruled));
+    put("unused", json!(loaded.unused));
+    rest
+}
+
+fn report(args: &Import, loaded: &Loaded, imported: &Imported, beside: &Path) -> String {
+    let mut text = String::new();
+    let (n, of) = (loaded.selected.len(), loaded.heads);
+    let which = if n == of {
+        format!("{n} head{}", if n == 1 { "" } else { "s" })
+    } else {
+        let list: Vec<String> = loaded.selected.iter().map(ToString::to_string).collect();
+        format!("{} of {of} heads ({})", n, list.join(", "))
+    };
+    let layer = if loaded.prefix.is_empty() {
+        String::new()
+    } else {
+        format!(", layer `{}`", loaded.prefix.trim_end_matches('.'))
+    };
+    let _ = writeln!(
+        text,
+        "{}: {which}, d_model {}, {} layout{layer}, {}",
+        args.model.display(),
+        loaded.block.d_model,
+        loaded.scheme.name(),
+        loaded.dtypes.join(" and "),
+    );
+    said(&mut text, loaded);
+    let areas = &imported.areas;
+    let named = if areas.len() > 4 {
+        format!("{} ... {}", areas[0], areas[areas.len() - 1])
+    } else {
+        areas.join(", ")
+    };
+    let _ = writeln!(
+        text,
+        "\nwrote {}: circuit `{}`, areas {named}",
+        args.output.display(),
+        imported.wiring.name()
+    );
+    let examples: Vec<&str> = imported.weights.iter().take(3).map(|(name, _)| name.as_str()).collect();
+    let _ = writeln!(
+        text,
+        "wrote {}: {} tensors, named like their projections ({}, ...)",
+        beside.display(),
+        imported.weights.len(),
+        examples.join(", ")
+    );
+    text
+}
+
+/// What was chosen where the file is silent, overruled, or left out.
+pub(super) fn said(text: &mut String, loaded: &Loaded) {
+    for line in &loaded.assumed {
+        let _ = writeln!(text, "  assumed: {line}");
+    }
+    for line in &loaded.overruled {
+        let _ = writeln!(text, "  overruled: {line}");
+    }
+    if !loaded.unused.is_empty() {
+        let shown: Vec<&str> = loaded.unused.iter().take(4).map(String::as_str).collect();
+        let more = loaded.unused.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = writeln!(text, "  not read: {}{more}", shown.join(", "));
+    }
+}
