@@ -16,6 +16,7 @@ mod golden;
 mod heads;
 mod hostile;
 mod layout;
+mod minilm;
 mod mistakes;
 mod odd;
 mod random_circuits;
