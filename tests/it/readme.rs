@@ -65,6 +65,8 @@ fn what_the_readme_names_exists() {
     for path in [
         "circuits/pulvinar.schema.json",
         "tests/golden/generate.py",
+        "tests/golden/minilm.py",
+        "tests/golden/transformer/README.md",
         "benches/README.md",
         "circuits/data/README.md",
     ] {
