@@ -2,6 +2,7 @@
 //! computed. Only where `PULVINAR_REAL_WEIGHTS` names its `model.safetensors`; `tests/golden/minilm.py` says how to get
 //! it and writes the recording: `PULVINAR_REAL_ACTIVATIONS`, or `activations.safetensors` beside the weights.
 
+use super::import::circuit_agrees;
 use super::recorded::{Errors, F32, F64, Layer, errors, errors_by_head, layers, options};
 use pulvinar::weights::{self, Scheme};
 use std::path::PathBuf;
@@ -49,6 +50,11 @@ fn every_layer_computes_what_pytorch_computes() {
         );
         assert!(double < F64 && single < F32, "layer {at}: f64 {double:e}, f32 {single:e}");
     });
+}
+
+#[test]
+fn every_layer_as_a_circuit_computes_what_pytorch_computes() {
+    for_each_layer(|layer| circuit_agrees(layer, F64, F32));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A transformer of two layers, trained on handwritten digits (`tests/golden/transformer`): its attention layers as the
 //! library reads them compute what PyTorch computed, and the whole network with them still knows its digits.
 
+use super::import::circuit_agrees;
 use super::recorded::{F32, F64, Layer, errors, errors_by_head, layers, main_stream, options};
 use super::support::{relative, root};
 use nalgebra::{DMatrix, DVector};
@@ -55,6 +56,11 @@ fn every_layer_computes_what_pytorch_computes() {
         println!("layer {}: f64 {:.1e}, f32 {:.1e}", layer.index, found.double, found.single);
         assert!(found.double < F64 && found.single < F32, "layer {}: {found:?}", layer.index);
     }
+}
+
+#[test]
+fn every_layer_as_a_circuit_computes_what_pytorch_computes() {
+    all_layers().iter().for_each(|layer| circuit_agrees(layer, F64, F32));
 }
 
 #[test]

@@ -7,12 +7,12 @@ use pulvinar::files::{Array, Dtype, read_array, read_tokens, write_safetensors};
 use pulvinar::weights::{self, Attention, Loaded, Options, Scheme, write_heads};
 use std::path::{Path, PathBuf};
 
-fn fixture(name: &str) -> PathBuf {
+pub fn fixture(name: &str) -> PathBuf {
     root().join("tests/golden/weights").join(name)
 }
 
 /// `prefix` as a user would type it, empty for none; `heads` 0 for none.
-fn options(prefix: &str, heads: usize) -> Options {
+pub fn options(prefix: &str, heads: usize) -> Options {
     Options {
         prefix: (!prefix.is_empty()).then(|| prefix.to_owned()),
         heads: (heads > 0).then_some(heads),
@@ -25,7 +25,7 @@ fn load(case: &str, options: &Options) -> Loaded {
 }
 
 /// Case, prefix, heads, scheme, and the prefix of the layer that is found.
-const CASES: &[(&str, &str, usize, Scheme, &str)] = &[
+pub const CASES: &[(&str, &str, usize, Scheme, &str)] = &[
     ("torch_f64", "", 2, Scheme::Torch, ""),
     ("torch_f32", "", 2, Scheme::Torch, ""),
     ("torch_f16", "", 2, Scheme::Torch, ""),

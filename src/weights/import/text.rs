@@ -15,6 +15,8 @@ struct Projection {
     name: String,
     from: String,
     to: String,
+    /// `onto` or `pool`, with a comma
+    axis: &'static str,
     rest: String,
     comment: &'static str,
 }
@@ -250,17 +252,17 @@ impl Writer<'_, '_, '_> {
         self.line(&format!(
             "      deep:        {{{cells} cells: {d_k}, activation: product}}   # memory x query"
         ));
-        self.weighted(area, "W_K", "superficial.apical", "onto: cells, ");
-        self.weighted(area, "W_V", "superficial.basal", "onto: microcolumns, ");
+        self.weighted(area, "W_K", "superficial.apical", "onto: cells,");
+        self.weighted(area, "W_V", "superficial.basal", "onto: microcolumns,");
         let gain = gain(h, self.plan.shared(Head::d_key).is_some());
         let (from, to) = (format!("{name}.superficial"), format!("{name}.deep.apical"));
         self.fixed(name, "M", from, to, &format!("weights: identity{gain}"));
-        self.weighted(area, "W_Q", "deep.basal", "onto: cells, ");
-        self.output(area, "deep", "pool: cells, ");
+        self.weighted(area, "W_Q", "deep.basal", "onto: cells,");
+        self.output(area, "deep", "pool: cells,");
     }
 
     /// A matrix of the head and its bias.
-    fn weighted(&mut self, area: &Area, role: &'static str, place: &str, axis: &str) {
+    fn weighted(&mut self, area: &Area, role: &'static str, place: &str, axis: &'static str) {
         let h = area.head;
         let (stream, is_query, w, b) = match role {
             "W_Q" => (&h.query_stream, true, &h.w_q, &h.b_q),
@@ -278,7 +280,7 @@ impl Writer<'_, '_, '_> {
         }
     }
 
-    fn output(&mut self, area: &Area, population: &str, axis: &str) {
+    fn output(&mut self, area: &Area, population: &str, axis: &'static str) {
         let name = format!("{}_W_O", area.name);
         self.weights.matrix(&name, &area.head.w_o);
         let to = format!("{}.basal", self.plan.output);
@@ -286,15 +288,15 @@ impl Writer<'_, '_, '_> {
     }
 
     /// A projection whose weights are in the file.
-    fn read(&mut self, name: String, from: String, to: String, axis: &str) {
+    fn read(&mut self, name: String, from: String, to: String, axis: &'static str) {
         let file = scalar(&self.plan.style.weights_file);
-        let rest = format!("{axis}weights: {{file: {{path: {file}, tensor: {name}}}}}");
-        self.lines.push(Projection { name, from, to, rest, comment: "" });
+        let rest = format!("weights: {{file: {{path: {file}, tensor: {name}}}}}");
+        self.lines.push(Projection { name, from, to, axis, rest, comment: "" });
     }
 
     fn fixed(&mut self, area: &str, role: &str, from: String, to: String, rest: &str) {
         let name = format!("{area}_{role}");
-        self.lines.push(Projection { name, from, to, rest: rest.to_owned(), comment: "" });
+        self.lines.push(Projection { name, from, to, axis: "", rest: rest.to_owned(), comment: "" });
     }
 
     fn projections(&mut self) {
@@ -305,6 +307,7 @@ impl Writer<'_, '_, '_> {
         let width = |of: fn(&Projection) -> usize| lines.iter().map(of).max().unwrap_or(0);
         let (names, froms, tos) =
             (width(|p| p.name.len()) + 1, width(|p| p.from.len()) + 1, width(|p| p.to.len()) + 1);
+        let axes = width(|p| p.axis.len());
         let mut area = 0;
         for p in &lines {
             if plan.areas.get(area).is_some_and(|a| p.name == format!("{}_W_K", a.name)) {
@@ -314,7 +317,10 @@ impl Writer<'_, '_, '_> {
             }
             let (name, from, to) = (format!("{}:", p.name), format!("{},", p.from), format!("{},", p.to));
             let (rest, comment) = (&p.rest, p.comment);
-            self.line(&format!("  {name:names$} {{from: {from:froms$} to: {to:tos$} {rest}}}{comment}"));
+            let axis = if axes == 0 { String::new() } else { format!("{:axes$} ", p.axis) };
+            self.line(&format!(
+                "  {name:names$} {{from: {from:froms$} to: {to:tos$} {axis}{rest}}}{comment}"
+            ));
         }
     }
 
@@ -332,6 +338,7 @@ impl Writer<'_, '_, '_> {
                     name,
                     from,
                     to: to.clone(),
+                    axis: "",
                     rest,
                     comment: "   # residual path",
                 });
