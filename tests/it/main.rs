@@ -5,6 +5,7 @@ mod binary;
 mod blocks;
 mod chaos;
 mod circuits;
+mod cli_check;
 mod cli_codes;
 mod cli_compile;
 mod cli_simulate;

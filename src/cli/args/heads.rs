@@ -106,7 +106,7 @@ pub struct Check {
     #[command(flatten)]
     pub layer: Layer,
     /// Largest relative distance that counts as equal
-    #[arg(long, default_value_t = 1e-9, value_parser = positive)]
+    #[arg(long, default_value_t = 1e-9, value_parser = positive, allow_negative_numbers = true)]
     pub tolerance: f64,
     /// Tokens to run both on, one row each: .npy, .npz, .csv or .safetensors
     #[arg(long, value_name = "[NAME=]FILE")]
