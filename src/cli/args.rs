@@ -100,7 +100,7 @@ impl Verb {
 }
 
 /// Flags of every verb that reads a circuit.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Reading {
     /// Set a parameter of the circuit
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]

@@ -6,12 +6,13 @@ mod text;
 
 use super::args::Check;
 use super::load;
-use super::report::{Outcome, Reporter, not_yet};
+use super::report::{Failure, Outcome, Reporter, not_yet};
 use crate::attention::equivalence::{Comparison, OutOfScope, Probed, Wish, compare, probe};
 use crate::attention::{Block, Kernel, Normalisation};
 use crate::compile::{Compiled, CompiledBlock};
 use crate::diag::{Diagnostic, codes};
 use crate::weights::{self, Aligned, Attention, Loaded, Options, align};
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Everything that a report says.
@@ -40,6 +41,24 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
     let Some(against) = &args.against else {
         return Err(not_yet("`check --gradients`", "`check FILE --against HEADS` compares the function"));
     };
+    let Answer { equivalent, text, object } = answer(args, against, out)?;
+    if out.json {
+        out.object("check", equivalent, object);
+    } else {
+        out.result(&text);
+    }
+    Ok(u8::from(!equivalent))
+}
+
+/// The verdict in both forms; the one that is not asked for is empty.
+pub(super) struct Answer {
+    pub equivalent: bool,
+    pub text: String,
+    pub object: Map<String, Value>,
+}
+
+/// Compares a circuit with the heads of a file.
+pub(super) fn answer(args: &Check, against: &Path, out: &Reporter) -> Result<Answer, Failure> {
     let document = load::document(&args.file, &args.reading)?;
     let circuit = load::circuit(&document, &args.file)?;
     let compiled = load::compiled(&document, &circuit, &args.file)?;
@@ -68,12 +87,11 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
         comparison: &comparison,
         softmax: softmax.as_ref(),
     };
-    if out.json {
-        out.object("check", comparison.equivalent, json::object(&checked));
-    } else {
-        out.result(&text::report(&checked));
-    }
-    Ok(u8::from(!comparison.equivalent))
+    Ok(Answer {
+        equivalent: comparison.equivalent,
+        text: if out.json { String::new() } else { text::report(&checked) },
+        object: if out.json { json::object(&checked) } else { Map::new() },
+    })
 }
 
 /// `--block` counts the blocks of the circuit and of the file; the one with a single block has no choice.

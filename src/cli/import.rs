@@ -1,6 +1,7 @@
 //! `pulvinar import MODEL.safetensors -o FILE.yaml`: transformer heads -> circuit.
 
 use super::args::Import;
+use super::check;
 use super::report::{Outcome, Reporter};
 use crate::diag::{Diagnostic, codes};
 use crate::files::{atomic_write, write_safetensors};
@@ -41,12 +42,21 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
     // The weights first: a circuit never names a file that is not there yet.
     write_safetensors(&beside, &imported.weights, &[])?;
     atomic_write(file, |sink| sink.write_all(imported.yaml.as_bytes()))?;
+    let checked = if args.check { Some(check::answer(&args.as_check(), &args.model, out)?) } else { None };
+    let equivalent = checked.as_ref().is_none_or(|c| c.equivalent);
     if out.json {
-        out.object("import", true, object(&loaded, &imported, file, &beside));
+        let mut rest = object(&loaded, &imported, file, &beside);
+        if let Some(answer) = checked {
+            rest.insert("check".to_owned(), serde_json::Value::Object(answer.object));
+        }
+        out.object("import", equivalent, rest);
     } else {
         out.result(&report(args, &loaded, &imported, &beside));
+        if let Some(answer) = checked {
+            out.result(&format!("\n{}", answer.text));
+        }
     }
-    Ok(0)
+    Ok(u8::from(!equivalent))
 }
 
 /// `FILE.yaml` -> `FILE.weights.safetensors`.

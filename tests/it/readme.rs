@@ -1,6 +1,6 @@
 //! The README's commands and outputs are real: each ```console block is run and compared.
 
-use crate::binary::run;
+use crate::binary::run_in;
 use crate::support::root;
 use std::path::Path;
 
@@ -22,10 +22,30 @@ fn without_hash(text: &str) -> String {
     text.lines().map(|l| l.split(", sha256 ").next().unwrap_or(l).trim_end()).collect::<Vec<_>>().join("\n")
 }
 
+/// What the commands name, copied to where they may write.
+fn copied() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut folders = vec!["circuits".to_owned(), "tests/bad".to_owned(), "tests/golden".to_owned()];
+    while let Some(folder) = folders.pop() {
+        std::fs::create_dir_all(dir.path().join(&folder)).expect("a folder");
+        for entry in std::fs::read_dir(root().join(&folder)).expect("a folder") {
+            let entry = entry.expect("readable");
+            let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                folders.push(name);
+            } else {
+                std::fs::copy(entry.path(), dir.path().join(&name)).expect("copied");
+            }
+        }
+    }
+    dir
+}
+
 #[test]
 fn commands_print_what_the_readme_shows() {
     let sessions = sessions();
     assert!(sessions.len() >= 4, "the README shows its commands");
+    let folder = copied();
     let mut compared = 0;
     for (command, want) in sessions {
         let words = command.strip_prefix("cargo run --release -- ").or(command.strip_prefix("pulvinar "));
@@ -34,7 +54,7 @@ fn commands_print_what_the_readme_shows() {
             continue;
         };
         let arguments: Vec<&str> = words.split_whitespace().collect();
-        let got = run(&arguments);
+        let got = run_in(folder.path(), &arguments);
         let shown = got.stdout + &got.stderr;
         assert_eq!(without_hash(shown.trim_end()), without_hash(want.trim_end()), "{command}");
         compared += 1;

@@ -5,6 +5,9 @@ use crate::weights::{Attention, Options, Wiring};
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
 
+/// Largest relative distance that counts as equal, unless asked for.
+const TOLERANCE: f64 = 1e-9;
+
 /// Which heads of a weights file, and what it cannot say.
 #[derive(Clone, Debug, Args)]
 pub struct Layer {
@@ -47,6 +50,22 @@ pub enum Circuit {
     AttentionMask,
     /// one memory for each head (linear attention only)
     KeyValueMemory,
+}
+
+impl Import {
+    /// The check of what was written, with the tolerance that `check` has by itself.
+    pub fn as_check(&self) -> Check {
+        Check {
+            file: self.output.clone(),
+            reading: Reading::default(),
+            against: Some(self.model.clone()),
+            gradients: false,
+            layer: self.layer.clone(),
+            tolerance: TOLERANCE,
+            tokens: Vec::new(),
+            exact: false,
+        }
+    }
 }
 
 impl From<Kind> for Attention {
@@ -106,7 +125,7 @@ pub struct Check {
     #[command(flatten)]
     pub layer: Layer,
     /// Largest relative distance that counts as equal
-    #[arg(long, default_value_t = 1e-9, value_parser = positive, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = TOLERANCE, value_parser = positive, allow_negative_numbers = true)]
     pub tolerance: f64,
     /// Tokens to run both on, one row each: .npy, .npz, .csv or .safetensors
     #[arg(long, value_name = "[NAME=]FILE")]
@@ -138,6 +157,9 @@ pub struct Import {
     /// Write plus and minus cells: no negative rate, no weight of two signs
     #[arg(long)]
     pub dale: bool,
+    /// Compile what was written and check that it is the same function as the heads
+    #[arg(long)]
+    pub check: bool,
     /// Replace an existing file that `import` did not write
     #[arg(long)]
     pub force: bool,

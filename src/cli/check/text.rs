@@ -268,7 +268,7 @@ fn shown(text: &mut String, c: &Checked) {
     }
     let (n, m) = (ours.heads.len(), theirs.heads.len());
     if n != m {
-        let _ = writeln!(text, "  the circuit has {n} heads, the file {m}");
+        let _ = writeln!(text, "  number of heads: {n} in the circuit, {m} in the file");
     }
 }
 
@@ -321,6 +321,6 @@ fn short(x: f64) -> String {
     } else if (0.01..1000.0).contains(&x.abs()) {
         format!("{x:.3}")
     } else {
-        format!("{x:.1e}")
+        format!("{x:.1e}").replace(".0e", "e")
     }
 }
