@@ -123,7 +123,7 @@ pub(super) fn report(document: &Document, compiled: &Compiled) -> String {
             let _ = writeln!(
                 text,
                 "  {:>4} {:>5} {:>5} {:>11} {:>9}  {:<8} {:<7} {:<15} {:<12} {}",
-                number + 1,
+                number,
                 head.d_key(),
                 head.d_value(),
                 number_text(h.strength),

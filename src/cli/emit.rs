@@ -42,7 +42,7 @@ pub fn heads(compiled: &Compiled) -> String {
             let _ = writeln!(
                 text,
                 "  head {}: kernel {kernel}, scale {}, normalisation {}, mask {}, memory {}, query {}, context {}",
-                number + 1,
+                number,
                 significant(head.scale),
                 head.normalisation.name(),
                 head.mask.name(),

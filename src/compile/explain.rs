@@ -24,7 +24,7 @@ pub fn explain(compiled: &Compiled, circuit: &Circuit, line: impl Fn(&str) -> Op
         let _ = writeln!(out, "\nblock {}", block.block.relay);
         for (number, head) in block.heads.iter().enumerate() {
             let HeadForm { query, key, value, output, lateral, gate, .. } = head;
-            let _ = writeln!(out, "  head {}{}", number + 1, in_area(&head.head.area));
+            let _ = writeln!(out, "  head {}{}", number, in_area(&head.head.area));
             let rows = [("W_Q", query), ("W_K", key), ("W_V", value), ("W_O", output)];
             for (name, ids) in rows {
                 let _ = writeln!(out, "    {name} <- {}", describe(ids));

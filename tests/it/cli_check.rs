@@ -54,7 +54,14 @@ fn the_verdict_is_right_in_both_directions() {
             "softmax of the same weights differs",
         ),
         ("linear", f64_, &["--select", "1,0"], 0, "certificate_compensated", "equivalent"),
-        ("linear", f64_, &["--select", "1"], 1, "certificate", "number of heads: 2 in the circuit, 1 in the file"),
+        (
+            "linear",
+            f64_,
+            &["--select", "1"],
+            1,
+            "certificate",
+            "number of heads: 2 in the circuit, 1 in the file",
+        ),
         ("linear", other, &["--prefix", "h.1"], 1, "certificate", "NOT equivalent"),
     ];
     for (circuit, file, more, code, method, says) in cases {

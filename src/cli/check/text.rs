@@ -240,8 +240,8 @@ fn shown(text: &mut String, c: &Checked) {
         if let Ok(w) = witness(ours, theirs) {
             let _ = writeln!(
                 text,
-                "  two unit tokens show it: at token {} the outputs differ by {}, predicted {} (--format json has them)",
-                w.at + 1,
+                "  two unit tokens show it: at token {} (from 0) the outputs differ by {}, predicted {} (--format json has them)",
+                w.at,
                 short(w.measured),
                 short(w.predicted)
             );
@@ -260,9 +260,8 @@ fn shown(text: &mut String, c: &Checked) {
     } else if let Some((input, token)) = found.probed.worst {
         let _ = writeln!(
             text,
-            "  largest difference on {}, at token {}: {} of the output",
+            "  largest difference on {}, at token {token} (from 0): {} of the output",
             found.inputs[input].name,
-            token + 1,
             short(found.probed.relative)
         );
     }
