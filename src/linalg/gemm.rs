@@ -39,6 +39,18 @@ impl<'a, T: Real> Operand<'a, T> {
         Self::from_columns(&m.as_slice()[first * rows..(first + count) * rows], rows, count)
     }
 
+    /// Rows `first .. first + count`.
+    ///
+    /// # Panics
+    /// If the matrix has fewer rows.
+    #[must_use]
+    pub fn rows(m: &'a DMatrix<T>, first: usize, count: usize) -> Self {
+        let (rows, cols) = m.shape();
+        assert!(first + count <= rows, "operand: rows {first} to {} of {rows}", first + count);
+        let data = m.as_slice().get(first..).unwrap_or_default();
+        Self { data, rows: count, cols, row_stride: 1, col_stride: rows }
+    }
+
     /// A `[rows, cols]` matrix stored column after column.
     ///
     /// # Panics
@@ -251,6 +263,18 @@ mod tests {
         gemm_into(&mut c, 1.0, Operand::columns(&a, 3, 7).t(), Operand::columns(&b, 5, 8), 0.0);
         let want = a.columns(3, 7).transpose() * b.columns(5, 8);
         assert!(c.iter().zip(want.iter()).all(|(x, y)| (x - y).abs() < 1e-14));
+    }
+
+    #[test]
+    fn rows_are_a_view() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(2);
+        for (m, n, k) in [(7, 8, 20), (1, 8, 20), (3, 9, 300), (7, 8, 1), (4, 4, 0)] {
+            let (a, b): (DMatrix<f64>, DMatrix<f64>) = (random(10, k, rng), random(12, k, rng));
+            let mut c = vec![0.0; m * n];
+            gemm_into(&mut c, 1.0, Operand::rows(&a, 3, m), Operand::rows(&b, 3, n).t(), 0.0);
+            let want = a.rows(3, m) * b.rows(3, n).transpose();
+            assert!(c.iter().zip(want.iter()).all(|(x, y)| (x - y).abs() < 1e-13), "({m}, {n}, {k})");
+        }
     }
 
     #[test]

@@ -135,7 +135,7 @@ fn path_square(terms: &[Term]) -> Option<Fraction> {
     for column in 0..stack.v.ncols() {
         for row in 0..rows {
             let entry = stack.heads.iter().fold(Checked::zero(), |entry, place| {
-                let x = stack.v[(place.values.start + row, column)] * place.coefficient;
+                let x = stack.v[(place.v.start + row, column)] * place.coefficient;
                 entry.plus(Checked::from_f64(x))
             });
             sum = sum.plus(entry.times(entry));

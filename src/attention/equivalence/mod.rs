@@ -13,6 +13,8 @@
 //! # Source
 //! Our own derivation; closest prior work arXiv 2408.17221 and 2410.10101.
 
+mod aligned;
+mod assignment;
 mod dimension;
 mod distance;
 mod exact;

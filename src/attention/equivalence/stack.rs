@@ -83,11 +83,13 @@ impl Term {
     }
 }
 
-/// Where a head is in a [`Stack`].
+/// Where a head is in a [`Stack`]: its rows of each matrix.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    pub values: Range<usize>,
-    pub keys: Range<usize>,
+    pub o: Range<usize>,
+    pub v: Range<usize>,
+    pub k: Range<usize>,
+    pub q: Range<usize>,
     pub coefficient: f64,
 }
 
@@ -183,16 +185,20 @@ impl Stack {
         for ((t, [o, v, k, q]), coefficient) in terms.iter().zip(shifts).zip(coefficients) {
             let (values, keys) = (at_v..at_v + t.v.w.nrows(), at_k..at_k + t.k.w.nrows());
             let place = |to: &mut DMatrix<f64>, rows: usize, a: &Affine, shift: i32| {
-                let column = first[a.stream.as_str()];
-                to.view_mut((rows, column), a.w.shape()).copy_from(&a.w.map(|x| shifted(x, shift)));
-                to.view_mut((rows, width), (a.b.len(), 1)).copy_from(&a.b.map(|x| shifted(x, shift)));
+                let from = first[a.stream.as_str()];
+                for (j, column) in a.w.column_iter().enumerate() {
+                    copy(to.view_mut((rows, from + j), (column.len(), 1)).iter_mut(), column.iter(), shift);
+                }
+                copy(to.view_mut((rows, width), (a.b.len(), 1)).iter_mut(), a.b.iter(), shift);
             };
-            stack.o.rows_mut(at_v, t.o.ncols()).copy_from(&t.o.transpose().map(|x| shifted(x, *o)));
+            for (j, row) in t.o.row_iter().enumerate() {
+                copy(stack.o.view_mut((at_v, j), (row.len(), 1)).iter_mut(), row.iter(), *o);
+            }
             place(&mut stack.v, at_v, &t.v, *v);
             place(&mut stack.k, at_k, &t.k, *k);
             place(&mut stack.q, at_k, &t.q, *q);
             (at_v, at_k) = (values.end, keys.end);
-            stack.heads.push(Place { values, keys, coefficient });
+            stack.heads.push(Place { o: values.clone(), v: values, k: keys.clone(), q: keys, coefficient });
         }
         stack
     }
@@ -200,8 +206,20 @@ impl Stack {
 
 /// `x 2^e`, in two steps so that only the result can overflow.
 pub(super) fn shifted(x: f64, e: i32) -> f64 {
+    let [first, second] = steps(e);
+    x * first * second
+}
+
+/// `2^e` as a product.
+fn steps(e: i32) -> [f64; 2] {
     let half = e / 2;
-    x * 2f64.powi(half) * 2f64.powi(e - half)
+    [2f64.powi(half), 2f64.powi(e - half)]
+}
+
+/// `to = from 2^e`.
+fn copy<'m>(to: impl Iterator<Item = &'m mut f64>, from: impl Iterator<Item = &'m f64>, e: i32) {
+    let [first, second] = steps(e);
+    to.zip(from).for_each(|(to, from)| *to = from * first * second);
 }
 
 /// `e` with `2^e` about `x`; 0 for 0.
