@@ -39,18 +39,6 @@ impl<'a, T: Real> Operand<'a, T> {
         Self::from_columns(&m.as_slice()[first * rows..(first + count) * rows], rows, count)
     }
 
-    /// Rows `first .. first + count`.
-    ///
-    /// # Panics
-    /// If the matrix has fewer rows.
-    #[must_use]
-    pub fn rows(m: &'a DMatrix<T>, first: usize, count: usize) -> Self {
-        let (rows, cols) = m.shape();
-        assert!(first + count <= rows, "operand: rows {first} to {} of {rows}", first + count);
-        let data = m.as_slice().get(first..).unwrap_or_default();
-        Self { data, rows: count, cols, row_stride: 1, col_stride: rows }
-    }
-
     /// A `[rows, cols]` matrix stored column after column.
     ///
     /// # Panics
@@ -71,6 +59,17 @@ impl<'a, T: Real> Operand<'a, T> {
             row_stride: self.col_stride,
             col_stride: self.row_stride,
         }
+    }
+
+    /// Rows `first .. first + count`; moves no number.
+    ///
+    /// # Panics
+    /// If there are fewer rows.
+    #[must_use]
+    pub fn rows(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.rows, "operand: rows {first} to {} of {}", first + count, self.rows);
+        let data = self.data.get(first * self.row_stride..).unwrap_or_default();
+        Self { data, rows: count, ..self }
     }
 
     /// `(rows, cols)`.
@@ -271,7 +270,7 @@ mod tests {
         for (m, n, k) in [(7, 8, 20), (1, 8, 20), (3, 9, 300), (7, 8, 1), (4, 4, 0)] {
             let (a, b): (DMatrix<f64>, DMatrix<f64>) = (random(10, k, rng), random(12, k, rng));
             let mut c = vec![0.0; m * n];
-            gemm_into(&mut c, 1.0, Operand::rows(&a, 3, m), Operand::rows(&b, 3, n).t(), 0.0);
+            gemm_into(&mut c, 1.0, Operand::of(&a).rows(3, m), Operand::of(&b).rows(3, n).t(), 0.0);
             let want = a.rows(3, m) * b.rows(3, n).transpose();
             assert!(c.iter().zip(want.iter()).all(|(x, y)| (x - y).abs() < 1e-13), "({m}, {n}, {k})");
         }

@@ -143,9 +143,9 @@ pub fn distance(a: &Block, b: &Block) -> Result<Distance, OutOfScope> {
 
 fn of_part(part: &Part) -> GroupDistance {
     let slots = if part.group == Group::Own { Slots::Own } else { Slots::Pair };
-    let terms: Vec<Term> = part.members.iter().map(|m| m.term.clone()).collect();
-    let terms = if slots == Slots::Own { own_token(&terms) } else { terms };
-    let stack = Stack::balanced(&terms);
+    let terms: Vec<&Term> = part.members.iter().map(|m| &m.term).collect();
+    let stack =
+        if slots == Slots::Own { Stack::balanced(&own_token(&terms)) } else { Stack::balanced(&terms) };
     let weights = |of_a: f64, of_b: f64| -> Vec<f64> {
         part.members.iter().map(|m| if m.side == Side::A { of_a } else { of_b }).collect()
     };

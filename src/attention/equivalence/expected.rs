@@ -175,7 +175,7 @@ fn means(stack: &Stack, place: &Place) -> Means {
 }
 
 fn outer(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
-    f64::outer(a, &(0..a.nrows()), b, &(0..b.nrows()))
+    f64::outer(&a, &(0..a.nrows()), &b, &(0..b.nrows()))
 }
 
 fn product(a: &DMatrix<f64>, transposed: bool, b: &DMatrix<f64>) -> DMatrix<f64> {

@@ -17,6 +17,7 @@ use super::number::{Number, Wide};
 use super::stack::{Place, Stack, Term};
 use nalgebra::DMatrix;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::borrow::Borrow;
 use std::ops::Range;
 
 /// What two slots the same token goes into.
@@ -42,8 +43,9 @@ pub(super) struct Gram<N: Number> {
 }
 
 /// The terms and their flipped copies, for [`Slots::Own`] (twice what the average would be).
-pub(super) fn own_token(terms: &[Term]) -> Vec<Term> {
-    terms.iter().cloned().chain(terms.iter().map(Term::flipped)).collect()
+pub(super) fn own_token<T: Borrow<Term>>(terms: &[T]) -> Vec<Term> {
+    let terms = terms.iter().map(Borrow::borrow);
+    terms.clone().cloned().chain(terms.map(Term::flipped)).collect()
 }
 
 /// Products of every pair; cost O(H^2 r^2 D).
@@ -85,7 +87,7 @@ struct Entry<N> {
 }
 
 /// Rows that make a product of matrices worth packing.
-const PANEL: usize = 128;
+const PANEL: usize = 256;
 
 /// Heads that follow each other, each time enough for [`PANEL`] rows.
 fn panels(heads: &[Place]) -> Vec<Range<usize>> {
@@ -115,7 +117,7 @@ struct Piece<N: Number> {
 }
 
 impl<N: Number> Piece<N> {
-    fn of(a: &N::Rows, of_a: &Range<usize>, b: &N::Rows, of_b: &Range<usize>) -> Self {
+    fn of(a: &N::Rows<'_>, of_a: &Range<usize>, b: &N::Rows<'_>, of_b: &Range<usize>) -> Self {
         Self { product: N::outer(a, of_a, b, of_b), rows: of_a.start, columns: of_b.start }
     }
 
@@ -125,7 +127,7 @@ impl<N: Number> Piece<N> {
 }
 
 /// All pairs whose second head is one of `heads`.
-fn panel<N: Number>(all: &[Place], [o, v, k, q]: &[N::Rows; 4], heads: &Range<usize>) -> Vec<Entry<N>> {
+fn panel<N: Number>(all: &[Place], [o, v, k, q]: &[N::Rows<'_>; 4], heads: &Range<usize>) -> Vec<Entry<N>> {
     let (earlier, here, upto) = (&all[..heads.start], &all[heads.clone()], &all[..heads.end]);
     let oo = Piece::<N>::of(o, &hull(upto, |h| &h.o), o, &hull(here, |h| &h.o));
     let vv = Piece::<N>::of(v, &hull(upto, |h| &h.v), v, &hull(here, |h| &h.v));

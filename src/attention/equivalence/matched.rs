@@ -88,7 +88,8 @@ impl Cosines {
     }
 }
 
-fn same_kind(f: &Head, g: &Head) -> bool {
+/// Whether streams, mask, memory and kernel agree.
+pub(super) fn same_kind(f: &Head, g: &Head) -> bool {
     let memory = |h: &Head| if h.memory.name() == "none" { "hebbian" } else { h.memory.name() };
     let decays = [f, g].map(super::scope::decay);
     memory(f) == memory(g)

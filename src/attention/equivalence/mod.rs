@@ -6,6 +6,7 @@
 //!
 //! - [`distance()`]: the distance, group by group; [`exact_distance`]: as a fraction, for whole weights.
 //! - [`matched_heads`]: which head of one block is which of the other.
+//! - [`blame()`]: which matrix makes two matched heads differ.
 //! - [`witness()`]: a two-token input on which they differ most.
 //! - [`expected_squared_gap`]: how much they differ on Gaussian tokens.
 //! - [`identifiable_dimension`]: how many numbers of a block its function determines.
@@ -15,6 +16,7 @@
 
 mod aligned;
 mod assignment;
+mod blame;
 mod dimension;
 mod distance;
 mod exact;
@@ -29,6 +31,7 @@ mod stack;
 mod tests;
 mod witness;
 
+pub use blame::{Blame, Factor, blame};
 pub use dimension::{Identifiable, identifiable_dimension};
 pub use distance::{Claim, Distance, Gap, GroupDistance, Method, distance};
 pub use exact::{ExactDistance, Fraction, exact_distance};

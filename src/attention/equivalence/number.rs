@@ -12,7 +12,7 @@ use std::ops::Range;
 /// What the sums of the certificate are made of.
 pub(super) trait Number: nalgebra::Scalar + Copy + Send + Sync {
     /// A matrix made ready for inner products of its rows.
-    type Rows: Send + Sync;
+    type Rows<'m>: Sync;
 
     fn zero() -> Self;
     fn from_f64(x: f64) -> Self;
@@ -23,10 +23,15 @@ pub(super) trait Number: nalgebra::Scalar + Copy + Send + Sync {
         Wide::from_f64(self.to_f64())
     }
 
-    fn rows(m: &DMatrix<f64>) -> Self::Rows;
+    fn rows(m: &DMatrix<f64>) -> Self::Rows<'_>;
 
     /// `A B^T` of some rows of either.
-    fn outer(a: &Self::Rows, of_a: &Range<usize>, b: &Self::Rows, of_b: &Range<usize>) -> DMatrix<Self>;
+    fn outer(
+        a: &Self::Rows<'_>,
+        of_a: &Range<usize>,
+        b: &Self::Rows<'_>,
+        of_b: &Range<usize>,
+    ) -> DMatrix<Self>;
 
     /// `A^T B`.
     fn product(a: &DMatrix<Self>, b: &DMatrix<Self>) -> DMatrix<Self> {
@@ -44,7 +49,7 @@ fn inner<'n, N: Number>(a: impl Iterator<Item = &'n N>, b: impl Iterator<Item = 
 }
 
 impl Number for f64 {
-    type Rows = DMatrix<f64>;
+    type Rows<'m> = &'m DMatrix<f64>;
 
     fn zero() -> Self {
         0.0
@@ -61,12 +66,13 @@ impl Number for f64 {
     fn times(self, other: Self) -> Self {
         self * other
     }
-    fn rows(m: &DMatrix<f64>) -> DMatrix<f64> {
-        m.clone()
+    fn rows(m: &DMatrix<f64>) -> &DMatrix<f64> {
+        m
     }
-    fn outer(a: &DMatrix<f64>, of_a: &Range<usize>, b: &DMatrix<f64>, of_b: &Range<usize>) -> DMatrix<f64> {
+    fn outer(a: &&DMatrix<f64>, of_a: &Range<usize>, b: &&DMatrix<f64>, of_b: &Range<usize>) -> DMatrix<f64> {
         let mut out = DMatrix::zeros(of_a.len(), of_b.len());
-        let (left, right) = (some_rows(a, of_a), some_rows(b, of_b));
+        let left = Operand::of(a).rows(of_a.start, of_a.len());
+        let right = Operand::of(b).rows(of_b.start, of_b.len());
         gemm_into(out.as_mut_slice(), 1.0, left, right.t(), 0.0);
         out
     }
@@ -78,10 +84,6 @@ impl Number for f64 {
     fn dot(a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
         a.dot(b)
     }
-}
-
-fn some_rows<'m>(m: &'m DMatrix<f64>, of: &Range<usize>) -> Operand<'m, f64> {
-    Operand::rows(m, of.start, of.len())
 }
 
 /// A sum of two `f64` that do not overlap: about 32 digits.
@@ -118,7 +120,7 @@ impl Wide {
 }
 
 impl Number for Wide {
-    type Rows = Slices;
+    type Rows<'m> = Slices;
 
     fn zero() -> Self {
         Self { hi: 0.0, lo: 0.0 }
@@ -146,12 +148,11 @@ impl Number for Wide {
         Slices::of(m, |_| 0.0)
     }
     fn outer(a: &Slices, of_a: &Range<usize>, b: &Slices, of_b: &Range<usize>) -> DMatrix<Self> {
+        fn pick<'m>(m: &'m DMatrix<f64>, of: &Range<usize>, first: usize, count: usize) -> Operand<'m, f64> {
+            Operand::columns(m, first, count).rows(of.start, of.len())
+        }
         let mut out = DMatrix::from_element(of_a.len(), of_b.len(), Self::zero());
-        let mut exact = DMatrix::zeros(of_a.len(), of_b.len());
-        let pick = |m: &DMatrix<f64>, of: &Range<usize>, first: usize, count: usize| {
-            let columns = m.columns_range(first..first + count);
-            columns.rows(of.start, of.len()).into_owned()
-        };
+        let mut exact = DMatrix::<f64>::zeros(of_a.len(), of_b.len());
         for level in 0..SLICES {
             // Slices p of the one with level - p of the other: p falls to the right in the one, rises in the other.
             let width = a.width;
@@ -163,9 +164,10 @@ impl Number for Wide {
             let columns = (to + 1 - from) * width;
             let left = pick(&a.rising, of_a, from * width, columns);
             let right = pick(&b.falling, of_b, (b.count - 1 - (level - from)) * width, columns);
-            gemm(&mut exact, 1.0, &left, false, &right, true, 0.0);
+            gemm_into(exact.as_mut_slice(), 1.0, left, right.t(), 0.0);
             for (sum, term) in out.iter_mut().zip(exact.iter()) {
-                *sum = sum.plus(Self::from_f64(*term));
+                let (hi, lo) = two_sum(sum.hi, *term);
+                *sum = Self::of(hi, sum.lo + lo);
             }
         }
         out
@@ -245,7 +247,7 @@ impl Slices {
 pub(super) struct Checked(pub(super) Option<i128>);
 
 impl Number for Checked {
-    type Rows = DMatrix<Self>;
+    type Rows<'m> = DMatrix<Self>;
 
     fn rows(m: &DMatrix<f64>) -> DMatrix<Self> {
         m.map(Self::from_f64)

@@ -6,6 +6,7 @@
 
 use crate::attention::{Head, Residual};
 use nalgebra::{DMatrix, DVector};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -111,7 +112,9 @@ pub(super) struct Stack {
 
 impl Stack {
     /// Each matrix times a power of two that makes its largest number about 1, so that nothing overflows.
-    pub fn balanced(terms: &[Term]) -> Self {
+    pub fn balanced<T: Borrow<Term>>(terms: &[T]) -> Self {
+        let terms: Vec<&Term> = terms.iter().map(Borrow::borrow).collect();
+        let terms = terms.as_slice();
         let powers: Vec<[i32; 5]> = terms
             .iter()
             .map(|t| {
@@ -157,10 +160,15 @@ impl Stack {
         }
         let coefficients = terms.iter().map(|t| shifted(t.coefficient, shift[4])).collect();
         let shifts = vec![[shift[0], shift[1], shift[2], shift[3]]; terms.len()];
-        Some(Self::build(terms, &shifts, coefficients, -shift.iter().sum::<i32>()))
+        Some(Self::build(
+            &terms.iter().collect::<Vec<_>>(),
+            &shifts,
+            coefficients,
+            -shift.iter().sum::<i32>(),
+        ))
     }
 
-    fn build(terms: &[Term], shifts: &[[i32; 4]], coefficients: Vec<f64>, exponent: i32) -> Self {
+    fn build(terms: &[&Term], shifts: &[[i32; 4]], coefficients: Vec<f64>, exponent: i32) -> Self {
         // First column of each stream; a path that only carries a bias reads no column of its stream.
         let mut first: BTreeMap<&str, usize> = BTreeMap::new();
         for part in terms.iter().flat_map(|t| [&t.v, &t.k, &t.q]) {
