@@ -87,7 +87,7 @@ struct Entry<N> {
 }
 
 /// Rows that make a product of matrices worth packing.
-const PANEL: usize = 256;
+const PANEL: usize = 192;
 
 /// Heads that follow each other, each time enough for [`PANEL`] rows.
 fn panels(heads: &[Place]) -> Vec<Range<usize>> {
@@ -145,17 +145,13 @@ fn panel<N: Number>(all: &[Place], [o, v, k, q]: &[N::Rows<'_>; 4], heads: &Rang
             let kv_fg = if i < heads.start { kv.block(&f.k, &g.v) } else { vk.block(&g.v, &f.k).transpose() };
             // tr(OO VK QQ KV) = <KV^T QQ, OO^T VK>, each of its own two heads
             let crossed = N::dot(&N::product(&kv_fg, &qq), &N::product(&oo, &vk_fg));
-            let [oo_size, vv_size, kk_size, qq_size] = [&oo, &vv, &kk, &qq].map(norm);
+            let [oo_size, vv_size, kk_size, qq_size] = [&oo, &vv, &kk, &qq].map(N::norm);
             let outside = oo_size * qq_size;
-            let sizes = [outside * vv_size * kk_size, outside * norm(&vk_fg) * norm(&kv_fg)];
+            let sizes = [outside * vv_size * kk_size, outside * N::norm(&vk_fg) * N::norm(&kv_fg)];
             out.push(Entry { i, j, ov: N::dot(&oo, &vv), qk: N::dot(&kk, &qq), crossed, sizes });
         }
     }
     out
-}
-
-fn norm<N: Number>(m: &DMatrix<N>) -> f64 {
-    m.iter().map(|x| x.to_f64().powi(2)).sum::<f64>().sqrt()
 }
 
 /// `sum_hk w_hk <f_h, f_k>` of `n` heads, in units of `4^exponent`, and what its rounding is relative to.

@@ -41,9 +41,8 @@ const TIE: f64 = 1e-9;
 /// [`OutOfScope::Widths`] and [`OutOfScope::NotFinite`].
 pub fn matched_heads(a: &Block, b: &Block) -> Result<Vec<HeadMatch>, OutOfScope> {
     widths(a, b)?;
-    // One head at a time has its own power of two: cosines do not care.
-    let terms: Vec<Term> = heads(a, b).map(|(_, _, h)| normalised(Term::of(h, 1.0))).collect();
-    let stack = Stack::balanced(&terms);
+    let terms: Vec<Term> = heads(a, b).map(|(_, _, h)| Term::of(h, 1.0)).collect();
+    let stack = Stack::unit(&terms);
     let all = Cosines::of(&stack, &gram::<f64>(&stack));
     let pairs = DMatrix::from_fn(a.heads.len(), b.heads.len(), |i, j| {
         let at = (i, a.heads.len() + j);
@@ -98,18 +97,4 @@ pub(super) fn same_kind(f: &Head, g: &Head) -> bool {
         && f.query_stream == g.query_stream
         && f.context_stream == g.context_stream
         && f.value_stream == g.value_stream
-}
-
-/// The head with its matrices at about size 1.
-fn normalised(mut t: Term) -> Term {
-    let scale = |m: &mut DMatrix<f64>, top: f64| *m /= if top > 0.0 { top } else { 1.0 };
-    let top = t.o.amax();
-    scale(&mut t.o, top);
-    for part in [&mut t.v, &mut t.k, &mut t.q] {
-        let top = part.w.amax().max(part.b.amax());
-        scale(&mut part.w, top);
-        part.b /= if top > 0.0 { top } else { 1.0 };
-    }
-    t.coefficient = if t.coefficient < 0.0 { -1.0 } else { f64::from(t.coefficient > 0.0) };
-    t
 }

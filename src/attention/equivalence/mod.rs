@@ -17,6 +17,7 @@
 mod aligned;
 mod assignment;
 mod blame;
+mod climb;
 mod dimension;
 mod distance;
 mod exact;

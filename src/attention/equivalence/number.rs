@@ -42,6 +42,11 @@ pub(super) trait Number: nalgebra::Scalar + Copy + Send + Sync {
     fn dot(a: &DMatrix<Self>, b: &DMatrix<Self>) -> Self {
         inner(a.iter(), b.iter())
     }
+
+    /// `sqrt(sum_ij A_ij^2)`.
+    fn norm(a: &DMatrix<Self>) -> f64 {
+        a.map(Self::to_f64).norm()
+    }
 }
 
 fn inner<'n, N: Number>(a: impl Iterator<Item = &'n N>, b: impl Iterator<Item = &'n N>) -> N {
@@ -83,6 +88,9 @@ impl Number for f64 {
     }
     fn dot(a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
         a.dot(b)
+    }
+    fn norm(a: &DMatrix<f64>) -> f64 {
+        a.norm()
     }
 }
 

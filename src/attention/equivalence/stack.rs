@@ -34,7 +34,7 @@ impl Affine {
     }
 
     fn largest(&self) -> f64 {
-        self.w.amax().max(self.b.amax())
+        largest(self.w.as_slice()).max(largest(self.b.as_slice()))
     }
 
     pub fn apply(&self, token: &BTreeMap<String, DVector<f64>>) -> DVector<f64> {
@@ -68,6 +68,12 @@ impl Term {
             q: one,
             coefficient: factor,
         }
+    }
+
+    /// The largest number of O, V, K and Q, and the coefficient.
+    fn sizes(&self) -> [f64; 5] {
+        let [v, k, q] = [&self.v, &self.k, &self.q].map(Affine::largest);
+        [largest(self.o.as_slice()), v, k, q, self.coefficient.abs()]
     }
 
     /// The same with keys and queries exchanged.
@@ -114,20 +120,12 @@ impl Stack {
     /// Each matrix times a power of two that makes its largest number about 1, so that nothing overflows.
     pub fn balanced<T: Borrow<Term>>(terms: &[T]) -> Self {
         let terms: Vec<&Term> = terms.iter().map(Borrow::borrow).collect();
-        let terms = terms.as_slice();
-        let powers: Vec<[i32; 5]> = terms
-            .iter()
-            .map(|t| {
-                [t.o.amax(), t.v.largest(), t.k.largest(), t.q.largest(), t.coefficient.abs()]
-                    .map(exponent_of)
-            })
-            .collect();
-        let nonzero =
-            |t: &Term| [t.o.amax(), t.v.largest(), t.k.largest(), t.q.largest(), t.coefficient.abs()];
-        let top = terms
+        let sizes: Vec<[f64; 5]> = terms.iter().map(|t| t.sizes()).collect();
+        let powers: Vec<[i32; 5]> = sizes.iter().map(|s| s.map(exponent_of)).collect();
+        let top = sizes
             .iter()
             .zip(&powers)
-            .filter(|(t, _)| nonzero(t).iter().all(|x| *x > 0.0))
+            .filter(|(s, _)| s.iter().all(|x| *x > 0.0))
             .map(|(_, p)| p.iter().sum::<i32>())
             .max()
             .unwrap_or(0);
@@ -136,7 +134,18 @@ impl Stack {
         };
         let shifts: Vec<[i32; 4]> = powers.iter().map(|p| [-p[0], -p[1], -p[2], -p[3]]).collect();
         let coefficients = terms.iter().zip(&powers).map(|(t, p)| coefficient(t, p)).collect();
-        Self::build(terms, &shifts, coefficients, top)
+        Self::build(&terms, &shifts, coefficients, top)
+    }
+
+    /// Each head with a power of two of its own, for what does not depend on its size; coefficients are 1, -1 or 0.
+    pub fn unit(terms: &[Term]) -> Self {
+        let shift = |t: &Term| {
+            let [o, v, k, q, _] = t.sizes().map(exponent_of);
+            [-o, -v, -k, -q]
+        };
+        let sign = |t: &Term| if t.coefficient == 0.0 { 0.0 } else { t.coefficient.signum() };
+        let shifts: Vec<[i32; 4]> = terms.iter().map(shift).collect();
+        Self::build(&terms.iter().collect::<Vec<_>>(), &shifts, terms.iter().map(sign).collect(), 0)
     }
 
     /// Every matrix of a role, and every coefficient, times one power of two that leaves whole numbers; nothing when
@@ -169,16 +178,7 @@ impl Stack {
     }
 
     fn build(terms: &[&Term], shifts: &[[i32; 4]], coefficients: Vec<f64>, exponent: i32) -> Self {
-        // First column of each stream; a path that only carries a bias reads no column of its stream.
-        let mut first: BTreeMap<&str, usize> = BTreeMap::new();
-        for part in terms.iter().flat_map(|t| [&t.v, &t.k, &t.q]) {
-            let most = first.entry(&part.stream).or_default();
-            *most = (*most).max(part.w.ncols());
-        }
-        let mut width = 0;
-        for column in first.values_mut() {
-            width += std::mem::replace(column, width);
-        }
+        let (first, width) = columns(terms);
         let (n_v, n_k) = terms.iter().fold((0, 0), |(v, k), t| (v + t.v.w.nrows(), k + t.k.w.nrows()));
         let d = terms.first().map_or(0, |t| t.o.nrows());
         let mut stack = Self {
@@ -193,7 +193,7 @@ impl Stack {
         for ((t, [o, v, k, q]), coefficient) in terms.iter().zip(shifts).zip(coefficients) {
             let (values, keys) = (at_v..at_v + t.v.w.nrows(), at_k..at_k + t.k.w.nrows());
             let place = |to: &mut DMatrix<f64>, rows: usize, a: &Affine, shift: i32| {
-                let from = first[a.stream.as_str()];
+                let from = first[a.stream.as_str()].start;
                 for (j, column) in a.w.column_iter().enumerate() {
                     copy(to.view_mut((rows, from + j), (column.len(), 1)).iter_mut(), column.iter(), shift);
                 }
@@ -210,6 +210,37 @@ impl Stack {
         }
         stack
     }
+}
+
+/// Columns of each stream that is read, by name, and how many there are before that of the biases.
+///
+/// A path that only carries a bias reads no column of its stream.
+pub(super) fn columns<'t>(terms: &[&'t Term]) -> (BTreeMap<&'t str, Range<usize>>, usize) {
+    let mut widths: BTreeMap<&str, usize> = BTreeMap::new();
+    for part in terms.iter().flat_map(|t| [&t.v, &t.k, &t.q]) {
+        let most = widths.entry(&part.stream).or_default();
+        *most = (*most).max(part.w.ncols());
+    }
+    let mut all = 0;
+    let columns = widths.into_iter().map(|(stream, width)| {
+        all += width;
+        (stream, all - width..all)
+    });
+    let columns = columns.collect();
+    (columns, all)
+}
+
+/// The largest absolute value, several at a time.
+fn largest(xs: &[f64]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    let chunks = xs.chunks_exact(lanes.len());
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (most, x) in lanes.iter_mut().zip(chunk) {
+            *most = if x.abs() > *most { x.abs() } else { *most };
+        }
+    }
+    lanes.iter().chain(rest).fold(0.0, |most, x| most.max(x.abs()))
 }
 
 /// `x 2^e`, in two steps so that only the result can overflow.
