@@ -141,9 +141,9 @@ pub fn distance(a: &Block, b: &Block) -> Result<Distance, OutOfScope> {
     Ok(Distance { groups, attention, residual, bias, total, method, claim: Claim::AllLengths })
 }
 
-fn of_part(part: &Part) -> GroupDistance {
+fn of_part(part: &Part<'_>) -> GroupDistance {
     let slots = if part.group == Group::Own { Slots::Own } else { Slots::Pair };
-    let terms: Vec<&Term> = part.members.iter().map(|m| &m.term).collect();
+    let terms: Vec<&Term<'_>> = part.members.iter().map(|m| &m.term).collect();
     let stack =
         if slots == Slots::Own { Stack::balanced(&own_token(&terms)) } else { Stack::balanced(&terms) };
     let weights = |of_a: f64, of_b: f64| -> Vec<f64> {
@@ -160,7 +160,7 @@ fn of_part(part: &Part) -> GroupDistance {
             .members
             .iter()
             .filter(|m| m.head.is_some())
-            .map(|m| [&m.term.q, &m.term.k, &m.term.v].map(|x| x.stream.clone()))
+            .map(|m| [&m.term.q, &m.term.k, &m.term.v].map(|x| x.stream.clone().into_owned()))
             .collect(),
         heads_a: heads(Side::A),
         heads_b: heads(Side::B),

@@ -43,7 +43,7 @@ pub(super) struct Gram<N: Number> {
 }
 
 /// The terms and their flipped copies, for [`Slots::Own`] (twice what the average would be).
-pub(super) fn own_token<T: Borrow<Term>>(terms: &[T]) -> Vec<Term> {
+pub(super) fn own_token<'h, T: Borrow<Term<'h>>>(terms: &[T]) -> Vec<Term<'h>> {
     let terms = terms.iter().map(Borrow::borrow);
     terms.clone().cloned().chain(terms.map(Term::flipped)).collect()
 }

@@ -41,7 +41,7 @@ const TIE: f64 = 1e-9;
 /// [`OutOfScope::Widths`] and [`OutOfScope::NotFinite`].
 pub fn matched_heads(a: &Block, b: &Block) -> Result<Vec<HeadMatch>, OutOfScope> {
     widths(a, b)?;
-    let terms: Vec<Term> = heads(a, b).map(|(_, _, h)| Term::of(h, 1.0)).collect();
+    let terms: Vec<Term<'_>> = heads(a, b).map(|(_, _, h)| Term::of(h, 1.0)).collect();
     let stack = Stack::unit(&terms);
     let all = Cosines::of(&stack, &gram::<f64>(&stack));
     let pairs = DMatrix::from_fn(a.heads.len(), b.heads.len(), |i, j| {

@@ -50,8 +50,8 @@ const GAIN: f64 = 1e-10;
 const NOTHING: f64 = 1e-13;
 
 /// One head or path in the difference at a token, with the weights of `(z, z, x)` and of `(x, x, x)`.
-struct Piece {
-    term: Term,
+struct Piece<'h> {
+    term: Term<'h>,
     pair: f64,
     own: f64,
 }
@@ -104,7 +104,7 @@ pub fn witness(a: &Block, b: &Block) -> Result<Witness, OutOfScope> {
 }
 
 /// The terms of `a - b` at the later of two tokens, or at the earlier one; `x` is the token that the output is at.
-fn pieces(a: &Block, b: &Block, clocks: &Clocks, home: &str, earlier: bool) -> Vec<Piece> {
+fn pieces<'h>(a: &'h Block, b: &'h Block, clocks: &Clocks, home: &str, earlier: bool) -> Vec<Piece<'h>> {
     let mut out = Vec::new();
     for (side, _, h) in heads(a, b) {
         let sign = if side == Side::A { 1.0 } else { -1.0 };
@@ -128,12 +128,12 @@ fn pieces(a: &Block, b: &Block, clocks: &Clocks, home: &str, earlier: bool) -> V
 
 /// The best `(z, x)` of all starts; streams that nothing reads are zero.
 fn search(
-    pieces: &[Piece],
+    pieces: &[Piece<'_>],
     pairs_only: bool,
     widths: &BTreeMap<String, usize>,
     at_home: impl Fn(&str) -> bool,
 ) -> (Token, Token) {
-    let terms: Vec<&Term> = pieces.iter().map(|p| &p.term).collect();
+    let terms: Vec<&Term<'_>> = pieces.iter().map(|p| &p.term).collect();
     let stack = Stack::balanced(&terms);
     let (streams, width) = columns(&terms);
     let mut free = [vec![false; width + 1], vec![false; width + 1]];
@@ -177,27 +177,27 @@ fn search(
 }
 
 /// What a piece makes of `(z, z, x)` and of `(x, x, x)`.
-fn parts(piece: &Piece, pairs_only: bool, z: &Token, x: &Token) -> [DVector<f64>; 2] {
+fn parts(piece: &Piece<'_>, pairs_only: bool, z: &Token, x: &Token) -> [DVector<f64>; 2] {
     let t = &piece.term;
     let part = |weight: f64, [v, k, q]: [&Token; 3]| {
         if weight == 0.0 {
             return DVector::zeros(t.o.nrows());
         }
         let score = t.k.apply(k).dot(&t.q.apply(q));
-        &t.o * t.v.apply(v) * (weight * t.coefficient * score)
+        &*t.o * t.v.apply(v) * (weight * t.coefficient * score)
     };
     let own = if pairs_only { 0.0 } else { piece.own };
     [part(piece.pair, [z, z, x]), part(own, [x, x, x])]
 }
 
 /// The difference at `x`.
-fn value(pieces: &[Piece], pairs_only: bool, z: &Token, x: &Token) -> DVector<f64> {
+fn value(pieces: &[Piece<'_>], pairs_only: bool, z: &Token, x: &Token) -> DVector<f64> {
     let rows = pieces.first().map_or(0, |p| p.term.o.nrows());
     let all = pieces.iter().flat_map(|p| parts(p, pairs_only, z, x));
     all.fold(DVector::zeros(rows), |sum, part| sum + part)
 }
 
 /// The sum of the sizes of its terms.
-fn size(pieces: &[Piece], pairs_only: bool, z: &Token, x: &Token) -> f64 {
+fn size(pieces: &[Piece<'_>], pairs_only: bool, z: &Token, x: &Token) -> f64 {
     pieces.iter().flat_map(|p| parts(p, pairs_only, z, x)).map(|part| part.norm()).sum()
 }
