@@ -30,7 +30,7 @@ fn perturb(h: &mut Head, factor: Factor, size: f64, keep_bias: bool, rng: &mut C
 }
 
 /// The same function in another gauge; a linear head may move a factor between its halves.
-fn regauged(h: &Head, rng: &mut ChaCha8Rng) -> Head {
+pub(super) fn regauged(h: &Head, rng: &mut ChaCha8Rng) -> Head {
     let mut out = h.clone();
     let mut gauge = |r: usize| loop {
         let g = matrix(r, r, rng);

@@ -7,6 +7,7 @@ use nalgebra::{DMatrix, DVector};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+mod aligned;
 mod blame;
 mod samples;
 
