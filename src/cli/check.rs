@@ -1,5 +1,6 @@
 //! `pulvinar check FILE --against HEADS`: is this circuit the same function as these heads?
 
+mod blame;
 mod input;
 mod json;
 mod text;
@@ -9,8 +10,10 @@ use super::load;
 use super::report::{Failure, Outcome, Reporter, not_yet};
 use crate::attention::equivalence::{Comparison, OutOfScope, Probed, Wish, compare, probe};
 use crate::attention::{Block, Kernel, Normalisation};
+use crate::circuit::Circuit;
 use crate::compile::{Compiled, CompiledBlock};
 use crate::diag::{Diagnostic, codes};
+use crate::spec::Document;
 use crate::weights::{self, Aligned, Attention, Loaded, Options, align};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -19,6 +22,8 @@ use std::path::Path;
 struct Checked<'a> {
     args: &'a Check,
     against: &'a Path,
+    document: &'a Document,
+    circuit: &'a Circuit,
     /// the block of the circuit, and which of how many it is
     block: &'a CompiledBlock,
     number: (usize, usize),
@@ -79,6 +84,8 @@ pub(super) fn answer(args: &Check, against: &Path, out: &Reporter) -> Result<Ans
     let checked = Checked {
         args,
         against,
+        document: &document,
+        circuit: &circuit,
         block,
         number: (index + 1, compiled.blocks.len()),
         loaded: &loaded,

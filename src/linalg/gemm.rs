@@ -61,6 +61,17 @@ impl<'a, T: Real> Operand<'a, T> {
         }
     }
 
+    /// Rows `first .. first + count`; moves no number.
+    ///
+    /// # Panics
+    /// If there are fewer rows.
+    #[must_use]
+    pub fn rows(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.rows, "operand: rows {first} to {} of {}", first + count, self.rows);
+        let data = self.data.get(first * self.row_stride..).unwrap_or_default();
+        Self { data, rows: count, ..self }
+    }
+
     /// `(rows, cols)`.
     #[must_use]
     pub fn shape(self) -> (usize, usize) {
@@ -251,6 +262,18 @@ mod tests {
         gemm_into(&mut c, 1.0, Operand::columns(&a, 3, 7).t(), Operand::columns(&b, 5, 8), 0.0);
         let want = a.columns(3, 7).transpose() * b.columns(5, 8);
         assert!(c.iter().zip(want.iter()).all(|(x, y)| (x - y).abs() < 1e-14));
+    }
+
+    #[test]
+    fn rows_are_a_view() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(2);
+        for (m, n, k) in [(7, 8, 20), (1, 8, 20), (3, 9, 300), (7, 8, 1), (4, 4, 0)] {
+            let (a, b): (DMatrix<f64>, DMatrix<f64>) = (random(10, k, rng), random(12, k, rng));
+            let mut c = vec![0.0; m * n];
+            gemm_into(&mut c, 1.0, Operand::of(&a).rows(3, m), Operand::of(&b).rows(3, n).t(), 0.0);
+            let want = a.rows(3, m) * b.rows(3, n).transpose();
+            assert!(c.iter().zip(want.iter()).all(|(x, y)| (x - y).abs() < 1e-13), "({m}, {n}, {k})");
+        }
     }
 
     #[test]

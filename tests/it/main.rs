@@ -6,6 +6,7 @@ mod blocks;
 mod chaos;
 mod circuits;
 mod cli_check;
+mod cli_check_wrong;
 mod cli_codes;
 mod cli_compile;
 mod cli_simulate;

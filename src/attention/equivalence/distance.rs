@@ -9,8 +9,10 @@
 //! # Source
 //! Our own derivation; closest prior work arXiv 2408.17221 and 2410.10101.
 
-use super::gram::{Slots, norms, own_token};
+use super::aligned::aligned_square;
+use super::gram::{CANCELLED, Gram, Slots, form, gram, own_token};
 use super::groups::{Group, Part, parts};
+use super::number::{Number, Wide};
 use super::scope::{OutOfScope, Side, check};
 use super::stack::{Stack, Term, shifted};
 use crate::attention::Block;
@@ -22,7 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub enum Method {
     /// in `f64`
     Certificate,
-    /// in double-doubles throughout, because the sum in `f64` cancelled
+    /// because the sum in `f64` cancelled: from differences of the factors of heads that are alike, in `f64`, or where
+    /// that is not enough in double-doubles throughout
     CertificateCompensated,
     /// not from the weights: by running both blocks
     Probe,
@@ -152,15 +155,16 @@ pub fn distance(a: &Block, b: &Block) -> Result<Distance, OutOfScope> {
     Ok(Distance { groups, attention, residual, bias, total, method, claim: Claim::AllLengths })
 }
 
-fn of_part(part: &Part) -> GroupDistance {
+fn of_part(part: &Part<'_>) -> GroupDistance {
     let slots = if part.group == Group::Own { Slots::Own } else { Slots::Pair };
-    let terms: Vec<Term> = part.members.iter().map(|m| m.term.clone()).collect();
-    let terms = if slots == Slots::Own { own_token(&terms) } else { terms };
-    let stack = Stack::balanced(&terms);
+    let terms: Vec<&Term<'_>> = part.members.iter().map(|m| &m.term).collect();
+    let stack =
+        if slots == Slots::Own { Stack::balanced(&own_token(&terms)) } else { Stack::balanced(&terms) };
     let weights = |of_a: f64, of_b: f64| -> Vec<f64> {
         part.members.iter().map(|m| if m.side == Side::A { of_a } else { of_b }).collect()
     };
-    let (squares, wide) = norms(&stack, slots, &[weights(1.0, -1.0), weights(1.0, 0.0), weights(0.0, 1.0)]);
+    let (squares, method) =
+        squares(&stack, slots, &[weights(1.0, -1.0), weights(1.0, 0.0), weights(0.0, 1.0)]);
     let size = |square: f64| shifted(square.max(0.0).sqrt(), stack.exponent);
     let heads = |side| part.members.iter().filter(|m| m.side == side).filter_map(|m| m.head).collect();
     GroupDistance {
@@ -170,11 +174,36 @@ fn of_part(part: &Part) -> GroupDistance {
             .members
             .iter()
             .filter(|m| m.head.is_some())
-            .map(|m| [&m.term.q, &m.term.k, &m.term.v].map(|x| x.stream.clone()))
+            .map(|m| [&m.term.q, &m.term.k, &m.term.v].map(|x| x.stream.clone().into_owned()))
             .collect(),
         heads_a: heads(Side::A),
         heads_b: heads(Side::B),
         gap: Gap { absolute: size(squares[0]), norm_a: size(squares[1]), norm_b: size(squares[2]) },
-        method: if wide { Method::CertificateCompensated } else { Method::Certificate },
+        method,
     }
+}
+
+/// Squared norms of the difference of two blocks and of either, for these weights of the heads of a stack.
+fn squares(stack: &Stack, slots: Slots, weights: &[Vec<f64>; 3]) -> ([f64; 3], Method) {
+    fn sums<N: Number>(gram: &Gram<N>, slots: Slots, weights: &[Vec<f64>; 3]) -> [(f64, f64); 3] {
+        weights.each_ref().map(|w| {
+            let (sum, size) = form(gram, slots, w.len(), &|i, j| w[i] * w[j]);
+            (sum.to_f64(), size)
+        })
+    }
+    let plain = gram::<f64>(stack);
+    let found = sums(&plain, slots, weights);
+    let decided = found.map(|(sum, size)| sum >= CANCELLED * size);
+    let [_, (a, _), (b, _)] = found;
+    if decided == [true; 3] {
+        return (found.map(|(sum, _)| sum), Method::Certificate);
+    }
+    if slots == Slots::Pair
+        && decided == [false, true, true]
+        && let Some(square) = aligned_square(stack, &plain, &weights[0], a.max(b).sqrt())
+    {
+        return ([square, a, b], Method::CertificateCompensated);
+    }
+    let wide = sums(&gram::<Wide>(stack), slots, weights);
+    (wide.map(|(sum, _)| sum.max(0.0)), Method::CertificateCompensated)
 }

@@ -95,12 +95,10 @@ pub fn exact_distance(a: &Block, b: &Block) -> Result<ExactDistance, OutOfScope>
     for part in parts(a, b, &clocks) {
         let slots = if part.group == Group::Own { Slots::Own } else { Slots::Pair };
         own |= slots == Slots::Own;
-        let signed = |m: &super::groups::Member| {
-            let mut term = m.term.clone();
-            term.coefficient *= if m.side == Side::A { 1.0 } else { -1.0 };
-            term
-        };
-        let terms: Vec<Term> = part.members.iter().map(signed).collect();
+        let mut terms: Vec<Term<'_>> = part.members.iter().map(|m| m.term.clone()).collect();
+        for (term, member) in terms.iter_mut().zip(&part.members) {
+            term.coefficient *= if member.side == Side::A { 1.0 } else { -1.0 };
+        }
         total = total.zip(square(&terms, slots)).and_then(|(x, y)| x.plus(y));
     }
     if !own {
@@ -117,7 +115,7 @@ pub fn exact_distance(a: &Block, b: &Block) -> Result<ExactDistance, OutOfScope>
     })
 }
 
-fn square(terms: &[Term], slots: Slots) -> Option<Fraction> {
+fn square(terms: &[Term<'_>], slots: Slots) -> Option<Fraction> {
     let terms = if slots == Slots::Own { own_token(terms) } else { terms.to_vec() };
     let stack = Stack::whole(&terms, MOST_BITS)?;
     let gram = gram::<Checked>(&stack);
@@ -128,14 +126,14 @@ fn square(terms: &[Term], slots: Slots) -> Option<Fraction> {
 }
 
 /// `|sum of residual paths|^2` stream by stream, and that of the bias: plain Frobenius norms.
-fn path_square(terms: &[Term]) -> Option<Fraction> {
+fn path_square(terms: &[Term<'_>]) -> Option<Fraction> {
     let stack = Stack::whole(terms, MOST_BITS)?;
     let rows = stack.o.ncols();
     let mut sum = Checked::zero();
     for column in 0..stack.v.ncols() {
         for row in 0..rows {
             let entry = stack.heads.iter().fold(Checked::zero(), |entry, place| {
-                let x = stack.v[(place.values.start + row, column)] * place.coefficient;
+                let x = stack.v[(place.v.start + row, column)] * place.coefficient;
                 entry.plus(Checked::from_f64(x))
             });
             sum = sum.plus(entry.times(entry));

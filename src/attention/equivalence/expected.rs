@@ -150,8 +150,8 @@ fn without_biases(stack: &Stack) -> Stack {
 /// The linear maps of one head, in units of the stack.
 fn means(stack: &Stack, place: &Place) -> Means {
     let rows = |m: &DMatrix<f64>, r: &std::ops::Range<usize>| m.rows(r.start, r.len()).into_owned();
-    let o = rows(&stack.o, &place.values) * place.coefficient;
-    let (v, k, q) = (rows(&stack.v, &place.values), rows(&stack.k, &place.keys), rows(&stack.q, &place.keys));
+    let o = rows(&stack.o, &place.o) * place.coefficient;
+    let (v, k, q) = (rows(&stack.v, &place.v), rows(&stack.k, &place.k), rows(&stack.q, &place.q));
     let last = v.ncols() - 1;
     let bias = |m: &DMatrix<f64>| m.column(last).into_owned();
     let linear = |m: &DMatrix<f64>| {
@@ -175,7 +175,7 @@ fn means(stack: &Stack, place: &Place) -> Means {
 }
 
 fn outer(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
-    f64::outer(a, b)
+    f64::outer(&a, &(0..a.nrows()), &b, &(0..b.nrows()))
 }
 
 fn product(a: &DMatrix<f64>, transposed: bool, b: &DMatrix<f64>) -> DMatrix<f64> {

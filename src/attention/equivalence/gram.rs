@@ -14,8 +14,11 @@
 //! Our own derivation; closest prior work arXiv 2408.17221 and 2410.10101.
 
 use super::number::{Number, Wide};
-use super::stack::{Stack, Term};
+use super::stack::{Place, Stack, Term};
 use nalgebra::DMatrix;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::borrow::Borrow;
+use std::ops::Range;
 
 /// What two slots the same token goes into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,63 +34,143 @@ pub(super) enum Slots {
 pub(super) struct Gram<N: Number> {
     pub direct: DMatrix<N>,
     pub crossed: DMatrix<N>,
+    /// `<P, P'>`, without coefficients
+    pub ov: DMatrix<N>,
+    /// `<B, B'>`, without coefficients
+    pub qk: DMatrix<N>,
+    /// what rounding of `direct` and of `crossed` is relative to: the norms of their four factors
+    pub sizes: [DMatrix<f64>; 2],
 }
 
 /// The terms and their flipped copies, for [`Slots::Own`] (twice what the average would be).
-pub(super) fn own_token(terms: &[Term]) -> Vec<Term> {
-    terms.iter().cloned().chain(terms.iter().map(Term::flipped)).collect()
+pub(super) fn own_token<'h, T: Borrow<Term<'h>>>(terms: &[T]) -> Vec<Term<'h>> {
+    let terms = terms.iter().map(Borrow::borrow);
+    terms.clone().cloned().chain(terms.map(Term::flipped)).collect()
 }
 
-/// Direct and crossed products of every pair; cost O(H^2 r^2 D).
+/// Products of every pair; cost O(H^2 r^2 D).
+///
+/// Panels of heads are worked on by several threads; each entry is summed by one.
 pub(super) fn gram<N: Number>(stack: &Stack) -> Gram<N> {
-    let oo = N::outer(&stack.o, &stack.o);
-    let vv = N::outer(&stack.v, &stack.v);
-    let kk = N::outer(&stack.k, &stack.k);
-    let qq = N::outer(&stack.q, &stack.q);
-    let vk = N::outer(&stack.v, &stack.k);
     let n = stack.heads.len();
-    let mut out = Gram {
-        direct: DMatrix::from_element(n, n, N::zero()),
-        crossed: DMatrix::from_element(n, n, N::zero()),
-    };
-    let block = |m: &DMatrix<N>, r: &std::ops::Range<usize>, c: &std::ops::Range<usize>| {
-        m.view((r.start, c.start), (r.len(), c.len())).into_owned()
-    };
-    for (i, f) in stack.heads.iter().enumerate() {
-        for (j, g) in stack.heads.iter().enumerate().skip(i) {
-            let weight = N::from_f64(f.coefficient).times(N::from_f64(g.coefficient));
-            let out_out = block(&oo, &f.values, &g.values);
-            let query = block(&qq, &f.keys, &g.keys);
-            let values = N::dot(&out_out, &block(&vv, &f.values, &g.values));
-            let scores = N::dot(&block(&kk, &f.keys, &g.keys), &query);
-            let left = N::product(&out_out, &block(&vk, &g.values, &f.keys));
-            let all = N::product(&left, &query);
-            let crossed = N::dot(&all, &block(&vk, &f.values, &g.keys));
-            out.direct[(i, j)] = weight.times(values.times(scores));
-            out.crossed[(i, j)] = weight.times(crossed);
-            (out.direct[(j, i)], out.crossed[(j, i)]) = (out.direct[(i, j)], out.crossed[(i, j)]);
+    let rows = [&stack.o, &stack.v, &stack.k, &stack.q].map(|m| N::rows(m));
+    let panels = panels(&stack.heads);
+    let entries: Vec<Vec<Entry<N>>> =
+        panels.into_par_iter().map(|heads| panel(&stack.heads, &rows, &heads)).collect();
+    let zero = || DMatrix::from_element(n, n, N::zero());
+    let sizes = [DMatrix::zeros(n, n), DMatrix::zeros(n, n)];
+    let mut out = Gram { direct: zero(), crossed: zero(), ov: zero(), qk: zero(), sizes };
+    for e in entries.into_iter().flatten() {
+        let weight = stack.heads[e.i].coefficient * stack.heads[e.j].coefficient;
+        let exact =
+            N::from_f64(stack.heads[e.i].coefficient).times(N::from_f64(stack.heads[e.j].coefficient));
+        for at in [(e.i, e.j), (e.j, e.i)] {
+            (out.ov[at], out.qk[at]) = (e.ov, e.qk);
+            out.direct[at] = exact.times(e.ov.times(e.qk));
+            out.crossed[at] = exact.times(e.crossed);
+            for (sizes, size) in out.sizes.iter_mut().zip(e.sizes) {
+                sizes[at] = weight.abs() * size;
+            }
         }
     }
     out
 }
 
-/// `(sum_hk w_hk <f_h, f_k>, the sum of the sizes of its terms)` of `n` heads, in units of `4^exponent`.
+/// One pair of heads, `i <= j`.
+struct Entry<N> {
+    i: usize,
+    j: usize,
+    ov: N,
+    qk: N,
+    crossed: N,
+    sizes: [f64; 2],
+}
+
+/// Rows that make a product of matrices worth packing.
+const PANEL: usize = 192;
+
+/// Heads that follow each other, each time enough for [`PANEL`] rows.
+fn panels(heads: &[Place]) -> Vec<Range<usize>> {
+    let mut out = Vec::new();
+    let (mut first, mut rows) = (0, 0);
+    for (h, place) in heads.iter().enumerate() {
+        rows += place.v.len().max(place.k.len());
+        if rows >= PANEL || h + 1 == heads.len() {
+            out.push(first..h + 1);
+            (first, rows) = (h + 1, 0);
+        }
+    }
+    out
+}
+
+/// The rows of a role that some heads take, and what lies between.
+fn hull<'h>(heads: &'h [Place], role: impl Fn(&'h Place) -> &'h Range<usize>) -> Range<usize> {
+    let start = heads.iter().map(|h| role(h).start).min().unwrap_or(0);
+    start..heads.iter().map(|h| role(h).end).max().unwrap_or(0)
+}
+
+/// A product of rows of two roles, and which rows they are.
+struct Piece<N: Number> {
+    product: DMatrix<N>,
+    rows: usize,
+    columns: usize,
+}
+
+impl<N: Number> Piece<N> {
+    fn of(a: &N::Rows<'_>, of_a: &Range<usize>, b: &N::Rows<'_>, of_b: &Range<usize>) -> Self {
+        Self { product: N::outer(a, of_a, b, of_b), rows: of_a.start, columns: of_b.start }
+    }
+
+    fn block(&self, r: &Range<usize>, c: &Range<usize>) -> DMatrix<N> {
+        self.product.view((r.start - self.rows, c.start - self.columns), (r.len(), c.len())).into_owned()
+    }
+}
+
+/// All pairs whose second head is one of `heads`.
+fn panel<N: Number>(all: &[Place], [o, v, k, q]: &[N::Rows<'_>; 4], heads: &Range<usize>) -> Vec<Entry<N>> {
+    let (earlier, here, upto) = (&all[..heads.start], &all[heads.clone()], &all[..heads.end]);
+    let oo = Piece::<N>::of(o, &hull(upto, |h| &h.o), o, &hull(here, |h| &h.o));
+    let vv = Piece::<N>::of(v, &hull(upto, |h| &h.v), v, &hull(here, |h| &h.v));
+    let kk = Piece::<N>::of(k, &hull(upto, |h| &h.k), k, &hull(here, |h| &h.k));
+    let qq = Piece::<N>::of(q, &hull(upto, |h| &h.q), q, &hull(here, |h| &h.q));
+    let vk = Piece::<N>::of(v, &hull(upto, |h| &h.v), k, &hull(here, |h| &h.k));
+    let kv = Piece::<N>::of(k, &hull(earlier, |h| &h.k), v, &hull(here, |h| &h.v));
+    let mut out = Vec::new();
+    for j in heads.clone() {
+        let g = &all[j];
+        for (i, f) in all.iter().enumerate().take(j + 1) {
+            let (oo, qq) = (oo.block(&f.o, &g.o), qq.block(&f.q, &g.q));
+            let (vv, kk) = (vv.block(&f.v, &g.v), kk.block(&f.k, &g.k));
+            let vk_fg = vk.block(&f.v, &g.k);
+            let kv_fg = if i < heads.start { kv.block(&f.k, &g.v) } else { vk.block(&g.v, &f.k).transpose() };
+            // tr(OO VK QQ KV) = <KV^T QQ, OO^T VK>, each of its own two heads
+            let crossed = N::dot(&N::product(&kv_fg, &qq), &N::product(&oo, &vk_fg));
+            let [oo_size, vv_size, kk_size, qq_size] = [&oo, &vv, &kk, &qq].map(N::norm);
+            let outside = oo_size * qq_size;
+            let sizes = [outside * vv_size * kk_size, outside * N::norm(&vk_fg) * N::norm(&kv_fg)];
+            out.push(Entry { i, j, ov: N::dot(&oo, &vv), qk: N::dot(&kk, &qq), crossed, sizes });
+        }
+    }
+    out
+}
+
+/// `sum_hk w_hk <f_h, f_k>` of `n` heads, in units of `4^exponent`, and what its rounding is relative to.
 pub(super) fn form<N: Number>(
     gram: &Gram<N>,
     slots: Slots,
     n: usize,
     weight: &dyn Fn(usize, usize) -> f64,
 ) -> (Wide, f64) {
-    let [direct, crossed] = whole_fractions(slots).map(N::from_f64);
+    let fractions = whole_fractions(slots);
     let (mut sum, mut size) = (N::zero(), 0.0);
     let weights = DMatrix::from_fn(n, n, weight);
     for i in 0..gram.direct.nrows() {
         for j in 0..gram.direct.ncols() {
-            let weight = N::from_f64(weights[(i % n, j % n)]);
-            for (m, fraction) in [(&gram.direct, direct), (&gram.crossed, crossed)] {
-                let term = m[(i, j)].times(fraction).times(weight);
-                sum = sum.plus(term);
-                size += term.to_f64().abs() / TWELVE;
+            let weight = weights[(i % n, j % n)];
+            let products = [&gram.direct, &gram.crossed];
+            for ((m, sizes), fraction) in products.iter().zip(&gram.sizes).zip(fractions) {
+                sum = sum.plus(m[(i, j)].times(N::from_f64(fraction)).times(N::from_f64(weight)));
+                size += weight.abs() * fraction * sizes[(i, j)] / TWELVE;
             }
         }
     }
@@ -107,17 +190,4 @@ pub(super) fn whole_fractions(slots: Slots) -> [f64; 2] {
 }
 
 /// Below this part of the sum of sizes a plain sum does not decide.
-const CANCELLED: f64 = 1e-9;
-
-/// Squared norms of several weighted sums of the heads of a stack, and whether double-doubles were needed.
-pub(super) fn norms(stack: &Stack, slots: Slots, weights: &[Vec<f64>]) -> (Vec<f64>, bool) {
-    let all = |w: &[f64], plain: &Gram<f64>| form(plain, slots, w.len(), &|i, j| w[i] * w[j]);
-    let plain = gram::<f64>(stack);
-    let sums: Vec<(Wide, f64)> = weights.iter().map(|w| all(w, &plain)).collect();
-    if sums.iter().all(|(sum, size)| sum.to_f64() >= CANCELLED * size) {
-        return (sums.into_iter().map(|(sum, _)| sum.to_f64()).collect(), false);
-    }
-    let wide = gram::<Wide>(stack);
-    let exact = |w: &Vec<f64>| form(&wide, slots, w.len(), &|i, j| w[i] * w[j]).0.to_f64().max(0.0);
-    (weights.iter().map(exact).collect(), true)
-}
+pub(super) const CANCELLED: f64 = 1e-9;

@@ -31,19 +31,19 @@ pub enum Group {
 
 /// One head of either block in a group.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
+pub(super) struct Member<'h> {
     pub side: Side,
     /// which head of its block; none for a residual path
     pub head: Option<usize>,
-    pub term: Term,
+    pub term: Term<'h>,
 }
 
 /// The heads of a part.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct Part<'h> {
     pub group: Group,
     pub decay: f64,
-    pub members: Vec<Member>,
+    pub members: Vec<Member<'h>>,
 }
 
 /// Decays closer than this are the same number computed in two ways.
@@ -56,14 +56,14 @@ pub(super) fn heads<'a>(a: &'a Block, b: &'a Block) -> impl Iterator<Item = (Sid
 }
 
 /// The parts of `a - b`; the terms of `b` are not negated.
-pub(super) fn parts(a: &Block, b: &Block, clocks: &Clocks) -> Vec<Part> {
+pub(super) fn parts<'h>(a: &'h Block, b: &'h Block, clocks: &Clocks) -> Vec<Part<'h>> {
     let mut decays: Vec<f64> = heads(a, b).map(|(_, _, h)| decay(h)).collect();
     decays.sort_by(f64::total_cmp);
     decays.dedup_by(|next, kept| (*next - *kept).abs() <= SAME_DECAY);
     let index = |h: &Head| decays.iter().rposition(|g| *g <= decay(h)).unwrap_or(0);
 
     let both = is_mixed(a, b);
-    let mut groups: BTreeMap<(bool, String, usize), Vec<(Member, Mask)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(bool, String, usize), Vec<(Member<'h>, Mask)>> = BTreeMap::new();
     for (side, i, h) in heads(a, b) {
         let key = (h.mask != Mask::Full, clocks.root(&h.context_stream), index(h));
         let member = Member { side, head: Some(i), term: Term::of(h, 1.0) };
@@ -104,16 +104,16 @@ fn is_mixed(a: &Block, b: &Block) -> bool {
 }
 
 /// Residual paths as heads; the first carries the bias.
-fn paths(block: &Block, side: Side) -> Vec<Member> {
+fn paths(block: &Block, side: Side) -> Vec<Member<'static>> {
     path_terms(block, 1.0).into_iter().map(|term| Member { side, head: None, term }).collect()
 }
 
 /// The same as terms.
-pub(super) fn path_terms(block: &Block, factor: f64) -> Vec<Term> {
+pub(super) fn path_terms(block: &Block, factor: f64) -> Vec<Term<'static>> {
     let none = DVector::zeros(block.d_model);
     let bias = Residual { stream: block.clock_stream.clone(), matrix: DMatrix::zeros(block.d_model, 0) };
     let paths = block.residual.iter().map(|p| Term::path(p, &none, factor));
-    let mut terms: Vec<Term> = paths.collect();
+    let mut terms: Vec<Term<'static>> = paths.collect();
     if let Some(first) = block.residual.first() {
         terms[0] = Term::path(first, &block.b_o, factor);
     } else {
@@ -123,13 +123,13 @@ pub(super) fn path_terms(block: &Block, factor: f64) -> Vec<Term> {
 }
 
 /// Members that can have something in common, in order of their first.
-fn connected(members: Vec<Member>) -> Vec<Vec<Member>> {
-    let mut out: Vec<Vec<Member>> = Vec::new();
+fn connected(members: Vec<Member<'_>>) -> Vec<Vec<Member<'_>>> {
+    let mut out: Vec<Vec<Member<'_>>> = Vec::new();
     for member in members {
         let (mut joined, apart): (Vec<_>, Vec<_>) =
             out.into_iter().partition(|g| g.iter().any(|m| m.term.touches(&member.term)));
         out = apart;
-        let mut all: Vec<Member> = joined.drain(..).flatten().collect();
+        let mut all: Vec<Member<'_>> = joined.drain(..).flatten().collect();
         all.push(member);
         out.push(all);
     }

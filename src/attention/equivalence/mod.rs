@@ -8,6 +8,7 @@
 //! - [`distance()`]: the distance, group by group; [`exact_distance`]: as a fraction, for whole weights.
 //! - [`softmax_distance`]: softmax heads, through QK and OV.
 //! - [`matched_heads`]: which head of one block is which of the other.
+//! - [`blame()`]: which matrix makes two matched heads differ.
 //! - [`witness()`]: a two-token input on which they differ most.
 //! - [`expected_squared_gap`]: how much they differ on Gaussian tokens.
 //! - [`identifiable_dimension`]: how many numbers of a block its function determines.
@@ -15,6 +16,10 @@
 //! # Source
 //! Our own derivation; closest prior work arXiv 2408.17221 and 2410.10101.
 
+mod aligned;
+mod assignment;
+mod blame;
+mod climb;
 mod compare;
 mod dimension;
 mod distance;
@@ -32,6 +37,7 @@ mod stack;
 mod tests;
 mod witness;
 
+pub use blame::{Blame, Factor, blame};
 pub use compare::{Comparison, HeadRow, Wish, compare};
 pub use dimension::{Identifiable, identifiable_dimension};
 pub use distance::{Claim, Distance, Gap, GroupDistance, Method, distance};

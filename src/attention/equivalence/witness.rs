@@ -5,13 +5,13 @@
 //! and residual paths added, and running both gives that number. A full and a causal head agree there and differ at the
 //! earlier token, which is looked at next; blocks with equal pair parts are told apart by their whole output.
 //!
-//! The search alternates between `x` (linear in it: one step of the power method of an SVD) and `z` (a quadratic form:
-//! a shifted power step, Kolda & Mayo 2011, "Shifted power method for computing tensor eigenpairs"), from several
-//! starts. Each step goes up; the best of them is a local maximum.
+//! The search climbs from several starts ([`climb`](super::climb)), for a few steps each, and goes on from the best until
+//! nothing is gained: a local maximum.
 
+use super::climb::{Climber, Sum};
 use super::groups::{heads, path_terms};
 use super::scope::{Clocks, OutOfScope, Side, check, decay};
-use super::stack::{Affine, Term};
+use super::stack::{Stack, Term, columns};
 use crate::attention::{Block, Mask, Streams, forward};
 use crate::seed;
 use nalgebra::{DMatrix, DVector};
@@ -39,25 +39,21 @@ pub struct Witness {
     pub streams: Streams,
 }
 
-const STARTS: usize = 6;
+const STARTS: u64 = 6;
+/// Steps of every start.
+const FIRST_STEPS: usize = 6;
+/// More steps of the best.
 const STEPS: usize = 80;
-/// Steps end when they gain less than this part.
-const GAIN: f64 = 1e-12;
+/// Steps end when they gain less than this part of the square.
+const GAIN: f64 = 1e-10;
 /// A pair part below this part of its terms counts as nothing, and the whole output is maximised.
 const NOTHING: f64 = 1e-13;
 
-/// Which token value, key and query of a term read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reads {
-    /// `(z, z, x)`
-    Pair,
-    /// `(x, x, x)`
-    Own,
-}
-
-struct Piece {
-    term: Term,
-    reads: Reads,
+/// One head or path in the difference at a token, with the weights of `(z, z, x)` and of `(x, x, x)`.
+struct Piece<'h> {
+    term: Term<'h>,
+    pair: f64,
+    own: f64,
 }
 
 /// The input of two tokens on which `a` and `b` differ most; zero gaps where they are the same function.
@@ -74,27 +70,17 @@ pub fn witness(a: &Block, b: &Block) -> Result<Witness, OutOfScope> {
     let later = pieces(a, b, &clocks, &home, false);
     let earlier = pieces(a, b, &clocks, &home, true);
     let rounds = [(&later, true, 1), (&earlier, true, 0), (&later, false, 1)];
-    let mut best: Option<(f64, Token, Token)> = None;
-    let (mut of, mut at) = (&later, 1);
+    let (mut of, mut at, mut best) = (&later, 1, (Token::new(), Token::new()));
     for (all, pairs_only, token) in rounds {
-        let objective: Vec<&Piece> = all.iter().filter(|p| !pairs_only || p.reads == Reads::Pair).collect();
-        (of, at, best) = (all, token, None);
-        for start in 0..STARTS {
-            let rng = &mut seed::stream(start as u64, "witness");
-            let mut draw = |width: &usize| DVector::from_fn(*width, |_, _| seed::normal(rng));
-            let z: Token = widths.iter().map(|(s, w)| (s.clone(), draw(w))).collect();
-            let x = widths.iter().filter(|(s, _)| clocks.root(s) == home);
-            let x: Token = x.map(|(s, w)| (s.clone(), draw(w))).collect();
-            let found = climb(&objective, normalised(z), normalised(x));
-            if best.as_ref().is_none_or(|(most, ..)| found.0 > *most) {
-                best = Some(found);
-            }
-        }
-        if best.as_ref().is_some_and(|(gap, z, x)| *gap > NOTHING * size(&objective, z, x)) {
+        let found = search(all, pairs_only, &widths, |s| clocks.root(s) == home);
+        let gap = value(all, pairs_only, &found.0, &found.1).norm();
+        let decided = gap > NOTHING * size(all, pairs_only, &found.0, &found.1);
+        (of, at, best) = (all, token, found);
+        if decided {
             break;
         }
     }
-    let (_, z, x) = best.unwrap_or_default();
+    let (z, x) = best;
 
     let streams: Streams = z
         .iter()
@@ -113,14 +99,12 @@ pub fn witness(a: &Block, b: &Block) -> Result<Witness, OutOfScope> {
         Ok(y.column(at).into_owned())
     };
     let measured = (run(a)? - run(b)?).norm();
-    let all: Vec<&Piece> = of.iter().collect();
-    let pairs: Vec<&Piece> = of.iter().filter(|p| p.reads == Reads::Pair).collect();
-    let (pair, predicted) = (value(&pairs, &z, &x).norm(), value(&all, &z, &x).norm());
+    let (pair, predicted) = (value(of, true, &z, &x).norm(), value(of, false, &z, &x).norm());
     Ok(Witness { z, x, at, pair, predicted, measured, streams })
 }
 
 /// The terms of `a - b` at the later of two tokens, or at the earlier one; `x` is the token that the output is at.
-fn pieces(a: &Block, b: &Block, clocks: &Clocks, home: &str, earlier: bool) -> Vec<Piece> {
+fn pieces<'h>(a: &'h Block, b: &'h Block, clocks: &Clocks, home: &str, earlier: bool) -> Vec<Piece<'h>> {
     let mut out = Vec::new();
     for (side, _, h) in heads(a, b) {
         let sign = if side == Side::A { 1.0 } else { -1.0 };
@@ -135,102 +119,85 @@ fn pieces(a: &Block, b: &Block, clocks: &Clocks, home: &str, earlier: bool) -> V
             Mask::Full | Mask::Causal => (g, 1.0),
             Mask::Strict => (1.0, 0.0),
         };
-        for (weight, reads) in [(other, Reads::Pair), (itself, Reads::Own)] {
-            if weight > 0.0 {
-                out.push(Piece { term: Term::of(h, sign * weight), reads });
-            }
-        }
+        out.push(Piece { term: Term::of(h, sign), pair: other, own: itself });
     }
     let paths = path_terms(a, 1.0).into_iter().chain(path_terms(b, -1.0));
-    out.extend(paths.map(|term| Piece { term, reads: Reads::Own }));
+    out.extend(paths.map(|term| Piece { term, pair: 0.0, own: 1.0 }));
     out
 }
 
-/// Alternating steps up; `(objective, z, x)`.
-fn climb(pieces: &[&Piece], mut z: Token, mut x: Token) -> (f64, Token, Token) {
-    let mut gap = value(pieces, &z, &x).norm();
-    for _ in 0..STEPS {
-        let before = gap;
-        for of_z in [false, true] {
-            let slope = slope(pieces, &z, &x, of_z);
-            let now = if of_z { &z } else { &x };
-            let length = slope.values().map(DVector::norm_squared).sum::<f64>().sqrt();
-            for shift in [0.0, 0.5, 2.0, 8.0, 32.0, 128.0] {
-                let step = |(s, t): (&String, &DVector<f64>)| (s.clone(), t * (shift * length) + &slope[s]);
-                let next = normalised(now.iter().map(step).collect());
-                let (next_z, next_x) = if of_z { (&next, &x) } else { (&z, &next) };
-                let found = value(pieces, next_z, next_x).norm();
-                if found > gap {
-                    gap = found;
-                    *(if of_z { &mut z } else { &mut x }) = next;
-                    break;
-                }
-            }
+/// The best `(z, x)` of all starts; streams that nothing reads are zero.
+fn search(
+    pieces: &[Piece<'_>],
+    pairs_only: bool,
+    widths: &BTreeMap<String, usize>,
+    at_home: impl Fn(&str) -> bool,
+) -> (Token, Token) {
+    let terms: Vec<&Term<'_>> = pieces.iter().map(|p| &p.term).collect();
+    let stack = Stack::balanced(&terms);
+    let (streams, width) = columns(&terms);
+    let mut free = [vec![false; width + 1], vec![false; width + 1]];
+    for (stream, columns) in &streams {
+        free[0][columns.clone()].fill(true);
+        free[1][columns.clone()].fill(at_home(stream));
+    }
+    let own = pieces.iter().map(|p| if pairs_only { 0.0 } else { p.own });
+    let sum = Sum { stack: &stack, pair: pieces.iter().map(|p| p.pair).collect(), own: own.collect(), free };
+    let mut best: Option<Climber> = None;
+    for start in 0..STARTS {
+        let rng = &mut seed::stream(start, "witness");
+        let mut draw = || DVector::from_fn(width + 1, |_, _| seed::normal(rng));
+        let mut climber = Climber::at(&sum, draw(), draw());
+        (0..FIRST_STEPS).for_each(|_| climber.step(&sum));
+        if best.as_ref().is_none_or(|best| climber.square > best.square) {
+            best = Some(climber);
         }
-        if gap <= before * (1.0 + GAIN) {
+    }
+    let token = |at: &DVector<f64>, home_only: bool| {
+        let part = |(stream, width): (&String, &usize)| {
+            let columns = streams.get(stream.as_str()).cloned().unwrap_or(0..0);
+            let zeros = DVector::zeros(*width);
+            (
+                stream.clone(),
+                if columns.len() == *width { at.rows_range(columns).into_owned() } else { zeros },
+            )
+        };
+        widths.iter().filter(|(s, _)| !home_only || at_home(s)).map(part).collect()
+    };
+    let Some(mut climber) = best else { return Default::default() };
+    for _ in 0..STEPS {
+        let before = climber.square;
+        climber.step(&sum);
+        if climber.square <= before * (1.0 + GAIN) {
             break;
         }
     }
-    (gap, z, x)
+    let [z, x] = climber.tokens();
+    (token(z, false), token(x, true))
 }
 
-/// What a piece reads, `(value, key, query)`.
-fn tokens<'t>(piece: &Piece, z: &'t Token, x: &'t Token) -> [&'t Token; 3] {
-    if piece.reads == Reads::Pair { [z, z, x] } else { [x, x, x] }
-}
-
-/// One term of the sum.
-fn part(piece: &Piece, z: &Token, x: &Token) -> DVector<f64> {
+/// What a piece makes of `(z, z, x)` and of `(x, x, x)`.
+fn parts(piece: &Piece<'_>, pairs_only: bool, z: &Token, x: &Token) -> [DVector<f64>; 2] {
     let t = &piece.term;
-    let [v, k, q] = tokens(piece, z, x);
-    let score = t.k.apply(k).dot(&t.q.apply(q));
-    &t.o * t.v.apply(v) * (t.coefficient * score)
+    let part = |weight: f64, [v, k, q]: [&Token; 3]| {
+        if weight == 0.0 {
+            return DVector::zeros(t.o.nrows());
+        }
+        let score = t.k.apply(k).dot(&t.q.apply(q));
+        &*t.o * t.v.apply(v) * (weight * t.coefficient * score)
+    };
+    let own = if pairs_only { 0.0 } else { piece.own };
+    [part(piece.pair, [z, z, x]), part(own, [x, x, x])]
 }
 
-/// The difference at the later token.
-fn value(pieces: &[&Piece], z: &Token, x: &Token) -> DVector<f64> {
+/// The difference at `x`.
+fn value(pieces: &[Piece<'_>], pairs_only: bool, z: &Token, x: &Token) -> DVector<f64> {
     let rows = pieces.first().map_or(0, |p| p.term.o.nrows());
-    pieces.iter().fold(DVector::zeros(rows), |sum, p| sum + part(p, z, x))
+    let all = pieces.iter().flat_map(|p| parts(p, pairs_only, z, x));
+    all.fold(DVector::zeros(rows), |sum, part| sum + part)
 }
 
 /// The sum of the sizes of its terms.
-fn size(pieces: &[&Piece], z: &Token, x: &Token) -> f64 {
-    pieces.iter().map(|p| part(p, z, x).norm()).sum()
-}
-
-/// Gradient of half the squared value over its norm, with respect to one of the tokens.
-fn slope(pieces: &[&Piece], z: &Token, x: &Token, of_z: bool) -> Token {
-    let y = value(pieces, z, x);
-    let y = if y.norm() > 0.0 { &y / y.norm() } else { y };
-    let token = if of_z { z } else { x };
-    let mut out: Token = token.iter().map(|(s, t)| (s.clone(), DVector::zeros(t.len()))).collect();
-    for piece in pieces {
-        let t = &piece.term;
-        let at = tokens(piece, z, x);
-        let (v, k, q) = (t.v.apply(at[0]), t.k.apply(at[1]), t.q.apply(at[2]));
-        let seen = t.o.transpose() * &y;
-        let along = seen.dot(&v);
-        let (score, c) = (k.dot(&q), t.coefficient);
-        let mut add = |slot: usize, affine: &Affine, direction: DVector<f64>| {
-            if std::ptr::eq(at[slot], token)
-                && let Some(sum) = out.get_mut(&affine.stream)
-                && sum.len() == affine.w.ncols()
-            {
-                *sum += affine.w.transpose() * direction;
-            }
-        };
-        add(0, &t.v, seen * (c * score));
-        add(1, &t.k, &q * (c * along));
-        add(2, &t.q, &k * (c * along));
-    }
-    out
-}
-
-/// Unit length over all streams together; nothing stays nothing.
-fn normalised(mut token: Token) -> Token {
-    let length = token.values().map(DVector::norm_squared).sum::<f64>().sqrt();
-    if length > 0.0 {
-        token.values_mut().for_each(|t| *t /= length);
-    }
-    token
+fn size(pieces: &[Piece<'_>], pairs_only: bool, z: &Token, x: &Token) -> f64 {
+    pieces.iter().flat_map(|p| parts(p, pairs_only, z, x)).map(|part| part.norm()).sum()
 }

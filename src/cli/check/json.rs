@@ -1,7 +1,8 @@
 //! The contract's JSON, and more.
 
+use super::blame::{blamed, projections};
 use super::{Checked, text};
-use crate::attention::equivalence::{ExactDistance, Gap, expected_squared_gap, witness};
+use crate::attention::equivalence::{Blame, ExactDistance, Gap, HeadRow, expected_squared_gap, witness};
 use nalgebra::DMatrix;
 use serde_json::{Map, Value, json};
 
@@ -97,6 +98,21 @@ fn gap(g: &Gap) -> Value {
 
 fn heads(c: &Checked) -> Vec<Value> {
     let rows = text::rows(c);
+    let blamed = if c.comparison.equivalent { Vec::new() } else { blamed(c) };
+    let blame = |row: Option<&HeadRow>| -> Vec<Value> {
+        let Some(found) = blamed.iter().find(|b| row.is_some_and(|r| r.matched.a == b.row.matched.a)) else {
+            return Vec::new();
+        };
+        let one = |f: &Blame| {
+            let named = projections(c, found.row.matched.a, f.factor);
+            let named: Vec<Value> = named.iter().map(|p| json!({"name": p.name, "line": p.line})).collect();
+            json!({
+                "matrix": f.factor.name(), "change": number(f.change), "residual": number(f.residual),
+                "projections": named,
+            })
+        };
+        found.factors.iter().map(one).collect()
+    };
     rows.iter()
         .map(|r| {
             json!({
@@ -111,6 +127,7 @@ fn heads(c: &Checked) -> Vec<Value> {
                 "max_abs_error": r.row.as_ref().map(|m| number(m.max_abs)),
                 "max_rel_error": r.row.as_ref().map(|m| number(m.max_rel)),
                 "dtype": c.loaded.dtypes.join("+"),
+                "blame": blame(r.row),
             })
         })
         .collect()

@@ -1,8 +1,10 @@
 //! The report for people: the verdict, why, and the table.
 
 use super::Checked;
+use super::blame::{blamed, projections};
 use crate::attention::equivalence::{
-    Claim, Comparison, ExactDistance, HeadRow, Method, OutOfScope, Side, expected_squared_gap, witness,
+    Blame, Claim, Comparison, ExactDistance, Factor, HeadRow, Method, OutOfScope, Side, expected_squared_gap,
+    witness,
 };
 use crate::attention::{Block, Head};
 use std::fmt::Write;
@@ -265,9 +267,53 @@ fn shown(text: &mut String, c: &Checked) {
             short(found.probed.relative)
         );
     }
+    blame(text, c);
     let (n, m) = (ours.heads.len(), theirs.heads.len());
     if n != m {
         let _ = writeln!(text, "  number of heads: {n} in the circuit, {m} in the file");
+    }
+}
+
+/// Names and lines of the projections behind a matrix.
+fn places(c: &Checked, head: usize, factor: Factor) -> String {
+    let named: Vec<String> = projections(c, head, factor)
+        .iter()
+        .map(|p| p.line.map_or(p.name.to_owned(), |l| format!("{} (line {l})", p.name)))
+        .collect();
+    if named.is_empty() { "a constant".to_owned() } else { named.join(" + ") }
+}
+
+/// What of a head may remain when one matrix explains its difference.
+const EXPLAINED: f64 = 1e-9;
+
+/// Heads named before the table, at most.
+const NAMED: usize = 4;
+
+/// The closest heads that differ, and the projections at fault.
+fn blame(text: &mut String, c: &Checked) {
+    let all = blamed(c);
+    for b in all.iter().take(NAMED) {
+        let (m, best) = (&b.row.matched, &b.factors[0]);
+        let explains = best.residual <= c.args.tolerance.max(EXPLAINED);
+        // A factor can be common to two matrices: then either one explains it.
+        let as_good = |f: &&Blame| {
+            f.change <= 1.001 * best.change && (f.residual <= c.args.tolerance.max(EXPLAINED)) == explains
+        };
+        let causes: Vec<&Blame> =
+            if explains { b.factors.iter().filter(as_good).collect() } else { vec![best] };
+        let names: Vec<&str> = causes.iter().map(|f| f.factor.name()).collect();
+        let named: Vec<String> = causes.iter().map(|f| places(c, m.a, f.factor)).collect();
+        let (names, named) = (names.join(" or "), named.join(", or "));
+        let _ = write!(text, "  head {} is closest to head {} of the file; ", m.a, c.loaded.selected[m.b]);
+        let (change, rest) = (short(best.change), short(best.residual));
+        let _ = if explains {
+            writeln!(text, "{names} alone makes the difference, by {change} of its size: {named}")
+        } else {
+            writeln!(text, "{names} differs most ({change} of its size, {rest} of the head remains): {named}")
+        };
+    }
+    if all.len() > NAMED {
+        let _ = writeln!(text, "  (and {} heads more; --format json has them all)", all.len() - NAMED);
     }
 }
 

@@ -7,6 +7,8 @@ use nalgebra::{DMatrix, DVector};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+mod aligned;
+mod blame;
 mod samples;
 
 fn matrix(rows: usize, cols: usize, rng: &mut ChaCha8Rng) -> DMatrix<f64> {
@@ -95,6 +97,13 @@ fn disguised(a: &Block, rng: &mut ChaCha8Rng) -> Block {
     out
 }
 
+/// `A B` in double-doubles, entry by entry.
+fn product(a: &DMatrix<Wide>, b: &DMatrix<Wide>) -> DMatrix<Wide> {
+    DMatrix::from_fn(a.nrows(), b.ncols(), |i, j| {
+        (0..a.ncols()).fold(Wide::zero(), |sum, k| sum.plus(a[(i, k)].times(b[(k, j)])))
+    })
+}
+
 /// `|T|^2` by its entries in numbers of kind `N`, for heads with signs; slots of key and value symmetric.
 fn dense(heads: &[(f64, &Head)]) -> f64 {
     let width = heads[0].1.w_q.ncols() + 1;
@@ -107,8 +116,8 @@ fn dense(heads: &[(f64, &Head)]) -> f64 {
         .iter()
         .map(|(sign, h)| {
             let o = h.w_o.map(|x| Wide::from_f64(x).times(Wide::from_f64(sign * h.scale)));
-            let p = Wide::product(&o, &wide(&h.w_v, &h.b_v));
-            (p, Wide::product(&wide(&h.w_k, &h.b_k).transpose(), &wide(&h.w_q, &h.b_q)))
+            let p = product(&o, &wide(&h.w_v, &h.b_v));
+            (p, product(&wide(&h.w_k, &h.b_k).transpose(), &wide(&h.w_q, &h.b_q)))
         })
         .collect();
     let mut sum = Wide::zero();
