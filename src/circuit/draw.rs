@@ -138,9 +138,10 @@ fn blocks(count: usize, of: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagn
     Ok(Weights::Dense(all))
 }
 
-/// Non-negative part of a named draw: all that name it see the same numbers.
+/// Non-negative part of a named draw: all that name it see the same numbers. `projections.NAME` names the draw that a
+/// projection of that name makes for itself.
 fn part(of: &WeightsSpec, name: &str, d: &Draw<'_>, sign: f64) -> Result<Weights, Diagnostic> {
-    let stream = format!("draw.{name}");
+    let stream = if name.starts_with("projections.") { name.to_owned() } else { format!("draw.{name}") };
     let form = if sign > 0.0 { "plus_of" } else { "minus_of" };
     let path = format!("{}.{form}.weights", d.path);
     let inner = draw(of, &Draw { stream: &stream, path: &path, ..*d })?;
