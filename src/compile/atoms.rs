@@ -28,6 +28,8 @@ pub struct Form {
     pub origin: Origin,
     /// equal for forms of equal numbers, whatever their origin
     pub class: u32,
+    /// set for the constant 1 that carries the bias of another form: see [`super::bias`]
+    pub bias_of: Option<Atom>,
 }
 
 /// A set of projections, interned.
@@ -76,6 +78,8 @@ pub struct Parts {
     signs: Vec<f64>,
     /// some relay sends half of a plus/minus pair
     pub any_rectified: bool,
+    /// class of a form -> the constant that carries its bias
+    biases: HashMap<u32, Atom>,
     origins: Vec<Vec<u32>>,
     form_index: HashMap<(u32, Origin), Atom>,
     class_index: HashMap<FormKey, u32>,
@@ -93,6 +97,8 @@ struct FormKey {
     rectified: bool,
     map: FeatureMap,
     bits: Vec<u64>,
+    /// class of the form whose bias this is
+    bias_of: Option<u32>,
 }
 
 impl Parts {
@@ -114,7 +120,7 @@ impl Parts {
         }
         // adding 0.0 turns -0.0 into 0.0
         let bits = row.iter().map(|x| (x * sign + 0.0).to_bits()).collect();
-        let key = FormKey { role, stream, rectified, map, bits };
+        let key = FormKey { role, stream, rectified, map, bits, bias_of: None };
         let next = u32::try_from(self.members.len()).expect("fewer than 2^32 forms");
         let class = *self.class_index.entry(key).or_insert(next);
         if class == next {
@@ -130,8 +136,43 @@ impl Parts {
         let atom = Atom(u32::try_from(self.forms.len()).expect("fewer than 2^32 forms"));
         self.form_index.insert((class, origin), atom);
         self.members[class as usize].push(atom);
-        self.forms.push(Form { role, stream, rectified, map, row, origin, class });
+        self.forms.push(Form { role, stream, rectified, map, row, origin, class, bias_of: None });
         Some((factor, atom))
+    }
+
+    /// The constant 1 as the bias of form `owner`: a form of the same token, all of it bias.
+    pub fn bias(&mut self, owner: Atom, origin: Origin) -> Atom {
+        let f = self.get(owner);
+        let (role, stream, columns, owned) = (f.role, f.stream, f.row.len(), f.class);
+        let mut row = vec![0.0; columns];
+        row[columns - 1] = 1.0;
+        let (rectified, map) = (false, FeatureMap::Identity);
+        let bits = row.iter().map(|x: &f64| x.to_bits()).collect();
+        let key = FormKey { role, stream, rectified, map, bits, bias_of: Some(owned) };
+        let next = u32::try_from(self.members.len()).expect("fewer than 2^32 forms");
+        let class = *self.class_index.entry(key).or_insert(next);
+        if class == next {
+            self.members.push(Vec::new());
+            self.signs.push(1.0);
+        }
+        if let Some(atom) = self.form_index.get(&(class, origin)) {
+            return *atom;
+        }
+        let atom = Atom(u32::try_from(self.forms.len()).expect("fewer than 2^32 forms"));
+        self.form_index.insert((class, origin), atom);
+        self.members[class as usize].push(atom);
+        self.forms.push(Form { role, stream, rectified, map, row, origin, class, bias_of: Some(owner) });
+        self.biases.entry(owned).or_insert(atom);
+        atom
+    }
+
+    /// The constant that carries the bias of a form, if one was made.
+    pub fn bias_for(&self, atom: Atom) -> Option<Atom> {
+        self.biases.get(&self.get(atom).class).copied()
+    }
+
+    pub fn has_biases(&self) -> bool {
+        !self.biases.is_empty()
     }
 
     pub fn get(&self, atom: Atom) -> &Form {
@@ -154,6 +195,10 @@ impl Parts {
     /// The same form read from the other token.
     pub fn with_role(&mut self, atom: Atom, role: Role) -> (f64, Atom) {
         let f = self.get(atom).clone();
+        if let Some(owner) = f.bias_of {
+            let (_, moved) = self.with_role(owner, role);
+            return (1.0, self.bias(moved, f.origin));
+        }
         self.form(role, f.stream, f.rectified, f.map, f.row, f.origin).map_or((1.0, atom), |made| made)
     }
 
