@@ -1,14 +1,16 @@
-//! Heads in files.
+//! Heads in files, and circuits for them.
 //!
 //! - [`read`]: heads of a `.safetensors` in any layout of [`Scheme`], with an account of what the file states and what
 //!   was assumed.
 //! - [`native`]: this program's own layout, which loses nothing of the blocks it can hold.
+//! - [`dale`]: signed circuits as plus/minus circuits.
 //!
 //! Inside: `layers` knows the names of each layout and finds the layer that is meant, `tensors` checks shapes and reads
 //! numbers, `heads` cuts them into heads, `settings` decides kernel, scale and mask.
 //!
 //! **Deliberately absent:** downloads, and any change to imported numbers that is not said.
 
+pub mod dale;
 mod heads;
 mod layers;
 pub mod native;
