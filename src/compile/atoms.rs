@@ -3,6 +3,7 @@
 //! Forms are merged only when their numbers are the same bits (up to a common sign): "merge linear forms, never
 //! products". Each form remembers the projections that it came from.
 
+use super::near::{Near, leading_sign};
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
 use std::collections::HashMap;
@@ -76,10 +77,13 @@ pub struct Parts {
     members: Vec<Vec<Atom>>,
     /// sign of the first non-zero number of each class, as first seen
     signs: Vec<f64>,
-    /// some relay sends half of a plus/minus pair
+    /// some relay sends half of a plus/minus pair: forms may differ by rounding
     pub any_rectified: bool,
+    near: Near<(Role, usize, bool, FeatureMap)>,
     /// class of a form -> the constant that carries its bias
     biases: HashMap<u32, Atom>,
+    /// class of a form -> the biases that it is known to have
+    bias_numbers: HashMap<u32, Vec<f64>>,
     origins: Vec<Vec<u32>>,
     form_index: HashMap<(u32, Origin), Atom>,
     class_index: HashMap<FormKey, u32>,
@@ -102,6 +106,10 @@ struct FormKey {
 }
 
 impl Parts {
+    pub fn new(any_rectified: bool) -> Self {
+        Self { any_rectified, ..Self::default() }
+    }
+
     /// Interns a form. For identity maps `k` and `-k` are one form, with the sign of the first one seen; the returned
     /// factor is 1 or -1. `None` when the form is zero.
     pub fn form(
@@ -117,6 +125,25 @@ impl Parts {
         let mut sign = 1.0;
         if map == FeatureMap::Identity {
             sign = first?.signum();
+            if self.any_rectified {
+                sign = leading_sign(&row)?;
+            }
+        }
+        if self.any_rectified {
+            let kind = (role, stream, rectified, map);
+            let unsigned: Vec<f64> = row.iter().map(|x| x * sign).collect();
+            let known = |class: u32| {
+                let sign = self.signs[class as usize];
+                let first = self.members[class as usize][0];
+                self.get(first).row.iter().map(|x| x * sign).collect::<Vec<f64>>()
+            };
+            match self.near.find(kind, &unsigned, known) {
+                Some(class) => row = known(class).iter().map(|x| x * sign).collect(),
+                None => {
+                    let next = u32::try_from(self.members.len()).expect("fewer than 2^32 forms");
+                    self.near.insert(kind, &unsigned, next);
+                }
+            }
         }
         // adding 0.0 turns -0.0 into 0.0
         let bits = row.iter().map(|x| (x * sign + 0.0).to_bits()).collect();
@@ -132,7 +159,6 @@ impl Parts {
             return Some((factor, *atom));
         }
         row.iter_mut().for_each(|x| *x = *x * factor + 0.0);
-        self.any_rectified |= rectified;
         let atom = Atom(u32::try_from(self.forms.len()).expect("fewer than 2^32 forms"));
         self.form_index.insert((class, origin), atom);
         self.members[class as usize].push(atom);
@@ -169,6 +195,18 @@ impl Parts {
     /// The constant that carries the bias of a form, if one was made.
     pub fn bias_for(&self, atom: Atom) -> Option<Atom> {
         self.biases.get(&self.get(atom).class).copied()
+    }
+
+    /// A bias of a form as known before, where the two differ by rounding only: equal forms have equal bits.
+    pub fn known_bias(&mut self, atom: Atom, bias: f64) -> f64 {
+        let known = self.bias_numbers.entry(self.forms[atom.0 as usize].class).or_default();
+        match known.iter().find(|b| (b.abs() - bias.abs()).abs() <= 1e-12 * bias.abs()) {
+            Some(b) => b.abs() * bias.signum(),
+            None => {
+                known.push(bias);
+                bias
+            }
+        }
     }
 
     pub fn has_biases(&self) -> bool {

@@ -12,7 +12,7 @@ use nalgebra::DVector;
 use std::collections::HashMap;
 
 /// Largest relative misfit of a product of biases that is taken for rounding.
-const ROUNDING: f64 = 1e-13;
+const ROUNDING: f64 = 1e-12;
 
 /// Adds each cell's constant to its list, as the bias of the cell's first signed form.
 pub fn attach(lists: &mut [Vec<Term>], constant: &DVector<f64>, origin: Origin, parts: &mut Parts) {
@@ -28,6 +28,7 @@ pub fn attach(lists: &mut [Vec<Term>], constant: &DVector<f64>, origin: Origin, 
         list.push(match owner {
             None => Term::constant(*b, origin),
             Some(owner) => {
+                parts.known_bias(owner, *b);
                 let atom = parts.bias(owner, origin);
                 Term::of_form(*b, atom, parts)
             }
@@ -110,7 +111,7 @@ fn completed(
         let f = parts.get(form).clone();
         let mut row = f.row;
         if let Some(last) = row.last_mut() {
-            *last += ratios[bit];
+            *last += parts.known_bias(form, ratios[bit]);
         }
         let (sign, atom) = parts.form(f.role, f.stream, false, f.map, row, origin)?;
         made.coefficient *= sign;

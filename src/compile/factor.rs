@@ -64,9 +64,11 @@ impl<'a> Factors<'a> {
                 clock: circuit.streams[s.clock].name.clone(),
             })
             .collect();
+        let is_half = |k: &Kind| matches!(k, Kind::Relay { part: Some(_), .. });
+        let any_rectified = circuit.order.iter().any(|id| is_half(&circuit.population(*id).kind));
         Self {
             circuit,
-            parts: Parts::default(),
+            parts: Parts::new(any_rectified),
             streams,
             relays: BTreeMap::new(),
             deltas: BTreeMap::new(),
