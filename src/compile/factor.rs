@@ -218,6 +218,13 @@ impl<'a> Factors<'a> {
                 sum = sum.plus(arrived, &mut self.parts);
             }
         }
+        if self.parts.any_rectified {
+            // Halves of one product meet here, from several populations: few terms are left of many.
+            for list in &mut sum.terms {
+                let flat: Vec<(u32, Term)> = list.iter().map(|t| (0, *t)).collect();
+                *list = merge(&flat, &mut self.parts).into_iter().map(|(_, t)| t).collect();
+            }
+        }
         Ok(sum)
     }
 

@@ -66,7 +66,8 @@ fn fingerprint(v: &[f64]) -> f64 {
     let mut sum = 0.0;
     for x in v {
         // Weights in (1, 2) without a pattern that a matrix would have.
-        weight = (weight * 1.618_033_988_749_895).rem_euclid(1.0) + 1.0;
+        let next: f64 = weight * 1.618_033_988_749_895;
+        weight = next - next.floor() + 1.0;
         sum += weight * (x / top);
     }
     #[allow(clippy::cast_precision_loss)]
