@@ -183,3 +183,30 @@ fn file(path: &str, tensor: Option<&str>, d: &Draw<'_>) -> Result<Weights, Diagn
     }
     Ok(Weights::Dense(DMatrix::from_row_slice(found.0, found.1, &array.data)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Spread;
+
+    #[test]
+    fn halves_of_a_projections_own_draw() {
+        let made = |spec: &WeightsSpec, stream: &str| {
+            let d = Draw { seed: 3, stream, rows: 4, columns: 5, path: "", folder: Path::new(".") };
+            draw(spec, &d).unwrap_or_else(|e| panic!("{e}")).dense()
+        };
+        let recipes = [
+            WeightsSpec::Normal(Spread::FanIn(1.0)),
+            WeightsSpec::Rank { of: 2, std: 1.0 },
+            WeightsSpec::Blocks { count: 1, of: Box::new(WeightsSpec::Uniform { low: -1.0, high: 1.0 }) },
+        ];
+        for own in recipes {
+            let weights = Box::new(own.clone());
+            let plus = |draw: &str| WeightsSpec::PlusOf { weights: weights.clone(), draw: draw.to_owned() };
+            let minus = WeightsSpec::MinusOf { weights: weights.clone(), draw: "projections.K".to_owned() };
+            let whole = made(&plus("projections.K"), "projections.other") - made(&minus, "projections.more");
+            assert_eq!(whole, made(&own, "projections.K"), "the same bits");
+            assert_ne!(made(&plus("K"), "x"), made(&plus("projections.K"), "x"), "a name of its own");
+        }
+    }
+}

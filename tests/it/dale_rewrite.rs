@@ -40,7 +40,7 @@ fn no_negative_rate(circuit: &Circuit, tokens: &Streams, claim: &str) {
     let sent = oracle::evaluate(&net(circuit, tokens)).unwrap_or_else(|e| panic!("{claim}: {e}"));
     for (s, id) in sent.iter().zip(&circuit.order) {
         let lowest = s.values.iter().flatten().flatten().fold(f64::INFINITY, |m, x| m.min(*x));
-        assert!(!(lowest < 0.0), "{claim}: `{}` sends {lowest}", circuit.population(*id).name);
+        assert!(lowest >= 0.0, "{claim}: `{}` sends {lowest}", circuit.population(*id).name);
     }
 }
 
@@ -213,6 +213,13 @@ const FORMS: &[(&str, &str, &str, &str, &str)] = &[
         "HO",
     ),
     (
+        "weights that are all negative, a rate that never is",
+        "  HO: {pathway: core, per: [query], cells: 4}",
+        "      e: {cells: 3, activation: sigmoid, per: [context]}\n      s2: {cells: 3, activation: product}\n      d3: {cells: 3, activation: product}",
+        "  K: {from: C, to: A.s.apical, weights: {normal: {std: 1}}}\n  z: {from: C, to: A.e.basal, weights: {normal: {std: 1}}}\n  e: {from: A.e, to: A.s2.apical, weights: ones, gain: -1}\n  e2: {from: Q, to: A.s2.basal, weights: {uniform: {low: -1, high: -0.5}}}\n  A4: {from: A.s2, to: A.d3.apical, weights: ones}\n  A3: {from: A.s, to: A.d3.apical, weights: ones, gain: -1}\n  V3: {from: C, to: A.d3.basal, weights: {uniform: {low: -2, high: -1}}}\n  O: {from: A.d3, to: HO.basal, weights: {normal: {std: 1}}}",
+        "HO",
+    ),
+    (
         "one projection for key and value, with a bias",
         "  HO: {pathway: core, per: [query], cells: 4}",
         "      L4: {cells: 3, per: [context]}\n      d3: {cells: 3, activation: product}",
@@ -251,4 +258,34 @@ fn every_construct_keeps_its_heads() {
             panic!("{claim}: {d}\n{text}");
         }
     }
+}
+
+/// Circuits that are no attention, and those of every other test of mistakes, if they can be wired: a circuit or N024.
+#[test]
+fn circuits_that_are_not_attention_are_rewritten_all_the_same() {
+    let mut count = 0;
+    for file in crate::mistakes::files_of(&crate::support::root().join("tests/bad"), "yaml") {
+        let Ok(document) = pulvinar::spec::read_file(&file, &[]) else { continue };
+        let Ok(circuit) = wire(&document.spec, &document.folder) else { continue };
+        let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        match rewritten(&document, &circuit) {
+            Ok((_, _, dale)) => {
+                count += 1;
+                obeys_the_law(&dale, &name);
+                let tokens = inputs(&circuit, &document.folder, &BTreeMap::new());
+                let Ok(tokens) = tokens else { continue };
+                let Ok(want) = oracle::evaluate(&net(&circuit, &tokens)) else { continue };
+                if want.iter().flat_map(|s| s.values.iter().flatten().flatten()).any(|x| !x.is_finite()) {
+                    continue;
+                }
+                no_negative_rate(&dale, &tokens, &name);
+                if circuit.population(*circuit.order.last().expect("an output")).indices.query {
+                    let error = relative(&oracle_output(&dale, &tokens), &oracle_output(&circuit, &tokens));
+                    assert!(error < 1e-12, "{name}: {error:e}");
+                }
+            }
+            Err(d) => assert_eq!(d.code, "N024", "{name}: {d}"),
+        }
+    }
+    assert!(count >= 25, "{count}");
 }
