@@ -56,7 +56,7 @@
 //! | [`attention`] | blocks, heads, masks, kernels, memory rules; the forward pass | the base row |
 //! | [`compile`] | circuit -> factor form -> blocks; reasons; provenance | `circuit` `attention` `spec` |
 //! | [`simulate`] | tokens, the algebraic run | `circuit` `attention` `spec` |
-//! | [`weights`] | heads files: native form, transformer naming schemes | `circuit` `attention` `spec` |
+//! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
 //! | [`cli`] | one file per verb; terminals, exit codes | everything |
 //!
 //! A test reads the sources and holds them to this table.

@@ -138,9 +138,10 @@ fn blocks(count: usize, of: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagn
     Ok(Weights::Dense(all))
 }
 
-/// Non-negative part of a named draw: all that name it see the same numbers.
+/// Non-negative part of a named draw: all that name it see the same numbers. `projections.NAME` names the draw that a
+/// projection of that name makes for itself.
 fn part(of: &WeightsSpec, name: &str, d: &Draw<'_>, sign: f64) -> Result<Weights, Diagnostic> {
-    let stream = format!("draw.{name}");
+    let stream = if name.starts_with("projections.") { name.to_owned() } else { format!("draw.{name}") };
     let form = if sign > 0.0 { "plus_of" } else { "minus_of" };
     let path = format!("{}.{form}.weights", d.path);
     let inner = draw(of, &Draw { stream: &stream, path: &path, ..*d })?;
@@ -181,4 +182,31 @@ fn file(path: &str, tensor: Option<&str>, d: &Draw<'_>) -> Result<Weights, Diagn
         .help("weights must be finite"));
     }
     Ok(Weights::Dense(DMatrix::from_row_slice(found.0, found.1, &array.data)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Spread;
+
+    #[test]
+    fn halves_of_a_projections_own_draw() {
+        let made = |spec: &WeightsSpec, stream: &str| {
+            let d = Draw { seed: 3, stream, rows: 4, columns: 5, path: "", folder: Path::new(".") };
+            draw(spec, &d).unwrap_or_else(|e| panic!("{e}")).dense()
+        };
+        let recipes = [
+            WeightsSpec::Normal(Spread::FanIn(1.0)),
+            WeightsSpec::Rank { of: 2, std: 1.0 },
+            WeightsSpec::Blocks { count: 1, of: Box::new(WeightsSpec::Uniform { low: -1.0, high: 1.0 }) },
+        ];
+        for own in recipes {
+            let weights = Box::new(own.clone());
+            let plus = |draw: &str| WeightsSpec::PlusOf { weights: weights.clone(), draw: draw.to_owned() };
+            let minus = WeightsSpec::MinusOf { weights: weights.clone(), draw: "projections.K".to_owned() };
+            let whole = made(&plus("projections.K"), "projections.other") - made(&minus, "projections.more");
+            assert_eq!(whole, made(&own, "projections.K"), "the same bits");
+            assert_ne!(made(&plus("K"), "x"), made(&plus("projections.K"), "x"), "a name of its own");
+        }
+    }
 }

@@ -169,8 +169,8 @@ pub struct Compile {
     /// Say which lines of the file became which matrix
     #[arg(long)]
     pub explain: bool,
-    /// Print the circuit with plus and minus cells (not in this version)
-    #[arg(long)]
+    /// Print the circuit rewritten with plus and minus cells (Dale's law), as YAML
+    #[arg(long, conflicts_with_all = ["emit", "explain", "output"])]
     pub dale: bool,
     /// Write the heads, in the native safetensors form
     #[arg(short, long, value_name = "HEADS.safetensors")]

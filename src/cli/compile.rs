@@ -5,19 +5,16 @@ use super::emit;
 use super::load;
 use super::report::{Outcome, Reporter, diagnostics_json, exit_code, not_yet};
 use crate::attention::{Head, Kernel};
+use crate::circuit::Circuit;
 use crate::compile::{Compiled, CompiledBlock, explain::explain};
 use crate::spec::Document;
+use crate::weights::dale::rewrite;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
+use std::path::Path;
 
 pub fn run(args: &Compile, out: &Reporter) -> Outcome {
-    if args.dale {
-        return Err(not_yet(
-            "`compile --dale`",
-            "write plus/minus relays by hand: see circuits/dale_head.yaml",
-        ));
-    }
     if args.emit == Some(Emit::Svg) {
         return Err(not_yet("`--emit svg`", "use `--emit dot` and Graphviz"));
     }
@@ -30,6 +27,9 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         return Ok(0);
     }
     let circuit = load::circuit(&document, &args.file)?;
+    if args.dale {
+        return dale(&document, &circuit, &args.file, out);
+    }
     let early = match args.emit {
         Some(Emit::Spec) => Some(crate::spec::to_yaml(&document.spec)),
         Some(Emit::Graph) => Some(circuit.to_string()),
@@ -75,6 +75,22 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         out.draw(&unmet, Some(&args.file));
     }
     Ok(exit_code(&unmet))
+}
+
+/// The circuit with plus and minus cells.
+fn dale(document: &Document, circuit: &Circuit, file: &Path, out: &Reporter) -> Outcome {
+    let new = rewrite(&document.spec, circuit).map_err(|d| load::placed(document, file, d))?;
+    let text = new.to_yaml();
+    if out.json {
+        let mut rest = Map::new();
+        rest.insert("remarks".to_owned(), json!(new.remarks));
+        rest.insert("text".to_owned(), json!(text));
+        out.object("compile", true, rest);
+    } else {
+        out.result(&text);
+        new.remarks.iter().for_each(|remark| out.note(remark));
+    }
+    Ok(0)
 }
 
 /// One stage as text; in JSON it is the value of `text`.

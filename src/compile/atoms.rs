@@ -3,6 +3,7 @@
 //! Forms are merged only when their numbers are the same bits (up to a common sign): "merge linear forms, never
 //! products". Each form remembers the projections that it came from.
 
+use super::near::{Near, leading_sign};
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
 use std::collections::HashMap;
@@ -28,6 +29,8 @@ pub struct Form {
     pub origin: Origin,
     /// equal for forms of equal numbers, whatever their origin
     pub class: u32,
+    /// set for the constant 1 that carries the bias of another form: see [`super::bias`]
+    pub bias_of: Option<Atom>,
 }
 
 /// A set of projections, interned.
@@ -74,8 +77,13 @@ pub struct Parts {
     members: Vec<Vec<Atom>>,
     /// sign of the first non-zero number of each class, as first seen
     signs: Vec<f64>,
-    /// some relay sends half of a plus/minus pair
+    /// some relay sends half of a plus/minus pair: forms may differ by rounding
     pub any_rectified: bool,
+    near: Near<(Role, usize, bool, FeatureMap)>,
+    /// class of a form -> the constant that carries its bias
+    biases: HashMap<u32, Atom>,
+    /// class of a form -> the biases that it is known to have
+    bias_numbers: HashMap<u32, Vec<f64>>,
     origins: Vec<Vec<u32>>,
     form_index: HashMap<(u32, Origin), Atom>,
     class_index: HashMap<FormKey, u32>,
@@ -93,9 +101,15 @@ struct FormKey {
     rectified: bool,
     map: FeatureMap,
     bits: Vec<u64>,
+    /// class of the form whose bias this is
+    bias_of: Option<u32>,
 }
 
 impl Parts {
+    pub fn new(any_rectified: bool) -> Self {
+        Self { any_rectified, ..Self::default() }
+    }
+
     /// Interns a form. For identity maps `k` and `-k` are one form, with the sign of the first one seen; the returned
     /// factor is 1 or -1. `None` when the form is zero.
     pub fn form(
@@ -111,10 +125,29 @@ impl Parts {
         let mut sign = 1.0;
         if map == FeatureMap::Identity {
             sign = first?.signum();
+            if self.any_rectified {
+                sign = leading_sign(&row)?;
+            }
+        }
+        if self.any_rectified {
+            let kind = (role, stream, rectified, map);
+            let unsigned: Vec<f64> = row.iter().map(|x| x * sign).collect();
+            let known = |class: u32| {
+                let sign = self.signs[class as usize];
+                let first = self.members[class as usize][0];
+                self.get(first).row.iter().map(|x| x * sign).collect::<Vec<f64>>()
+            };
+            match self.near.find(kind, &unsigned, known) {
+                Some(class) => row = known(class).iter().map(|x| x * sign).collect(),
+                None => {
+                    let next = u32::try_from(self.members.len()).expect("fewer than 2^32 forms");
+                    self.near.insert(kind, &unsigned, next);
+                }
+            }
         }
         // adding 0.0 turns -0.0 into 0.0
         let bits = row.iter().map(|x| (x * sign + 0.0).to_bits()).collect();
-        let key = FormKey { role, stream, rectified, map, bits };
+        let key = FormKey { role, stream, rectified, map, bits, bias_of: None };
         let next = u32::try_from(self.members.len()).expect("fewer than 2^32 forms");
         let class = *self.class_index.entry(key).or_insert(next);
         if class == next {
@@ -126,12 +159,58 @@ impl Parts {
             return Some((factor, *atom));
         }
         row.iter_mut().for_each(|x| *x = *x * factor + 0.0);
-        self.any_rectified |= rectified;
         let atom = Atom(u32::try_from(self.forms.len()).expect("fewer than 2^32 forms"));
         self.form_index.insert((class, origin), atom);
         self.members[class as usize].push(atom);
-        self.forms.push(Form { role, stream, rectified, map, row, origin, class });
+        self.forms.push(Form { role, stream, rectified, map, row, origin, class, bias_of: None });
         Some((factor, atom))
+    }
+
+    /// The constant 1 as the bias of form `owner`: a form of the same token, all of it bias.
+    pub fn bias(&mut self, owner: Atom, origin: Origin) -> Atom {
+        let f = self.get(owner);
+        let (role, stream, columns, owned) = (f.role, f.stream, f.row.len(), f.class);
+        let mut row = vec![0.0; columns];
+        row[columns - 1] = 1.0;
+        let (rectified, map) = (false, FeatureMap::Identity);
+        let bits = row.iter().map(|x: &f64| x.to_bits()).collect();
+        let key = FormKey { role, stream, rectified, map, bits, bias_of: Some(owned) };
+        let next = u32::try_from(self.members.len()).expect("fewer than 2^32 forms");
+        let class = *self.class_index.entry(key).or_insert(next);
+        if class == next {
+            self.members.push(Vec::new());
+            self.signs.push(1.0);
+        }
+        if let Some(atom) = self.form_index.get(&(class, origin)) {
+            return *atom;
+        }
+        let atom = Atom(u32::try_from(self.forms.len()).expect("fewer than 2^32 forms"));
+        self.form_index.insert((class, origin), atom);
+        self.members[class as usize].push(atom);
+        self.forms.push(Form { role, stream, rectified, map, row, origin, class, bias_of: Some(owner) });
+        self.biases.entry(owned).or_insert(atom);
+        atom
+    }
+
+    /// The constant that carries the bias of a form, if one was made.
+    pub fn bias_for(&self, atom: Atom) -> Option<Atom> {
+        self.biases.get(&self.get(atom).class).copied()
+    }
+
+    /// A bias of a form as known before, where the two differ by rounding only: equal forms have equal bits.
+    pub fn known_bias(&mut self, atom: Atom, bias: f64) -> f64 {
+        let known = self.bias_numbers.entry(self.forms[atom.0 as usize].class).or_default();
+        match known.iter().find(|b| (b.abs() - bias.abs()).abs() <= 1e-12 * bias.abs()) {
+            Some(b) => b.abs() * bias.signum(),
+            None => {
+                known.push(bias);
+                bias
+            }
+        }
+    }
+
+    pub fn has_biases(&self) -> bool {
+        !self.biases.is_empty()
     }
 
     pub fn get(&self, atom: Atom) -> &Form {
@@ -154,6 +233,10 @@ impl Parts {
     /// The same form read from the other token.
     pub fn with_role(&mut self, atom: Atom, role: Role) -> (f64, Atom) {
         let f = self.get(atom).clone();
+        if let Some(owner) = f.bias_of {
+            let (_, moved) = self.with_role(owner, role);
+            return (1.0, self.bias(moved, f.origin));
+        }
         self.form(role, f.stream, f.rectified, f.map, f.row, f.origin).map_or((1.0, atom), |made| made)
     }
 

@@ -1,6 +1,7 @@
 //! A block before its heads are told apart: output columns times terms, and direct paths.
 
 use super::atoms::{Origin, Parts};
+use super::near::{Near, leading_sign};
 use super::term::{CANCELLED, Term};
 use crate::circuit::PopulationId;
 use nalgebra::{DMatrix, DVector};
@@ -82,6 +83,9 @@ impl BlockForm {
 
     /// Adds what arrives at another relay; columns that are equal up to a common sign become one.
     pub(super) fn absorb(&mut self, other: Self, parts: &mut Parts) {
+        if parts.any_rectified {
+            return self.absorb_nearly(other, parts);
+        }
         let mut index: HashMap<Vec<u64>, (u32, f64)> = HashMap::new();
         for (i, (v, _, _)) in self.columns.iter().enumerate() {
             let (bits, sign) = unsigned(v);
@@ -100,15 +104,57 @@ impl BlockForm {
             }
             renamed.push((at, sign * kept_sign));
         }
-        self.terms.extend(other.terms.into_iter().map(|(c, t)| {
+        self.take(&renamed, other.terms, other.residual, (&other.bias, other.bias_origin), parts);
+    }
+
+    /// The same where columns may differ by rounding.
+    fn absorb_nearly(&mut self, other: Self, parts: &mut Parts) {
+        let unsigned = |v: &DVector<f64>| {
+            let sign = leading_sign(v.as_slice()).unwrap_or(1.0);
+            (v.iter().map(|x| x * sign).collect::<Vec<f64>>(), sign)
+        };
+        let mut near: Near<()> = Near::default();
+        let mut known: Vec<(Vec<f64>, f64)> = Vec::new();
+        for (i, (v, _, _)) in self.columns.iter().enumerate() {
+            known.push(unsigned(v));
+            near.insert((), &known[i].0, u32::try_from(i).unwrap_or(u32::MAX));
+        }
+        let mut renamed = Vec::with_capacity(other.columns.len());
+        for (v, origin, root) in other.columns {
+            let (numbers, sign) = unsigned(&v);
+            let at = near.find((), &numbers, |n| known[n as usize].0.as_slice());
+            let at = at.unwrap_or_else(|| {
+                let next = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
+                near.insert((), &numbers, next);
+                known.push((numbers, sign));
+                self.columns.push((v, origin, root));
+                next
+            });
+            let kept = &mut self.columns[at as usize];
+            kept.1 = parts.union(kept.1, origin);
+            renamed.push((at, sign * known[at as usize].1));
+        }
+        self.take(&renamed, other.terms, other.residual, (&other.bias, other.bias_origin), parts);
+    }
+
+    /// Adds terms, whose columns have new numbers and signs, paths and bias.
+    fn take(
+        &mut self,
+        renamed: &[(u32, f64)],
+        terms: Vec<(u32, Term)>,
+        residual: Vec<Path>,
+        bias: (&DVector<f64>, Option<Origin>),
+        parts: &mut Parts,
+    ) {
+        self.terms.extend(terms.into_iter().map(|(c, t)| {
             let (column, sign) = renamed[c as usize];
             (column, Term { coefficient: t.coefficient * sign, ..t })
         }));
-        for p in other.residual {
+        for p in residual {
             self.add_path(p.stream, p.rectified, p.matrix, p.origin, parts);
         }
-        self.bias += other.bias;
-        self.bias_origin = match (self.bias_origin, other.bias_origin) {
+        self.bias += bias.0;
+        self.bias_origin = match (self.bias_origin, bias.1) {
             (Some(a), Some(b)) => Some(parts.union(a, b)),
             (a, b) => a.or(b),
         };

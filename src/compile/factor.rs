@@ -64,9 +64,11 @@ impl<'a> Factors<'a> {
                 clock: circuit.streams[s.clock].name.clone(),
             })
             .collect();
+        let is_half = |k: &Kind| matches!(k, Kind::Relay { part: Some(_), .. });
+        let any_rectified = circuit.order.iter().any(|id| is_half(&circuit.population(*id).kind));
         Self {
             circuit,
-            parts: Parts::default(),
+            parts: Parts::new(any_rectified),
             streams,
             relays: BTreeMap::new(),
             deltas: BTreeMap::new(),
@@ -214,6 +216,13 @@ impl<'a> Factors<'a> {
             if p.compartment == compartment && p.effect == effect {
                 let arrived = self.arriving(number, p)?;
                 sum = sum.plus(arrived, &mut self.parts);
+            }
+        }
+        if self.parts.any_rectified {
+            // Halves of one product meet here, from several populations: few terms are left of many.
+            for list in &mut sum.terms {
+                let flat: Vec<(u32, Term)> = list.iter().map(|t| (0, *t)).collect();
+                *list = merge(&flat, &mut self.parts).into_iter().map(|(_, t)| t).collect();
             }
         }
         Ok(sum)

@@ -1,8 +1,8 @@
 //! From a wired circuit to attention heads, in steps that can each be printed.
 //!
 //! 1. `factor` evaluates every population symbolically, as a sum of products of linear forms of the tokens (`value`,
-//!    `term`, `atoms`): `activate` applies nonlinear activations, `memory` folds over the context. What breaks the form
-//!    is a `reason`.
+//!    `term`, `atoms`): `activate` applies nonlinear activations, `memory` folds over the context, `bias` keeps the
+//!    biases of plus/minus halves until they meet, `near` tells their numbers from rounding. What breaks the form is a `reason`.
 //! 2. `relay` walks the relays in order and says which of them end a block; `pull` collects what arrives there, as
 //!    output columns times terms and as direct paths (`block_form`).
 //! 3. `heads` colours context factors key or value and factorises (`rank`); `build_head`, `delta_head` and `divide`
@@ -15,6 +15,7 @@
 
 mod activate;
 mod atoms;
+mod bias;
 mod block_form;
 mod build_head;
 mod delta_head;
@@ -23,6 +24,7 @@ pub mod explain;
 mod factor;
 mod heads;
 mod memory;
+mod near;
 mod pull;
 mod rank;
 mod reason;

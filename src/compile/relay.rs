@@ -173,6 +173,9 @@ impl Factors<'_> {
             }
             _ => self.arrive(&[(plus, 1.0), (minus, -1.0)], &name)?,
         };
+        if blocks.last().is_some_and(|b| form.copies(b.stream)) {
+            return Ok(());
+        }
         self.end_block(plus, form, blocks)?;
         Ok(())
     }

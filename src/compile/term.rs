@@ -1,6 +1,7 @@
 //! Terms: products of forms of the query token and of context tokens, and how they multiply.
 
 use super::atoms::{Atom, Origin, Parts, Role};
+use super::bias;
 use super::reason::Reason;
 use crate::attention::{FeatureMap, Mask};
 use std::collections::HashMap;
@@ -138,7 +139,7 @@ impl Term {
     }
 
     /// What makes two terms the same product: forms by their numbers.
-    fn key(&self, parts: &Parts) -> TermKey {
+    pub fn key(&self, parts: &Parts) -> TermKey {
         let class = |a: Option<Atom>| a.map_or(u32::MAX, |a| parts.get(a).class);
         let mut context = self.context.map(class);
         context.sort_unstable();
@@ -165,7 +166,8 @@ pub struct TermKey {
     memory: Option<(u32, u32)>,
 }
 
-/// Adds equal products up. What cancels to rounding (relative to its parts) goes.
+/// Adds equal products up. What cancels to rounding (relative to its parts) goes. Biases of plus/minus halves join
+/// their forms once nothing rectified is left.
 ///
 /// `columns` tells to which output column each term belongs (all zero if there is only one place).
 pub fn merge(terms: &[(u32, Term)], parts: &mut Parts) -> Vec<(u32, Term)> {
@@ -183,11 +185,12 @@ pub fn merge(terms: &[(u32, Term)], parts: &mut Parts) -> Vec<(u32, Term)> {
             kept.origin = parts.union(kept.origin, term.origin);
         }
     }
-    merged
+    let merged = merged
         .into_iter()
         .filter(|(_, t, size)| t.coefficient.abs() > CANCELLED * size)
         .map(|(c, t, _)| (c, t))
-        .collect()
+        .collect();
+    bias::absorb(merged, parts)
 }
 
 /// A sum smaller than this fraction of its parts is what rounding leaves of zero.

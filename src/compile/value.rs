@@ -1,6 +1,7 @@
 //! The symbolic value of a population: for each cell a linear form of tokens plus a sum of terms.
 
 use super::atoms::{Origin, Parts, Role};
+use super::bias;
 use super::reason::Reason;
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
@@ -183,8 +184,17 @@ impl Value {
         lists
     }
 
-    /// The linear part and the constant of each cell as terms; a bias joins the first linear part.
+    /// The linear part and the constant of each cell as terms; a bias joins the first linear part, unless that is half
+    /// of a plus/minus pair: then it waits until both halves have met.
     fn forms(&self, parts: &mut Parts) -> Vec<Vec<Term>> {
+        if self.constant.is_some() && self.linear.iter().any(|p| p.rectified) {
+            let halves = Self { linear: self.linear.clone(), ..Self::zero(self.cells) };
+            let mut lists = halves.forms(parts);
+            if let Some((constant, origin)) = &self.constant {
+                bias::attach(&mut lists, constant, *origin, parts);
+            }
+            return lists;
+        }
         let none = parts.no_origin();
         let mut lists = vec![Vec::new(); self.cells];
         for (number, part) in self.linear.iter().enumerate() {

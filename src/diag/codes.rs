@@ -130,6 +130,7 @@ codes! {
     N021 "a memory of the query": "What is accumulated comes from context tokens.";
     N022 "a relay per context that ends a block": "Blocks end on relays per [query].";
     N023 "a nonlinear direct path": "Beside its heads a block may hold a linear path of the token, nothing else.";
+    N024 "no plus/minus form": "`--dale` splits every signal into halves that are never negative. That leaves no room for a delta memory (it subtracts what its key recalls), for an odd function (`sign`, odd powers) of a signed argument, for gates and divisors that may be negative, and for loops through delays. Use an even or positive function (`relu`, `exp`, `elu_plus_one`, `sigmoid`, even powers), feed gates and divisors from positive rates through positive weights, or take a hebbian, decay or gated memory.";
     F001 "file not found": "The path names no file. Relative paths inside a circuit file start at the folder of that file.";
     F002 "not a regular file": "A directory or a device was given where a file is needed.";
     F003 "file could not be read": "The operating system refused to read the file; the message says why.";

@@ -1,8 +1,9 @@
-//! Heads in files.
+//! Heads in files, and circuits for them.
 //!
 //! - [`read`]: heads of a `.safetensors` in any layout of [`Scheme`], with an account of what the file states and what
 //!   was assumed.
 //! - [`native`]: this program's own layout, which loses nothing of the blocks it can hold.
+//! - [`dale`]: signed circuits as plus/minus circuits.
 //!
 //! - [`import`]: heads as a circuit.
 //!
@@ -12,6 +13,7 @@
 //! **Deliberately absent:** downloads, and any change to imported numbers that is not said.
 
 mod align;
+pub mod dale;
 mod heads;
 pub mod import;
 mod layers;

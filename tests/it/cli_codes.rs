@@ -132,7 +132,7 @@ const USAGE: &[Row] = &[
     ("a stream twice", "U002", &["simulate", "head.yaml", "--tokens", "a.csv", "--tokens", "main=b.csv"]),
     ("no tokens", "U003", &["simulate", "no_input.yaml"]),
     ("drawings", "U004", &["compile", "head.yaml", "--emit", "svg"]),
-    ("plus and minus cells", "U004", &["compile", "head.yaml", "--dale"]),
+    ("plus and minus cells of heads", "U005", &["compile", "head.yaml", "--dale", "--emit", "heads"]),
     ("cells in time", "U004", &["simulate", "head.yaml", "--mode", "cells"]),
     ("spikes", "U004", &["simulate", "head.yaml", "--mode", "spiking"]),
     ("traces", "U004", &["simulate", "head.yaml", "--record", "A1.deep"]),

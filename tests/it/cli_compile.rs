@@ -251,3 +251,26 @@ fn heads_are_written_whatever_is_printed() {
         fs::remove_file(&path).expect("it is there");
     }
 }
+
+#[test]
+fn dale_prints_a_circuit_and_says_what_is_missing() {
+    let signed = run(&["compile", "circuits/learning_feedback.yaml", "--dale"]);
+    assert_eq!(signed.code, 0, "{}", signed.stderr);
+    let missing: Vec<&str> = signed.stderr.lines().collect();
+    assert_eq!(missing.len(), 3, "{}", signed.stderr);
+    for (line, word) in missing.iter().zip(["TEACH, ERR", "err, fb_O, fb_A", "W_K, W_Q, W_V, W_O"]) {
+        assert!(line.ends_with(&format!("{word}.")), "{line}");
+        assert!(signed.stdout.contains(&format!("# {line}\n")), "{line} stands at the top, too");
+    }
+    let (code, object) = json(&["compile", "circuits/learning_feedback.yaml", "--dale"]);
+    assert_eq!((code, object["text"].as_str()), (0, Some(signed.stdout.as_str())));
+    assert_eq!(object["remarks"].as_array().map(Vec::len), Some(3));
+    // What is printed is a circuit file; rewritten once more it is the same circuit.
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("dale.yaml");
+    fs::write(&file, &signed.stdout).expect("written");
+    let again = run(&["compile", text(&file), "--dale"]);
+    let body =
+        |text: &str| text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!((again.code, body(&again.stdout)), (0, body(&signed.stdout)));
+}

@@ -22,6 +22,16 @@ fn half(out: &mut String, name: &str, relays: [&str; 2], to: &str, draw: &str, s
             "  {name}_{tag}: {{from: {relay}, to: {to}, sign: excitatory, weights: {{{form}: {{weights: {{normal: {{std: 0.6}}}}, draw: {draw}}}}}}}"
         );
     }
+    // b+ to the positive half, b- to the negative one
+    let _ = writeln!(
+        out,
+        "  {name}_b: {{from: tonic, to: {to}, sign: excitatory, weights: {{{same}: {{weights: {{normal: {{std: 0.6}}}}, draw: {draw}b}}}}}}"
+    );
+}
+
+/// Takes the biases out again.
+fn without_biases(projections: &str) -> String {
+    projections.lines().filter(|l| !l.contains("from: tonic")).map(|l| format!("{l}\n")).collect()
 }
 
 /// One Dale area `a` from plus/minus query and context relays to plus/minus output relays; draws are named after it.
@@ -70,6 +80,13 @@ fn head(d: usize, relays: &str, areas: &str, projections: &str, seed: u64, outpu
     )
 }
 
+/// `[W, b]`
+fn with_bias(w: &DMatrix<f64>, b: &nalgebra::DVector<f64>) -> DMatrix<f64> {
+    let mut all = w.clone().insert_column(w.ncols(), 0.0);
+    all.set_column(w.ncols(), b);
+    all
+}
+
 /// The signed matrix of a draw: its plus part minus its minus part.
 fn signed(circuit: &Circuit, plus: &str, minus: &str) -> DMatrix<f64> {
     let dense = |name: &str| {
@@ -87,7 +104,7 @@ fn signed(circuit: &Circuit, plus: &str, minus: &str) -> DMatrix<f64> {
 
 #[test]
 fn random_dale_heads_are_the_signed_heads() {
-    for seed in 0..25 {
+    for (seed, biased) in (0..50).map(|n| (n / 2, n % 2 == 1)) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (d, d_k, d_v) = (rng.random_range(1..=5), rng.random_range(1..=4), rng.random_range(1..=4));
         let relays = format!(
@@ -95,6 +112,10 @@ fn random_dale_heads_are_the_signed_heads() {
         );
         let (cells, mut w) = area("A", (d_k, d_v), ["Qp", "Qm"], ["Cp", "Cm"], ["P", "M"]);
         w += "  rp: {from: Qp, to: P.basal, weights: identity}\n  rm: {from: Qm, to: M.basal, weights: identity}\n";
+        w +=
+            "  bp: {from: tonic, to: P.basal, weights: {plus_of: {weights: {normal: {std: 1}}, draw: Ob}}}\n";
+        w += "  bm: {from: tonic, to: M.basal, weights: {minus_of: {weights: {normal: {std: 1}}, draw: Ob}}}\n";
+        let w = if biased { w } else { without_biases(&w) };
         let text = head(d, &relays, &cells, &w, seed, "{plus: P, minus: M}");
         let (document, circuit) = from_text(&text).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
         assert!(
@@ -110,10 +131,24 @@ fn random_dale_heads_are_the_signed_heads() {
         assert_eq!(block.heads.len(), 1, "seed {seed}");
         let h = &block.heads[0];
         assert_eq!((h.d_key(), h.d_value()), (d_k, d_v), "seed {seed}");
-        // Heads are defined up to gauge: QK and OV are not.
-        let qk = signed(&circuit, "AKpp_p", "AKpp_m").transpose() * signed(&circuit, "AQpp_p", "AQpp_m");
-        let ov = signed(&circuit, "AOdppp", "AOdppm") * signed(&circuit, "AVdpp_p", "AVdpp_m");
-        let (qk_head, ov_head) = (h.w_k.transpose() * &h.w_q, &h.w_o * &h.w_v);
+        // Heads are defined up to gauge: QK and OV are not. The bias is one more column.
+        let form = |name: &str, other: &str| {
+            let w = signed(&circuit, &format!("{name}_p"), &format!("{name}_m"));
+            let b = if biased {
+                signed(&circuit, &format!("{name}_b"), &format!("{other}_b")).column(0).into_owned()
+            } else {
+                nalgebra::DVector::zeros(w.nrows())
+            };
+            with_bias(&w, &b)
+        };
+        let qk = form("AKpp", "AKmm").transpose() * form("AQpp", "AQmm");
+        let ov = signed(&circuit, "AOdppp", "AOdppm") * form("AVdpp", "AVdmm");
+        let qk_head = with_bias(&h.w_k, &h.b_k).transpose() * with_bias(&h.w_q, &h.b_q);
+        let ov_head = &h.w_o * with_bias(&h.w_v, &h.b_v);
+        if biased {
+            let b_o = signed(&circuit, "bp", "bm").column(0).into_owned();
+            assert!((&block.b_o - b_o).amax() < 1e-15, "seed {seed}: output bias");
+        }
         let scale = (qk_head.dot(&qk)) / qk.norm_squared();
         assert!((qk_head - &qk * scale).amax() < 1e-13 * (1.0 + qk.amax()), "seed {seed}: QK");
         assert!((ov_head * scale - &ov).amax() < 1e-13 * (1.0 + ov.amax()), "seed {seed}: OV");

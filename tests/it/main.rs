@@ -12,6 +12,7 @@ mod cli_compile;
 mod cli_simulate;
 mod conformance;
 mod dale;
+mod dale_rewrite;
 mod emit;
 mod equivalence;
 mod golden;

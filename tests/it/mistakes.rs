@@ -4,6 +4,7 @@ use pulvinar::circuit::{Circuit, wire};
 use pulvinar::compile::compile;
 use pulvinar::diag::Diagnostics;
 use pulvinar::spec::{Document, read, read_file};
+use pulvinar::weights::dale::rewrite;
 use std::path::{Path, PathBuf};
 
 /// The root of the repository.
@@ -22,9 +23,24 @@ pub fn files_of(folder: &Path, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Every mistake that a circuit file holds, each with its place; none for a circuit that is attention.
+/// Every mistake that a circuit file holds, each with its place; none for a circuit that is attention. Files named
+/// `no_dale_...` are attention, and are rewritten with plus and minus cells.
 pub fn mistakes_of(path: &Path) -> Diagnostics {
-    read_file(path, &[]).map_or_else(|d| d, |document| mistakes_beyond_text(&document))
+    let dale = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("no_dale_"));
+    let beyond = if dale { without_dale } else { mistakes_beyond_text };
+    read_file(path, &[]).map_or_else(|d| d, |document| beyond(&document))
+}
+
+/// Why a circuit that is attention has no plus/minus form.
+fn without_dale(document: &Document) -> Diagnostics {
+    let mut mistakes = mistakes_beyond_text(document);
+    if let (false, Ok(circuit)) = (mistakes.has_errors(), wire(&document.spec, &document.folder))
+        && let Err(d) = rewrite(&document.spec, &circuit)
+    {
+        mistakes = Diagnostics::from(d);
+        document.locate(&mut mistakes);
+    }
+    mistakes
 }
 
 /// The same for text whose relative paths start at the root of the repository.

@@ -1,4 +1,4 @@
-//! The README's commands and outputs are real: each ```console block is run and compared.
+//! The README's commands and outputs are real: each ```console block is run and compared; `...` leaves lines out.
 
 use crate::binary::run_in;
 use crate::support::root;
@@ -56,7 +56,18 @@ fn commands_print_what_the_readme_shows() {
         let arguments: Vec<&str> = words.split_whitespace().collect();
         let got = run_in(folder.path(), &arguments);
         let shown = got.stdout + &got.stderr;
-        assert_eq!(without_hash(shown.trim_end()), without_hash(want.trim_end()), "{command}");
+        let (shown, want) = (without_hash(shown.trim_end()), without_hash(want.trim_end()));
+        let whole = format!("{shown}\n");
+        // A line `...` stands for lines left out; what is shown must be there, in this order, to the letter.
+        let mut rest = whole.as_str();
+        for (number, part) in want.split("\n...\n").enumerate() {
+            let at = rest
+                .find(&format!("{part}\n"))
+                .unwrap_or_else(|| panic!("{command}\n{shown}\nhas not\n{part}"));
+            assert!(number > 0 || at == 0, "{command}: starts with\n{part}");
+            rest = &rest[at + part.len()..];
+        }
+        assert_eq!(rest, "\n", "{command}: ends with more\n{shown}");
         compared += 1;
     }
     assert!(compared >= 3);

@@ -1,0 +1,115 @@
+//! Recipes for the non-negative parts of weight matrices. The numbers stay those of the signed circuit: random forms
+//! name the draw of the projection that they came from.
+
+use super::Half;
+use crate::spec::{CircuitSpec, GainSpec, ProjectionSpec, WeightsSpec};
+
+/// Weights and gain of one half of a projection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    pub weights: WeightsSpec,
+    pub gain: Option<GainSpec>,
+}
+
+/// What a half is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    Recipe(Recipe),
+    /// a half of another projection's matrix, gain included, transposed and times a number
+    Transposed {
+        root: String,
+        half: Half,
+        gain: f64,
+    },
+}
+
+/// The recipe of a projection after its ties.
+struct Root<'a> {
+    name: &'a str,
+    weights: &'a WeightsSpec,
+    transposed: bool,
+    /// gains along the ties, that of the root last
+    gains: Vec<GainSpec>,
+}
+
+/// One half of what projection `name` carries. `single`: the other half is empty.
+pub fn half(spec: &CircuitSpec, name: &str, half: Half, single: bool) -> Option<Source> {
+    let root = root(spec, name)?;
+    let total: f64 = root.gains.iter().map(|g| g.value()).product();
+    if root.transposed {
+        let own = root.gains.len() - usize::from(root_has_gain(spec, root.name));
+        let rest: f64 = root.gains[..own].iter().map(|g| g.value()).product();
+        return Some(Source::Transposed {
+            root: root.name.to_owned(),
+            half: half.times(Half::of(rest)),
+            gain: rest.abs(),
+        });
+    }
+    if single && is_fixed(root.weights) {
+        let gain = gain_of(&root.gains, total * half.sign());
+        return Some(Source::Recipe(Recipe { weights: root.weights.clone(), gain }));
+    }
+    let weights = Box::new(root.weights.clone());
+    let draw = format!("projections.{}", root.name);
+    let weights = match half.times(Half::of(total)) {
+        Half::Plus => WeightsSpec::PlusOf { weights, draw },
+        Half::Minus => WeightsSpec::MinusOf { weights, draw },
+    };
+    Some(Source::Recipe(Recipe { weights, gain: gain_of(&root.gains, total.abs()) }))
+}
+
+/// Follows ties to the projection that has weights of its own.
+fn root<'a>(spec: &'a CircuitSpec, name: &str) -> Option<Root<'a>> {
+    let find = |name: &str| spec.projections.0.iter().find(|(n, _)| n == name);
+    let (mut name, mut p): (&str, &ProjectionSpec) = find(name).map(|(n, p)| (n.as_str(), p))?;
+    let (mut transposed, mut gains) = (false, Vec::new());
+    loop {
+        gains.extend(p.gain);
+        match &p.weights {
+            WeightsSpec::SameAs(next) | WeightsSpec::TransposeOf(next) => {
+                transposed ^= matches!(p.weights, WeightsSpec::TransposeOf(_));
+                // Wiring has refused rings.
+                (name, p) = find(next).map(|(n, p)| (n.as_str(), p))?;
+            }
+            own => {
+                let symmetric = matches!(own, WeightsSpec::Ones | WeightsSpec::Zeros | WeightsSpec::Identity);
+                return Some(Root { name, weights: own, transposed: transposed && !symmetric, gains });
+            }
+        }
+    }
+}
+
+fn root_has_gain(spec: &CircuitSpec, name: &str) -> bool {
+    spec.projections.get(name).is_some_and(|p| p.gain.is_some())
+}
+
+/// The same numbers whatever the projection is called.
+fn is_fixed(weights: &WeightsSpec) -> bool {
+    match weights {
+        WeightsSpec::Ones
+        | WeightsSpec::Zeros
+        | WeightsSpec::Identity
+        | WeightsSpec::Values(_)
+        | WeightsSpec::File { .. }
+        | WeightsSpec::PlusOf { .. }
+        | WeightsSpec::MinusOf { .. } => true,
+        WeightsSpec::Blocks { of, .. } => is_fixed(of),
+        WeightsSpec::Normal(_)
+        | WeightsSpec::Uniform { .. }
+        | WeightsSpec::Rank { .. }
+        | WeightsSpec::SameAs(_)
+        | WeightsSpec::TransposeOf(_) => false,
+    }
+}
+
+/// `total` as a gain: as written where that is the same number, left out where it is 1.
+fn gain_of(gains: &[GainSpec], total: f64) -> Option<GainSpec> {
+    match gains {
+        [one] if one.value().to_bits() == total.to_bits() && total != 1.0 => Some(*one),
+        _ => number(total),
+    }
+}
+
+pub fn number(gain: f64) -> Option<GainSpec> {
+    (gain != 1.0).then_some(GainSpec::Number(gain))
+}
