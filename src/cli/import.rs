@@ -2,10 +2,11 @@
 
 use super::args::Import;
 use super::check;
-use super::report::{Outcome, Reporter};
+use super::report::{Failure, Outcome, Reporter};
+use crate::circuit::wire;
 use crate::diag::{Diagnostic, codes};
 use crate::files::{atomic_write, write_safetensors};
-use crate::weights::{self, Imported, Loaded, Style, import::import};
+use crate::weights::{self, Imported, Loaded, Style, dale::rewrite, import::import};
 use serde_json::{Map, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -39,9 +40,10 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
         wiring: args.circuit.map(Into::into),
     };
     let imported = import(&args.model, &loaded.block, &loaded.selected, &style)?;
+    let yaml = if args.dale { plus_minus(&imported, &style)? } else { imported.yaml.clone() };
     // The weights first: a circuit never names a file that is not there yet.
     write_safetensors(&beside, &imported.weights, &[])?;
-    atomic_write(file, |sink| sink.write_all(imported.yaml.as_bytes()))?;
+    atomic_write(file, |sink| sink.write_all(yaml.as_bytes()))?;
     let checked = if args.check { Some(check::answer(&args.as_check(), &args.model, out)?) } else { None };
     let equivalent = checked.as_ref().is_none_or(|c| c.equivalent);
     if out.json {
@@ -57,6 +59,20 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
         }
     }
     Ok(u8::from(!equivalent))
+}
+
+/// The circuit rewritten with plus and minus cells; nothing is written but to a folder that goes again.
+fn plus_minus(imported: &Imported, style: &Style) -> Result<String, Failure> {
+    let folder = tempfile::tempdir().map_err(|e| {
+        Diagnostic::error(codes::F004, "", format!("no temporary folder: {e}"))
+            .help("set TMPDIR to one that is writable")
+    })?;
+    write_safetensors(&folder.path().join(&style.weights_file), &imported.weights, &[])?;
+    let document = crate::spec::read(imported.yaml.as_bytes(), folder.path(), &[])?;
+    let circuit = wire(&document.spec, folder.path())?;
+    let opening: String =
+        imported.yaml.lines().take_while(|l| l.starts_with('#')).map(|l| format!("{l}\n")).collect();
+    Ok(format!("{opening}#\n{}", rewrite(&document.spec, &circuit)?.to_yaml()))
 }
 
 /// `FILE.yaml` -> `FILE.weights.safetensors`.

@@ -19,6 +19,12 @@ impl From<Diagnostic> for Failure {
     }
 }
 
+impl From<Diagnostics> for Failure {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self { diagnostics, file: None }
+    }
+}
+
 impl Failure {
     pub fn in_file(diagnostics: impl Into<Diagnostics>, file: &Path) -> Self {
         Self { diagnostics: diagnostics.into(), file: Some(file.to_owned()) }

@@ -3,9 +3,8 @@
 //! - [`read`]: heads of a `.safetensors` in any layout of [`Scheme`], with an account of what the file states and what
 //!   was assumed.
 //! - [`native`]: this program's own layout, which loses nothing of the blocks it can hold.
+//! - [`import`]: heads as a circuit; [`align()`]: heads beside a block of a circuit.
 //! - [`dale`]: signed circuits as plus/minus circuits.
-//!
-//! - [`import`]: heads as a circuit.
 //!
 //! Inside: `layers` knows the names of each layout and finds the layer that is meant, `tensors` checks shapes and reads
 //! numbers, `heads` cuts them into heads, `settings` decides kernel, scale and mask.
