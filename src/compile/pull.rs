@@ -56,13 +56,21 @@ impl Factors<'_> {
             }
             let relay = batch[0].0;
             let mut part = BlockForm::empty(String::new(), String::new(), first.cells);
+            let mut roots = Vec::new();
             while let Some(((Reverse(at), sum), pulled)) = work.pop_first() {
                 let id = circuit.order[at];
                 if self.passes_through(id, sum) {
                     self.pull_inputs(id, sum, &pulled, &mut work)?;
                 } else {
-                    self.root(relay, id, sum, &pulled, &mut part)?;
+                    roots.push((id, sum, pulled));
                 }
+            }
+            // Of the halves of a signed product the first one in the file gives forms and columns their sign.
+            if self.parts.any_rectified {
+                roots.reverse();
+            }
+            for (id, sum, pulled) in roots {
+                self.root(relay, id, sum, &pulled, &mut part)?;
             }
             self.divide_relay(relay, &mut part)?;
             form.absorb(part, &mut self.parts);

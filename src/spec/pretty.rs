@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use std::fmt::Write;
 
 /// Lines longer than this are broken into a block, if their value is a map.
-const WIDTH: usize = 180;
+const WIDTH: usize = 240;
 
 /// The resolved circuit as YAML: parameters filled in, templates written out.
 ///

@@ -19,6 +19,7 @@ mod golden;
 mod heads;
 mod hostile;
 mod import;
+mod import_dale;
 mod layout;
 mod minilm;
 mod mistakes;
