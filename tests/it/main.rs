@@ -3,6 +3,10 @@
 mod bad;
 mod binary;
 mod blocks;
+mod cells;
+mod cells_lesions;
+mod cells_run;
+mod cells_time;
 mod chaos;
 mod circuits;
 mod cli_codes;
@@ -22,5 +26,6 @@ mod random_circuits;
 mod readme;
 mod robust;
 mod schema;
+mod schema_examples;
 mod support;
 mod weights;

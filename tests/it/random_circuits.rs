@@ -301,7 +301,7 @@ impl Writer {
 }
 
 /// A circuit and the kinds of areas in it.
-fn random_circuit(seed: u64) -> (String, Vec<&'static str>) {
+pub fn random_circuit(seed: u64) -> (String, Vec<&'static str>) {
     let mut w = Writer {
         rng: ChaCha8Rng::seed_from_u64(seed),
         relays: String::new(),
