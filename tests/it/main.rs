@@ -9,6 +9,7 @@ mod cells_run;
 mod cells_time;
 mod chaos;
 mod circuits;
+mod cli_cells;
 mod cli_codes;
 mod cli_compile;
 mod cli_simulate;

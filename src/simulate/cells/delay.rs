@@ -10,15 +10,14 @@ pub struct Ring {
     width: usize,
     /// slot of the current step: it holds what was sent k steps ago
     at: usize,
-    /// change of the rates at the last step, and their largest size
-    pub moved: f64,
-    pub size: f64,
+    /// largest change of a rate at the last step, less the tolerated fraction of the rate
+    pub unrest: f64,
 }
 
 impl Ring {
     /// `steps` of `width` numbers.
     pub fn new(steps: usize, width: usize) -> Self {
-        Self { slots: vec![0.0; steps * width], width, at: 0, moved: 0.0, size: 0.0 }
+        Self { slots: vec![0.0; steps * width], width, at: 0, unrest: 0.0 }
     }
 
     /// Number of steps on the way.
@@ -32,12 +31,11 @@ impl Ring {
     }
 
     /// What is sent now, at the end of a step.
-    pub fn send(&mut self, rates: &[f64]) {
+    pub fn send(&mut self, rates: &[f64], tolerance: f64) {
         let last = (self.at + self.steps() - 1) % self.steps();
         let before = &self.slots[last * self.width..(last + 1) * self.width];
-        let larger = |m: f64, x: f64| if x > m { x } else { m };
-        self.moved = before.iter().zip(rates).fold(0.0, |m, (b, r)| larger(m, (r - b).abs()));
-        self.size = rates.iter().fold(self.size, |m, r| larger(m, r.abs()));
+        let unrest = before.iter().zip(rates).map(|(b, r)| (r - b).abs() - tolerance * r.abs());
+        self.unrest = unrest.fold(0.0, |m, x| if x > m { x } else { m });
         self.slots[self.at * self.width..(self.at + 1) * self.width].copy_from_slice(rates);
         self.at = (self.at + 1) % self.steps();
     }
@@ -54,8 +52,8 @@ mod tests {
             for n in 0..20usize {
                 let want = if n < k { 0.0 } else { (n - k + 1) as f64 };
                 assert_eq!(ring.arriving(), [want, -want], "delay {k}, step {n}");
-                ring.send(&[(n + 1) as f64, -((n + 1) as f64)]);
-                assert_eq!(ring.moved.to_bits(), 1f64.to_bits());
+                ring.send(&[(n + 1) as f64, -((n + 1) as f64)], 0.0);
+                assert_eq!(ring.unrest.to_bits(), 1f64.to_bits());
             }
         }
     }

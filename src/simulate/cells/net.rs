@@ -40,8 +40,6 @@ pub struct Membrane {
     pub divisive: Option<Input>,
     /// of a memory: what its cells read of this compartment
     pub read: Vec<f64>,
-    /// largest potential so far
-    pub peak: f64,
 }
 
 /// A population at work.
@@ -323,12 +321,12 @@ impl Cells<'_> {
                     fraction: grid.fraction(tau_ms),
                     prospective: settings.is_prospective(self.of),
                     waits: false,
+                    tolerance: settings.tolerance,
                 },
                 v: Vec::new(),
                 additive: Input::default(),
                 divisive: None,
                 read: Vec::new(),
-                peak: 0.0,
             });
             self.membranes.len() - 1
         });

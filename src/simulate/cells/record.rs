@@ -4,10 +4,9 @@
 //! bounded before the run, from the longest it can be.
 
 use super::columns::Columns;
-use super::net::{Cells, Membrane, Net};
+use super::net::{Cells, Net};
 use super::run::time;
 use super::settings::has_equation;
-use super::sweep::quotient;
 use crate::circuit::{Circuit, Compartment};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 use crate::spec::{CompartmentSpec, RecordSpec, Variable};
@@ -171,7 +170,7 @@ impl Recorder {
                 (Variable::Rate, _) => probe.sample(step, self.dt_ms, |k| net.rates[i][k]),
                 (Variable::Input, Some(m)) => {
                     let m = &net.cells[i].membranes[m];
-                    probe.sample(step, self.dt_ms, |k| input(m, k));
+                    probe.sample(step, self.dt_ms, |k| m.input(k));
                 }
                 _ => {}
             }
@@ -181,13 +180,6 @@ impl Recorder {
     /// The traces.
     pub fn finish(self) -> Vec<Trace> {
         self.probes.into_iter().map(|p| p.trace).collect()
-    }
-}
-
-fn input(m: &Membrane, k: usize) -> f64 {
-    match &m.divisive {
-        None => m.additive.now[k],
-        Some(d) => quotient(m.additive.now[k], d.now[k], m.leak.waits, &mut false),
     }
 }
 

@@ -46,7 +46,7 @@ pub struct Run {
     pub end: End,
     pub steps: usize,
     pub dt_ms: f64,
-    /// largest distance from rest at the last step, relative to the largest potential of its population
+    /// largest distance from rest after the last step, relative to the largest potential of its population
     pub gap: f64,
     /// cells in the run, all copies for tokens counted
     pub cells: usize,
@@ -93,7 +93,7 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
     let most = schedule.map_or(patient, |s| s.steps());
     let mut recorder = Recorder::new(circuit, &net, &settings.record, most, grid.dt_ms)?;
     let patience = net.longest_delay() + 1;
-    let (mut quiet, mut steps, mut gap) = (0, 0, 0.0);
+    let (mut quiet, mut steps) = (0, 0);
     let mut end = End::TimeLimit;
     let mut wild = None;
     while steps < most && wild.is_none() {
@@ -110,11 +110,10 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
         }
         recorder.before(steps, &net);
         match net.step(&mut currents, settings.tolerance) {
-            Ok(seen) => {
+            Ok(still) => {
                 recorder.after(steps, &net);
                 steps += 1;
-                gap = seen.gap;
-                quiet = if seen.still { quiet + 1 } else { 0 };
+                quiet = if still { quiet + 1 } else { 0 };
             }
             Err(Wild(i)) => wild = Some(i),
         }
@@ -137,7 +136,7 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
     let onsets = schedule.map_or(Vec::new(), |s| s.onsets().map(|k| time(k, grid.dt_ms)).collect());
     let cells = count(&net);
     let traces = recorder.finish();
-    Ok(Run { output, end, steps, dt_ms: grid.dt_ms, gap, cells, traces, onsets_ms: onsets })
+    Ok(Run { output, end, steps, dt_ms: grid.dt_ms, gap: net.gap(), cells, traces, onsets_ms: onsets })
 }
 
 /// Tokens of the longest stream that some relay carries in.

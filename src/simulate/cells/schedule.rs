@@ -16,7 +16,7 @@ use super::net::{Cells, Membrane, Net};
 use super::run::{output_relays, time};
 use super::settings::Grid;
 use super::step::{Wild, reads};
-use super::sweep::{activate, finish, quotient};
+use super::sweep::{activate, finish};
 use crate::attention::Streams;
 use crate::circuit::{Circuit, Compartment, IndexRule, Kind};
 use crate::diag::{Diagnostic, codes};
@@ -265,14 +265,7 @@ fn hold(m: &Membrane, to: &mut [f64]) {
         to.copy_from_slice(&m.v);
         return;
     }
-    match &m.divisive {
-        None => to.copy_from_slice(&m.additive.now),
-        Some(divisive) => {
-            for (x, (a, d)) in to.iter_mut().zip(m.additive.now.iter().zip(&divisive.now)) {
-                *x = quotient(*a, *d, m.leak.waits, &mut false);
-            }
-        }
-    }
+    to.iter_mut().enumerate().for_each(|(k, x)| *x = m.input(k));
 }
 
 /// Rates of a population when a step is over, into `room.rates`.

@@ -28,7 +28,7 @@ pub struct Settings {
     pub prospective: bool,
     /// standard deviation of the potentials at the start; by default they are 0
     pub start_std: f64,
-    /// still means: further from rest by less than this fraction of the largest potential so far
+    /// still means: no compartment further from its input than this fraction of its potential
     pub tolerance: f64,
     /// noise currents of populations that do not name their own
     pub noise: Option<NoiseSpec>,

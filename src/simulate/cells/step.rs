@@ -13,27 +13,18 @@
 use super::memory::Read;
 use super::net::{Cells, Incoming, Input, Membrane, Net};
 use super::noise::Currents;
-use super::sweep::{Compartment, Motion, Output, Seen, finish, sweep};
+use super::sweep::{Compartment, Output, Seen, finish, quotient, sweep};
 use crate::circuit::Compartment as Where;
 use crate::spec::ActivationSpec;
-
-/// What a step saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Stillness {
-    /// every leaky compartment is at its input, every delayed rate stood still
-    pub still: bool,
-    /// the largest distance from rest, relative to the largest potential of its population so far
-    pub gap: f64,
-}
 
 /// Population (its number in [`Net::cells`]) in which a number became infinite or no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wild(pub usize);
 
 impl Net<'_> {
-    /// One step; `currents` are the noise currents of each population, if it has any.
-    pub fn step(&mut self, currents: &mut [Option<Currents>], tolerance: f64) -> Result<Stillness, Wild> {
-        let mut stillness = Stillness { still: true, gap: 0.0 };
+    /// One step; true if everything stood still. `currents` are the noise currents of each population, if it has any.
+    pub fn step(&mut self, currents: &mut [Option<Currents>], tolerance: f64) -> Result<bool, Wild> {
+        let mut still = true;
         let dirty = std::mem::take(&mut self.dirty);
         self.since = if dirty { 0 } else { self.since + 1 };
         let waits = self.since < self.reach;
@@ -51,7 +42,7 @@ impl Net<'_> {
                 }
             }
             let mut rates = std::mem::take(&mut self.rates[i]);
-            let wild = p.advance(&mut rates, tolerance, &mut stillness);
+            let wild = p.advance(&mut rates, &mut still);
             self.silence(i, &mut rates);
             self.rates[i] = rates;
             if wild {
@@ -60,11 +51,11 @@ impl Net<'_> {
         }
         for q in self.incoming.iter_mut() {
             if let Some(ring) = &mut q.delay {
-                ring.send(&self.rates[q.from]);
-                stillness.note(ring.moved, ring.size, ring.moved, tolerance);
+                ring.send(&self.rates[q.from], tolerance);
+                still &= ring.unrest <= NOTHING;
             }
         }
-        Ok(stillness)
+        Ok(still)
     }
 
     /// Most steps that anything is on its way.
@@ -78,12 +69,30 @@ impl Net<'_> {
     }
 }
 
-impl Stillness {
-    fn note(&mut self, gap: f64, size: f64, moved: f64, tolerance: f64) {
-        if gap > 0.0 {
-            self.gap = self.gap.max(if size > 0.0 { gap / size } else { f64::INFINITY });
+/// Distances below this are none: what decays to 0 would otherwise never be relatively close to it.
+const NOTHING: f64 = 1e-30;
+
+impl Net<'_> {
+    /// Largest distance of a leaky compartment from its input, relative to the largest potential of its population.
+    pub fn gap(&self) -> f64 {
+        let leaky = self.cells.iter().flat_map(|p| &p.membranes).filter(|m| !m.leak.prospective);
+        leaky.map(Membrane::gap).fold(0.0, f64::max)
+    }
+}
+
+impl Membrane {
+    /// What the compartment reads, of one cell.
+    pub fn input(&self, k: usize) -> f64 {
+        match &self.divisive {
+            None => self.additive.now[k],
+            Some(d) => quotient(self.additive.now[k], d.now[k], self.leak.waits, &mut false),
         }
-        self.still &= gap <= tolerance * size || moved == 0.0;
+    }
+
+    fn gap(&self) -> f64 {
+        let gap = (0..self.v.len()).map(|k| (self.input(k) - self.v[k]).abs()).fold(0.0, f64::max);
+        let size = self.v.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        if gap <= NOTHING { 0.0 } else { gap / size }
     }
 }
 
@@ -144,7 +153,7 @@ const PLAIN: Output<'static> = Output { activation: ActivationSpec::Linear, part
 
 impl Cells<'_> {
     /// Potentials move, rates are written; true if some number went wild.
-    fn advance(&mut self, rates: &mut [f64], tolerance: f64, stillness: &mut Stillness) -> bool {
+    fn advance(&mut self, rates: &mut [f64], still: &mut bool) -> bool {
         let output = self.output();
         let mut wild = false;
         if let Some((memory, work)) = &mut self.memory {
@@ -152,9 +161,8 @@ impl Cells<'_> {
                 let mut read = std::mem::take(&mut m.read);
                 let seen = sweep(compartment(m), None, PLAIN, &mut read);
                 m.read = read;
-                m.note(seen.motion[0], tolerance, stillness);
                 wild |= seen.wild;
-                stillness.still &= !seen.waited;
+                *still &= seen.unrest <= NOTHING && !seen.waited;
             }
             // With tokens in time the state changes when it is written, not in every step.
             if self.columns != super::columns::Columns::Once {
@@ -169,10 +177,7 @@ impl Cells<'_> {
             [only] => sweep(compartment(only), None, output, rates),
             [first, second, ..] => sweep(compartment(first), Some(compartment(second)), output, rates),
         };
-        for (m, motion) in self.membranes.iter_mut().zip(seen.motion) {
-            m.note(motion, tolerance, stillness);
-        }
-        stillness.still &= !seen.waited;
+        *still &= seen.unrest <= NOTHING && !seen.waited;
         seen.wild
     }
 }
@@ -182,11 +187,4 @@ pub fn reads(membranes: &[Membrane]) -> Read<'_> {
     let of =
         |which: Where| membranes.iter().find(|m| m.which == which).map_or(&[][..], |m| m.read.as_slice());
     Read { basal: of(Where::Basal), apical: of(Where::Apical), gate: of(Where::Gate) }
-}
-
-impl Membrane {
-    fn note(&mut self, motion: Motion, tolerance: f64, stillness: &mut Stillness) {
-        self.peak = self.peak.max(motion.size);
-        stillness.note(motion.gap, self.peak, motion.moved, tolerance);
-    }
 }

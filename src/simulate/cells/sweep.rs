@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 /// Numbers that are worked on at once: they stay in the first-level cache.
 const BLOCK: usize = 256;
-/// Independent running maxima.
+/// Numbers that a vector instruction may take at once.
 const LANES: usize = 8;
 
 /// How a compartment moves.
@@ -28,6 +28,8 @@ pub struct Leak {
     pub prospective: bool,
     /// x/0 counts as 0: signals are still on their way to the divisor
     pub waits: bool,
+    /// at rest means: no further from the input than this fraction of the potential
+    pub tolerance: f64,
 }
 
 /// How a cell turns its compartments into a rate.
@@ -38,21 +40,11 @@ pub struct Output<'a> {
     pub limits: Option<&'a LimitsSpec>,
 }
 
-/// What a sweep saw in one compartment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Motion {
-    /// largest |I - v| of a leaky compartment; 0 of a prospective one, which does not lag
-    pub gap: f64,
-    /// largest |v| after the step
-    pub size: f64,
-    /// largest |v' - v| of a leaky compartment
-    pub moved: f64,
-}
-
 /// What a sweep saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seen {
-    pub motion: [Motion; 2],
+    /// largest |I - v| - tolerance |v| of a leaky compartment that moved
+    pub unrest: f64,
     /// some number was infinite or not a number
     pub wild: bool,
     /// something was divided by a divisor that no signal has reached yet
@@ -61,13 +53,8 @@ pub struct Seen {
 
 impl Seen {
     fn join(self, other: Self) -> Self {
-        let join = |a: Motion, b: Motion| Motion {
-            gap: a.gap.max(b.gap),
-            size: a.size.max(b.size),
-            moved: a.moved.max(b.moved),
-        };
         Self {
-            motion: [join(self.motion[0], other.motion[0]), join(self.motion[1], other.motion[1])],
+            unrest: self.unrest.max(other.unrest),
             wild: self.wild || other.wild,
             waited: self.waited || other.waited,
         }
@@ -134,9 +121,8 @@ fn one(start: usize, inputs: Inputs<'_>, v: &mut [f64], output: Output<'_>, rate
     let (mut x, zero) = ([0.0; BLOCK], [0.0; BLOCK]);
     for (k, (v, r)) in v.chunks_mut(BLOCK).zip(rates.chunks_mut(BLOCK)).enumerate() {
         let n = v.len();
-        let motion = leak(inputs, start + k * BLOCK, v, &mut x, &mut seen);
+        leak(inputs, start + k * BLOCK, v, &mut x, &mut seen);
         activate(output, &x[..n], &zero[..n], r, &mut seen.wild);
-        seen = seen.join(Seen { motion: [motion, Motion::default()], ..Seen::default() });
     }
     seen
 }
@@ -153,10 +139,9 @@ fn two(
     let blocks = v.chunks_mut(BLOCK).zip(w.chunks_mut(BLOCK)).zip(rates.chunks_mut(BLOCK));
     for (k, ((v, w), r)) in blocks.enumerate() {
         let (n, at) = (v.len(), start + k * BLOCK);
-        let first = leak(inputs[0], at, v, &mut x, &mut seen);
-        let second = leak(inputs[1], at, w, &mut y, &mut seen);
+        leak(inputs[0], at, v, &mut x, &mut seen);
+        leak(inputs[1], at, w, &mut y, &mut seen);
         activate(output, &x[..n], &y[..n], r, &mut seen.wild);
-        seen = seen.join(Seen { motion: [first, second], ..Seen::default() });
     }
     seen
 }
@@ -174,7 +159,7 @@ pub fn quotient(x: f64, y: f64, waits: bool, waited: &mut bool) -> f64 {
 }
 
 /// One step of up to [`BLOCK`] compartments; what the cell reads of them goes to `x`.
-fn leak(inputs: Inputs<'_>, at: usize, v: &mut [f64], x: &mut [f64; BLOCK], seen: &mut Seen) -> Motion {
+fn leak(inputs: Inputs<'_>, at: usize, v: &mut [f64], x: &mut [f64; BLOCK], seen: &mut Seen) {
     let n = v.len();
     let mut quotients = [0.0; BLOCK];
     let input = match inputs.divisive {
@@ -189,29 +174,53 @@ fn leak(inputs: Inputs<'_>, at: usize, v: &mut [f64], x: &mut [f64; BLOCK], seen
             &quotients[..n]
         }
     };
-    let fraction = inputs.leak.fraction;
-    let prospective = inputs.leak.prospective;
-    let (mut gap, mut size, mut moved, mut poison) = ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
-    let larger = |m: f64, x: f64| if x > m { x } else { m };
-    for ((v, i), x) in v.chunks_mut(LANES).zip(input.chunks(LANES)).zip(x.chunks_mut(LANES)) {
-        for (l, ((v, i), x)) in v.iter_mut().zip(i).zip(x).enumerate() {
-            let d = i - *v;
-            *x = if prospective { *i } else { *v };
-            let next = *v + fraction * d;
-            gap[l] = larger(gap[l], d.abs());
-            moved[l] = larger(moved[l], (next - *v).abs());
-            size[l] = larger(size[l], next.abs());
-            poison[l] += next * 0.0;
-            *v = next;
-        }
+    let mut lanes = Lanes::default();
+    let (v, v_rest) = v.as_chunks_mut::<LANES>();
+    let (input, input_rest) = input.as_chunks::<LANES>();
+    for ((v, i), x) in v.iter_mut().zip(input).zip(x.as_chunks_mut::<LANES>().0) {
+        lanes.step(inputs.leak, v, i, x);
+    }
+    if !v_rest.is_empty() {
+        // What is left, filled up with cells at rest.
+        let rest = v_rest.len();
+        let (mut v, mut i, mut out) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        v[..rest].copy_from_slice(v_rest);
+        i[..rest].copy_from_slice(input_rest);
+        lanes.step(inputs.leak, &mut v, &i, &mut out);
+        v_rest.copy_from_slice(&v[..rest]);
+        x[n - rest..n].copy_from_slice(&out[..rest]);
     }
     // Infinity times 0 is not a number, and stays it.
-    seen.wild |= poison.iter().sum::<f64>() != 0.0;
-    let most = |lanes: [f64; LANES]| lanes.into_iter().fold(0.0, larger);
-    if prospective {
-        return Motion { size: most(size), ..Motion::default() };
+    seen.wild |= lanes.poison.iter().sum::<f64>() != 0.0;
+    if !inputs.leak.prospective {
+        seen.unrest = lanes.unrest.into_iter().fold(seen.unrest, larger);
     }
-    Motion { gap: most(gap), size: most(size), moved: most(moved) }
+}
+
+fn larger(m: f64, x: f64) -> f64 {
+    if x > m { x } else { m }
+}
+
+/// A running maximum, and a sum that is 0 as long as all is finite.
+#[derive(Default)]
+struct Lanes {
+    unrest: [f64; LANES],
+    poison: [f64; LANES],
+}
+
+impl Lanes {
+    #[inline]
+    fn step(&mut self, leak: Leak, v: &mut [f64; LANES], input: &[f64; LANES], x: &mut [f64; LANES]) {
+        for l in 0..LANES {
+            let d = input[l] - v[l];
+            x[l] = if leak.prospective { input[l] } else { v[l] };
+            let next = v[l] + leak.fraction * d;
+            let unrest = if next == v[l] { 0.0 } else { d.abs() - leak.tolerance * next.abs() };
+            self.unrest[l] = larger(self.unrest[l], unrest);
+            self.poison[l] += next * 0.0;
+            v[l] = next;
+        }
+    }
 }
 
 /// Rates from what the cell reads of its compartments.
@@ -230,11 +239,11 @@ pub fn finish(output: Output<'_>, rates: &mut [f64], wild: &mut bool) {
     match output.limits {
         None => {
             let mut poison = [0.0; LANES];
-            for chunk in rates.chunks(LANES) {
-                for (p, r) in poison.iter_mut().zip(chunk) {
-                    *p += r * 0.0;
-                }
+            let (chunks, rest) = rates.as_chunks::<LANES>();
+            for chunk in chunks {
+                poison.iter_mut().zip(chunk).for_each(|(p, r)| *p += r * 0.0);
             }
+            poison.iter_mut().zip(rest).for_each(|(p, r)| *p += r * 0.0);
             *wild |= poison.iter().sum::<f64>() != 0.0;
         }
         Some(_) => *wild |= rates.iter().any(|r| r.is_nan()),
