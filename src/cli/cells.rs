@@ -13,7 +13,7 @@ use crate::compile::compile;
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::files::{Array, Dtype, prepare_output_dir, write_npy, write_npz};
 use crate::seed::sha256_hex;
-use crate::simulate::cells::{End, Run, Settings, Token, Trace, run as run_cells};
+use crate::simulate::cells::{End, Run, Settings, Token, Trace, lesioned, run as run_cells};
 use crate::simulate::{inputs, run as run_algebra};
 use crate::spec::{Document, StopSpec};
 use nalgebra::DMatrix;
@@ -65,13 +65,20 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         let intact = run_cells(&circuit, &streams, &without).map_err(placed)?;
         change(&circuit, &settings, &intact.output, &run.output)
     };
-    let algebra = algebra(&circuit, &streams);
+    let left = lesioned(&circuit, &settings.lesions).map_err(placed)?;
+    let whose = match (settings.lesions.is_empty(), &left) {
+        (true, _) => "",
+        (false, Some(_)) => " of the lesioned circuit",
+        (false, None) => " of the intact circuit",
+    };
+    let algebra = algebra(left.as_ref().unwrap_or(&circuit), &streams);
     let job = Job {
         document: &document,
         circuit: &circuit,
         settings: &settings,
         run: &run,
         algebra: &algebra,
+        whose,
         change,
     };
     let hash = sha256_hex(&bytes(&run.output));
@@ -166,6 +173,8 @@ struct Job<'a> {
     settings: &'a Settings,
     run: &'a Run,
     algebra: &'a Algebra,
+    /// which circuit the algebra is of
+    whose: &'static str,
     /// what the lesions changed
     change: Option<Change>,
 }
@@ -267,7 +276,11 @@ impl Job<'_> {
         };
         let _ = match (self.algebra, self.difference()) {
             (_, Some(d)) => {
-                writeln!(text, "the compiled heads differ by {:.0e} of the largest output", d.relative)
+                let size = match d.relative {
+                    r if r < 1e-12 => "less than 1e-12".to_owned(),
+                    r => format!("{r:.0e}"),
+                };
+                writeln!(text, "the compiled heads{} differ by {size} of the largest output", self.whose)
             }
             (Algebra::None(d), None) => {
                 writeln!(text, "no heads to compare with: {} ({})", d.message, d.code)
