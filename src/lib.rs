@@ -9,8 +9,9 @@
 //! ```text
 //! YAML text --spec--> CircuitSpec --circuit--> Circuit --compile--> factor form --> blocks of heads
 //!                     --emit spec              --emit graph         --emit factors  --emit heads
-//!                                                                                    |
-//!                                                                                    +--> simulate::algebraic
+//!                                              |                                     |
+//!                                              +--> simulate::cells                  +--> simulate::algebraic
+//!                                                   every cell in time                    the heads
 //! ```
 //!
 //! ```
@@ -55,7 +56,7 @@
 //! | [`circuit`] | names to ids, shapes, index sets, weights; petgraph | `spec` |
 //! | [`attention`] | blocks, heads, masks, kernels, memory rules; the forward pass | the base row |
 //! | [`compile`] | circuit -> factor form -> blocks; reasons; provenance | `circuit` `attention` `spec` |
-//! | [`simulate`] | tokens, the algebraic run | `circuit` `attention` `spec` |
+//! | [`simulate`] | tokens, the algebraic run, every cell in time | `circuit` `attention` `spec` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
 //! | [`cli`] | one file per verb; terminals, exit codes | everything |
 //!
@@ -69,6 +70,8 @@
 //!   projection at fault, never in a wrong answer.
 //! - **Two routes to each number.** Compiled circuits are compared with [`oracle::cells`], which evaluates every cell
 //!   for every pair of tokens by loops and shares no code with the compiler, on shipped and random circuits.
+//! - **Cells know no heads.** [`simulate::cells`] integrates populations and projections and may not import the
+//!   compiler; both must agree.
 //! - **Same file + same seed = same bytes**, whatever the number of threads: sums have a fixed order, every random
 //!   number comes from a stream named after its object.
 //! - **Nothing is allocated on trust.** Sizes in files are checked before memory is taken.

@@ -181,7 +181,7 @@ pub struct Compile {
 pub enum Mode {
     /// the compiled heads
     Algebraic,
-    /// every cell in time (not in this version)
+    /// every cell in time
     Cells,
     /// spikes (not in this version)
     Spiking,
@@ -212,6 +212,9 @@ pub struct Simulate {
     pub force: bool,
     #[arg(long, value_enum, default_value_t = Precision::F64)]
     pub precision: Precision,
+    /// Let all cells that do not say otherwise read out `v + tau dv/dt` (needs --mode cells)
+    #[arg(long)]
+    pub prospective: bool,
     /// Traces to record (needs --mode cells)
     #[arg(long, value_name = "WHAT")]
     pub record: Vec<String>,

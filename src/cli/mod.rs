@@ -4,15 +4,19 @@
 //! circuit is invalid or is not attention; 4 a file could not be read or written, or holds bad numbers.
 
 mod args;
+mod cells;
+mod cells_args;
 mod check;
 mod compile;
 mod emit;
 mod helpers;
 mod import;
+mod intact;
 mod load;
 mod new;
 mod report;
 mod resolved;
+mod run_files;
 mod simulate;
 mod validate;
 

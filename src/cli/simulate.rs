@@ -3,31 +3,37 @@
 use super::args::{Mode, Precision, Simulate};
 use super::load;
 use super::report::{Failure, Outcome, Reporter, not_yet};
-use super::resolved::{FILES, INPUTS, resolved};
+use super::run_files::RunFiles;
 use crate::circuit::Circuit;
 use crate::compile::Compiled;
 use crate::diag::{Diagnostic, codes};
-use crate::files::{Array, atomic_write, prepare_output_dir, write_npy, write_npz, write_safetensors};
+use crate::files::{prepare_output_dir, write_npy};
 use crate::linalg::Real;
 use crate::seed::sha256_hex;
 use crate::simulate::inputs::Overrides;
 use crate::simulate::{Run, inputs, run as simulate};
 use crate::spec::Document;
-use serde_json::{Map, Value, json};
+use nalgebra::DMatrix;
+use serde_json::{Map, json};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     match args.mode {
         Mode::Algebraic => {}
-        Mode::Cells => return Err(not_yet("`--mode cells`", "`--mode algebraic` runs the compiled heads")),
+        Mode::Cells => return super::cells::run(args, out),
         Mode::Spiking => {
             return Err(not_yet("`--mode spiking`", "`--mode algebraic` runs the compiled heads"));
         }
     }
-    if !args.record.is_empty() || !args.lesion.is_empty() {
-        return Err(not_yet("`--record` and `--lesion`", "they act on cells in time; leave them out"));
+    if !args.record.is_empty() || !args.lesion.is_empty() || args.prospective {
+        return Err(Diagnostic::error(
+            codes::U005,
+            "",
+            "--record, --lesion and --prospective act on cells in time",
+        )
+        .help("add `--mode cells`, or leave them out")
+        .into());
     }
     let document = load::document(&args.file, &args.reading)?;
     let circuit = load::circuit(&document, &args.file)?;
@@ -65,15 +71,15 @@ fn refuse_reserved(document: &Document, circuit: &Circuit) -> Result<(), Diagnos
         Err(Diagnostic::error(
             codes::U004,
             path,
-            format!("{what} act on cells in time, which this version cannot simulate"),
+            format!("{what} act on cells in time, not on compiled heads"),
         )
-        .help("remove the key to run the compiled heads; `compile` and `validate` carry it"))
+        .help("`--mode cells` follows the key; remove it to run the compiled heads"))
     };
     let r = &document.spec.reserved;
-    if r.lesions.is_some() {
+    if !r.lesions.is_empty() {
         return refuse("lesions", "lesions");
     }
-    if r.record.is_some() {
+    if !r.record.is_empty() {
         return refuse("record", "recordings");
     }
     if r.noise.is_some() {
@@ -91,9 +97,6 @@ fn refuse_reserved(document: &Document, circuit: &Circuit) -> Result<(), Diagnos
     Ok(())
 }
 
-/// `ones` and `identity` with more entries than this are not written out: `circuit.yaml` says what they are.
-const WRITTEN_OUT: usize = 10_000_000;
-
 struct Job<'a> {
     args: &'a Simulate,
     document: &'a Document,
@@ -107,7 +110,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn finish<T: Real>(&self, run: &Run<T>) -> Outcome {
         let shape = [run.output.ncols(), run.output.nrows()];
-        let hash = sha256_hex(&bytes(run));
+        let hash = sha256_hex(&bytes(&run.output));
         let files = match &self.args.output {
             Some(dir) => self.write(dir, run, &hash)?,
             None => Vec::new(),
@@ -154,55 +157,23 @@ impl Job<'_> {
     }
 
     fn write<T: Real>(&self, dir: &Path, run: &Run<T>, hash: &str) -> Result<Vec<String>, Failure> {
-        let (spec, copies) = resolved(self.document, self.inputs, self.overrides)?;
-        let yaml = crate::spec::to_yaml(&spec);
-        let text = |name: &str, content: &str| {
-            atomic_write(&dir.join(name), |sink| sink.write_all(content.as_bytes()))
-        };
-        text("circuit.yaml", &yaml)?;
-        write_npy(&dir.join("output.npy"), &run.output)?;
-        let tokens: Vec<(String, Array)> =
-            self.inputs.iter().map(|(name, x)| (name.clone(), Array::from_tokens(x))).collect();
-        write_npz(&dir.join(INPUTS), &tokens)?;
-        let weights: Vec<(String, Array)> = self
-            .circuit
-            .projections
-            .iter()
-            .filter(|p| p.synapses.weights.is_stored() || p.synapses.weights.entries() <= WRITTEN_OUT)
-            .map(|p| (p.name.clone(), Array::from_matrix(&p.synapses.weights.dense())))
-            .collect();
-        write_safetensors(&dir.join("weights.safetensors"), &weights, &[])?;
-        let mut files = vec!["circuit.yaml", INPUTS, "output.npy", "weights.safetensors"];
-        if !copies.is_empty() {
-            write_safetensors(&dir.join(FILES), &copies, &[])?;
-            files.push(FILES);
-        }
-        files.push("manifest.json");
-        let manifest: Value = json!({
-            "pulvinar": env!("CARGO_PKG_VERSION"),
-            "verb": "simulate",
-            "mode": "algebraic",
-            "precision": self.precision(),
-            "circuit": self.document.spec.name,
-            "circuit_sha256": sha256_hex(yaml.as_bytes()),
-            "parameters": self.document.spec.parameters,
-            "seed": self.document.spec.seed,
-            "threads": rayon::current_num_threads(),
-            "output_shape": [run.output.ncols(), run.output.nrows()],
-            "output_sha256": hash,
-            "tokens": self.args.tokens,
-            "files": files,
-        });
-        text("manifest.json", &format!("{manifest:#}\n"))?;
-        Ok(files.iter().map(|f| (*f).to_owned()).collect())
+        let mut folder = RunFiles::open(dir, self.document, self.circuit, self.inputs, self.overrides)?;
+        write_npy(&folder.path("output.npy"), &run.output)?;
+        let mut about = Map::new();
+        about.insert("mode".to_owned(), json!("algebraic"));
+        about.insert("precision".to_owned(), json!(self.precision()));
+        about.insert("output_shape".to_owned(), json!([run.output.ncols(), run.output.nrows()]));
+        about.insert("output_sha256".to_owned(), json!(hash));
+        about.insert("tokens".to_owned(), json!(self.args.tokens));
+        folder.close(about)
     }
 }
 
 /// The output's numbers, token after token, little endian.
-fn bytes<T: Real>(run: &Run<T>) -> Vec<u8> {
+pub(super) fn bytes<T: Real>(output: &DMatrix<T>) -> Vec<u8> {
     let wide = std::mem::size_of::<T>() == 8;
-    let mut bytes = Vec::with_capacity(run.output.len() * std::mem::size_of::<T>());
-    for x in run.output.iter() {
+    let mut bytes = Vec::with_capacity(output.len() * std::mem::size_of::<T>());
+    for x in output.iter() {
         let x = Real::to_f64(*x);
         if wide {
             bytes.extend_from_slice(&x.to_le_bytes());

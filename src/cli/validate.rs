@@ -3,7 +3,7 @@
 use super::args::Validate;
 use super::load;
 use super::report::{Failure, Outcome, Reporter, diagnostics_json, exit_code};
-use crate::diag::Diagnostics;
+use crate::diag::{Diagnostics, Severity, codes};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -12,16 +12,16 @@ pub fn run(args: &Validate, out: &Reporter) -> Outcome {
     let mut files: Vec<Value> = Vec::new();
     let mut list: Vec<Value> = Vec::new();
     for file in &args.files {
-        let failure = check(file, args).err();
-        let diagnostics = failure.map(|f| f.diagnostics).unwrap_or_default();
+        let diagnostics = check(file, args).unwrap_or_else(|failure| failure.diagnostics);
         if out.json {
             files.push(json!({"file": file.display().to_string(), "ok": !diagnostics.has_errors()}));
             if let Value::Array(mut d) = diagnostics_json(&diagnostics, Some(file)) {
                 list.append(&mut d);
             }
-        } else if diagnostics.has_errors() {
+        } else {
             out.draw(&diagnostics, Some(file));
-        } else if !out.quiet {
+        }
+        if !out.json && !diagnostics.has_errors() && !out.quiet {
             out.result(&format!("{}: valid\n", file.display()));
         }
         all.0.extend(diagnostics.0);
@@ -35,10 +35,20 @@ pub fn run(args: &Validate, out: &Reporter) -> Outcome {
     Ok(exit_code(&all))
 }
 
-/// Valid means: it reads, it is wired, and it is attention.
-fn check(file: &Path, args: &Validate) -> Result<(), Failure> {
+/// Valid means: it reads, it is wired, it is attention, and its cells can run. A circuit that is only too large to
+/// compile is valid, with a warning: its cells may still fit.
+fn check(file: &Path, args: &Validate) -> Result<Diagnostics, Failure> {
     let document = load::document(file, &args.reading)?;
     let circuit = load::circuit(&document, file)?;
-    load::compiled(&document, &circuit, file)?;
-    Ok(())
+    let mut found =
+        load::compiled(&document, &circuit, file).err().map(|f| f.diagnostics).unwrap_or_default();
+    for d in found.0.iter_mut().filter(|d| d.code == codes::C006) {
+        d.severity = Severity::Warning;
+        d.help =
+            Some("`simulate --mode cells` runs it without compiling; compiling needs fewer cells".to_owned());
+    }
+    if let Err(d) = crate::simulate::cells::check(&document.spec, &circuit) {
+        found.0.extend(load::placed(&document, file, d).diagnostics.0);
+    }
+    Ok(found)
 }

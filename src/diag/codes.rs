@@ -63,6 +63,7 @@ codes! {
     S016 "a template's projection has a name that is taken": "A template of area A1 writes projections A1_W_K, A1_W_Q, ...";
     S017 "a parameter is not a single value": "`parameters` maps names to numbers, words or true/false.";
     S018 "no such parameter": "`$name` is filled in from the section `parameters`.";
+    S019 "half a trace": "A rate is of a whole cell; a potential or an input is of one compartment: basal, apical or gate.";
     U001 "--set names no parameter": "Only names of the section `parameters` can be set.";
     C001 "no such stream": "Streams are declared under `tokens.streams`; the short form declares one stream, `main`.";
     C002 "reserved name": "`tonic` is the one-cell population of value 1 that biases come from.";
@@ -107,6 +108,12 @@ codes! {
     C045 "an output that is an input": "The output relay must receive something.";
     C046 "an unequal output pair": "`output: {plus: R, minus: S}` subtracts cell by cell.";
     C047 "a context without tokens": "What is summed over the context must depend on a relay per [context]: its stream says how many tokens there are.";
+    C050 "times that do not fit": "Delays and durations need at least one step `dt`; Euler's method needs a step below twice the shortest time constant. Without a delay, rates arrive within the step.";
+    C051 "two ends of one run": "With `layout: time` the schedule of the tokens says when a run ends.";
+    C052 "noise in the wrong place": "A noise current acts on membranes, which input relays and `tonic` lack; a run with noise never settles and needs a duration.";
+    C053 "nothing to record there": "Traces are of populations that the output depends on, of compartments that receive something, and of cells and tokens that exist.";
+    C054 "traces too long": "The size of all traces is checked before the run: record fewer cells or tokens, less often, or run shorter.";
+    C055 "a lesion of nothing": "Lesions hit populations and projections that the output depends on.";
     N001 "degree 2 in the query": "A head is linear in the query token (its kernel apart): two factors of x_i multiply. Typical: the value comes from the query relay, or all relays are swapped.";
     N002 "degree 3 in the context": "A head is key times value in the context token; a third factor of x_j multiplies. Typical: W_Q starts from a relay per [context].";
     N003 "a sum without a query": "A summed term has no factor of the query token. Typical: the query is replaced by `tonic`, or a skip starts at a relay per [context].";

@@ -2,10 +2,12 @@
 //!
 //! - [`mod@inputs`]: the tokens of every stream, from the circuit file or from files given on the command line.
 //! - [`algebraic`]: the compiled blocks, one after another; fast.
+//! - [`cells`]: every cell in time.
 //!
-//! **Deliberately absent:** cells in time and spikes; anything that reads YAML or writes a run directory.
+//! **Deliberately absent:** spikes; anything that reads YAML or writes a run directory.
 
 pub mod algebraic;
+pub mod cells;
 pub mod inputs;
 
 pub use algebraic::{Run, run};

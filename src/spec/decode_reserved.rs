@@ -1,5 +1,6 @@
 //! Sections that other verbs act on: read, checked and carried.
 
+use super::decode_run::{lesion, list, record};
 use super::fields::{At, Decoder, Fields};
 use super::node::Value;
 use super::types::*;
@@ -7,19 +8,15 @@ use super::types::*;
 const TASKS: [&str; 5] = ["teacher", "in_context_regression", "associative_recall", "digits", "file"];
 
 pub fn reserved(d: &mut Decoder, f: &mut Fields<'_>) -> Reserved {
-    let list = |d: &mut Decoder, at: At<'_>| match &at.node.value {
-        Value::Seq(items) if items.iter().all(|n| matches!(n.value, Value::Map(_))) => d.carried(at),
-        _ => d.wrong(at, "a list of maps"),
-    };
     let map = |d: &mut Decoder, at: At<'_>| match &at.node.value {
         Value::Map(_) => d.carried(at),
         _ => d.wrong(at, "a map"),
     };
     Reserved {
         simulation: f.optional(d, "simulation", simulation),
-        record: f.optional(d, "record", list),
-        noise: f.optional(d, "noise", map),
-        lesions: f.optional(d, "lesions", list),
+        record: f.optional(d, "record", |d, at| list(d, at, record)).unwrap_or_default(),
+        noise: f.optional(d, "noise", super::decode_cells::noise),
+        lesions: f.optional(d, "lesions", |d, at| list(d, at, lesion)).unwrap_or_default(),
         task: f.optional(d, "task", |d, at| {
             let (key, _) = d.choice(at, "one task, for example `{teacher: {...}}`")?;
             if !TASKS.contains(&key.name.as_str()) {

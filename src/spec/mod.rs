@@ -12,6 +12,7 @@
 mod decode;
 mod decode_cells;
 mod decode_reserved;
+mod decode_run;
 mod decode_tokens;
 mod fields;
 mod guard;
@@ -25,6 +26,7 @@ pub mod template;
 pub mod types;
 mod types_cells;
 mod types_projection;
+mod types_run;
 mod weights;
 
 pub use fields::is_name;
@@ -79,6 +81,11 @@ fn place(tree: &Node, path: &str) -> Option<Span> {
     let mut found = None;
     let mut steps = path.split('.').filter(|s| !s.is_empty()).peekable();
     while let Some(step) = steps.next() {
+        if let (Value::Seq(items), Ok(number)) = (&at.value, step.parse::<usize>()) {
+            let Some(next) = items.get(number) else { break };
+            (found, at) = (next.span.or(found), next);
+            continue;
+        }
         let Some((key, next)) = at.get(step) else { break };
         let scalar = !matches!(next.value, Value::Map(_) | Value::Seq(_) | Value::Null);
         found = if steps.peek().is_none() && scalar { next.span } else { key.span };

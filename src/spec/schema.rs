@@ -27,6 +27,13 @@ fn definitions() -> Value {
         "tau": {"anyOf": [r("time"), object(json!({"basal": r("time"), "apical": r("time")}), &["basal", "apical"])]},
         "limits": object(json!({"min": r("number"), "max": r("number")}), &["min", "max"]),
         "noise": object(json!({"std": r("number")}), &["std"]),
+        "record": object(json!({
+            "population": {"type": "string"}, "variable": word(&["rate", "potential", "input"], "rate, or of a compartment: potential, input"),
+            "compartment": word(&["basal", "apical", "gate"], ""), "cells": r("numbers"), "query": r("numbers"), "context": r("numbers"),
+            "every": r("count"),
+        }), &["population"]),
+        "numbers": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+        "lesion": lesion(),
         "stream": object(json!({"d_model": r("count"), "input": r("input"), "clock": {"type": "string"}}), &["d_model"]),
         "relay": object(json!({
             "pathway": word(&["core", "matrix"], "core: focal; matrix: diffuse"),
@@ -88,6 +95,23 @@ fn weights() -> Value {
     ]})
 }
 
+fn lesion() -> Value {
+    let form = |key: &str, more: Value, required: &[&str]| {
+        let mut keys = json!({"from": r("time"), "until": r("time")});
+        keys[key] = json!({"type": "string"});
+        if let (Value::Object(keys), Value::Object(more)) = (&mut keys, more) {
+            keys.extend(more);
+        }
+        object(keys, required)
+    };
+    one_of(&[
+        ("silence", form("population", json!({"fraction": r("number")}), &["population"])),
+        ("cut", form("projection", json!({"fraction": r("number")}), &["projection"])),
+        ("scale", form("projection", json!({"gain": r("number")}), &["projection", "gain"])),
+        ("noise", form("population", json!({"std": r("number")}), &["population", "std"])),
+    ])
+}
+
 fn template() -> Value {
     let arguments = |memory: bool| {
         let mut keys = json!({
@@ -107,7 +131,6 @@ fn template() -> Value {
 /// The schema of circuit files, as JSON text.
 #[must_use]
 pub fn json_schema() -> String {
-    let list = json!({"type": "array", "items": {"type": "object"}});
     let map = json!({"type": "object"});
     let tokens = json!({
         "d_model": r("count"), "input": r("input"), "mask": r("mask"), "layout": r("layout"), "streams": table("stream"),
@@ -131,7 +154,8 @@ pub fn json_schema() -> String {
             "dt": r("time"), "integrator": word(&["euler", "exponential_euler"], ""),
             "stop": {"anyOf": [word(&["settle"], ""), object(json!({"duration": r("time")}), &["duration"])]},
         }), &[]),
-        "record": list, "noise": map, "lesions": list, "task": map, "train": map,
+        "record": {"type": "array", "items": r("record")}, "noise": r("noise"),
+        "lesions": {"type": "array", "items": r("lesion")}, "task": map, "train": map,
         "loss": object(json!({"on": word(&["all", "last"], "")}), &[]),
         "protocol": map, "fidelity": word(&["full", "reduced", "event"], ""),
     });

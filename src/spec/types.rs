@@ -2,6 +2,7 @@
 
 pub use super::types_cells::*;
 pub use super::types_projection::*;
+pub use super::types_run::*;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// The schema line that every file opens with.
@@ -92,12 +93,12 @@ pub struct CircuitSpec {
 pub struct Reserved {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub simulation: Option<SimulationSpec>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub record: Vec<RecordSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub record: Option<Carried>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub noise: Option<Carried>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lesions: Option<Carried>,
+    pub noise: Option<NoiseSpec>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lesions: Vec<LesionSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Carried>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ const FOLDER: &str = "tests/bad";
 /// Codes of circuits that no file of the corpus causes, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("Y008", "needs a file of more than 16 MiB: hostile::files_that_are_too_large"),
+    ("C054", "needs the tokens of a run: cells_run::traces_are_bounded_before_the_run"),
     (
         "N021",
         "a memory is per [context]: wiring aligns queries to it or refuses them (C019), so none arrives",

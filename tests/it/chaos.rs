@@ -114,7 +114,7 @@ impl Chaos {
 }
 
 /// Two areas of populations with random indices, activations and memories; projections from anything earlier.
-fn random_wiring(seed: u64) -> String {
+pub fn random_wiring(seed: u64) -> String {
     let mut c = Chaos {
         rng: ChaCha8Rng::seed_from_u64(seed ^ 0xC0FF_EE00),
         sources: Vec::new(),

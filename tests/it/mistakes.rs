@@ -48,10 +48,14 @@ pub fn mistakes_in(text: &[u8]) -> Diagnostics {
     read(text, root(), &[]).map_or_else(|d| d, |document| mistakes_beyond_text(&document))
 }
 
-/// What wiring and compiling find in a document that could be read.
+/// What wiring, compiling and the cells find in a document that could be read.
 pub fn mistakes_beyond_text(document: &Document) -> Diagnostics {
     let mut mistakes = match wire(&document.spec, &document.folder) {
-        Ok(circuit) => not_attention(&circuit),
+        Ok(circuit) => {
+            let mut mistakes = not_attention(&circuit);
+            mistakes.0.extend(pulvinar::simulate::cells::check(&document.spec, &circuit).err());
+            mistakes
+        }
         Err(mistakes) => mistakes,
     };
     document.locate(&mut mistakes);

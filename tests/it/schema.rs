@@ -1,80 +1,13 @@
 //! The JSON Schema of circuit files: the committed copy, the shipped circuits, and the decoder agree with it.
 
 use crate::binary::run;
+use crate::schema_examples::{EVERYTHING, SHORT};
 use crate::support::{root, shipped};
 use pulvinar::spec;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-
-/// Every key and every form of the language, once. Not a circuit that could be wired.
-const EVERYTHING: &str = r#"
-schema: pulvinar/1
-name: everything
-description: every key
-source: here
-seed: $n
-parameters: {d: 4, word: relu, yes: true, x: 0.5, n: 7, at: causal}
-tokens:
-  mask: $at
-  layout: {time: {duration: 200 ms, gap: 0 ms}}
-  streams:
-    main: {d_model: $d, input: {gaussian: {length: 5, std: $x}}, clock: other}
-    other: {d_model: 2, input: {file: {path: x.npz, array: x}}}
-    third: {d_model: 2, input: {values: [[1, 2], [$x, 4.5]]}}
-    fourth: {d_model: 2, input: {file: {path: x.npz, tensor: x}}}
-thalamus:
-  Q: {pathway: core, per: [query], cells: $d, tokens: main, part: plus, tau: 10 ms, prospective: true, limits: {min: 0, max: 1}, noise: {std: 0}}
-  C: {pathway: matrix, per: [context], cells: 4, tau: {basal: 10 ms, apical: 5 ms}}
-areas:
-  A:
-    mask: causal
-    microcolumns: {count: 2, per: [query, context]}
-    populations:
-      a: {layer: L2/3, cell_type: pyramidal, cells: 3, per: [context], activation: product, accumulate: {hebbian: {rate: 1}}, tau: 1 ms, prospective: $yes, limits: {min: -1, max: 1}, noise: {std: 0.1}}
-      b: {cells: 3, activation: {power: {exponent: 2}}, accumulate: {decay: {g: 0.5, rate: 1}}}
-      c: {cells: 3, activation: $word, accumulate: {decay: {g: 0.5}}}
-      d: {cells: 3, accumulate: {delta: {rate: 0.5}}}
-      e: {cells: 3, accumulate: {gated: {}}}
-  T1: {mask: full, template: {attention_mask_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones}}}
-  T2: {template: {broadcast_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: {normal: {std: 1}}}}}
-  T3: {template: {softmax_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones}}}
-  T4: {template: {key_value_memory_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones, memory: {gated: {}}}}}
-projections:
-  p1: {from: Q, to: A.a.basal, onto: cells, pool: microcolumns, weights: ones, gain: {inv_sqrt: 4}, sign: excitatory, effect: divisive, mask: full, plasticity: {hebbian: {rate: 1}}, delay: 5 ms, tied: true}
-  p2: {from: Q, to: A.a.basal, weights: {normal: {fan_in: 1}}, gain: -1}
-  p3: {from: Q, to: A.a.basal, weights: {uniform: {low: 0, high: 1}}}
-  p4: {from: Q, to: A.a.basal, weights: {file: {path: w.npz, tensor: w}}}
-  p5: {from: Q, to: A.a.basal, weights: {values: [[1]]}}
-  p6: {from: Q, to: A.a.basal, weights: {blocks: {count: 2, of: identity}}}
-  p7: {from: Q, to: A.a.basal, weights: {rank: {of: 1, std: 1}}}
-  p8: {from: Q, to: A.a.basal, weights: {same_as: p1}}
-  p9: {from: Q, to: A.a.basal, weights: {transpose_of: p1}}
-  p10: {from: Q, to: A.a.basal, weights: {plus_of: {weights: zeros, draw: K}}}
-  p11: {from: Q, to: A.a.basal, weights: {minus_of: {weights: {normal: {std: 1}}, draw: K}}}
-output: {plus: Q, minus: C}
-expect: {heads: {count: 1, above: 0.5}, blocks: 1}
-simulation: {dt: 1 ms, integrator: exponential_euler, stop: {duration: 1 s}}
-record: [{what: rates}]
-noise: {std: 1}
-lesions: [{population: A.a}]
-task: {teacher: {file: x}}
-train: {steps: 1}
-loss: {on: last}
-protocol: {days: 3}
-fidelity: reduced
-"#;
-
-/// The short forms that exclude a long one above.
-const SHORT: &str = r#"
-schema: pulvinar/1
-name: short
-tokens: {d_model: 4, input: {gaussian: {length: 5}}, mask: full, layout: {space: {}}}
-thalamus: {Q: {pathway: core, cells: 4}}
-output: Q
-simulation: {stop: settle}
-"#;
 
 fn schema() -> Value {
     serde_json::from_str(&spec::schema::json_schema()).expect("the schema is JSON")
@@ -193,7 +126,10 @@ fn possible(whole: &Value, path: &[String], choice: bool) -> Possible {
     let mut changed = whole.clone();
     let mut map = &mut changed;
     for step in path {
-        map = &mut map[step.as_str()];
+        map = match step.parse::<usize>() {
+            Ok(n) if map.is_array() => &mut map[n],
+            _ => &mut map[step.as_str()],
+        };
     }
     let map = map.as_object_mut().expect("a map");
     let value = if choice { map.iter().next().map_or(Value::Null, |(_, v)| v.clone()) } else { Value::Null };
@@ -254,6 +190,11 @@ fn closed_maps(
         if check(schema, &form, value).is_ok() {
             return closed_maps(schema, &form, value, path, found);
         }
+    }
+    for (n, item) in value.as_array().into_iter().flatten().enumerate() {
+        path.push(n.to_string());
+        closed_maps(schema, &format!("{pointer}/items"), item, path, found);
+        path.pop();
     }
     let Some(map) = value.as_object() else { return };
     let closed = here["additionalProperties"] == false;

@@ -24,8 +24,8 @@ pub fn carried(spec: &CircuitSpec, circuit: &Circuit) -> (Reserved, Vec<String>)
     say("plasticity (each matrix has become several)", plastic.map(|p| p.name.as_str()).collect());
     let r = &spec.reserved;
     let sections = [
-        ("record", r.record.is_some()),
-        ("lesions", r.lesions.is_some()),
+        ("record", !r.record.is_empty()),
+        ("lesions", !r.lesions.is_empty()),
         ("train", r.train.is_some()),
         ("loss", r.loss.is_some()),
     ];
@@ -33,6 +33,6 @@ pub fn carried(spec: &CircuitSpec, circuit: &Circuit) -> (Reserved, Vec<String>)
         "sections about cells and rules of the signed circuit",
         sections.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect(),
     );
-    let reserved = Reserved { record: None, lesions: None, train: None, loss: None, ..r.clone() };
+    let reserved = Reserved { record: Vec::new(), lesions: Vec::new(), train: None, loss: None, ..r.clone() };
     (reserved, remarks)
 }

@@ -1,0 +1,239 @@
+//! Traces: what is kept of a run while it goes on.
+//!
+//! Rates and inputs of step n are those at time n dt; potentials too, before they move. What all traces may hold is
+//! bounded before the run, from the longest it can be.
+
+use super::columns::Columns;
+use super::net::{Cells, Net};
+use super::run::time;
+use super::settings::has_equation;
+use crate::circuit::{Circuit, Compartment};
+use crate::diag::{Diagnostic, codes, did_you_mean};
+use crate::spec::{CompartmentSpec, RecordSpec, Variable};
+
+/// Most numbers that the traces of one run may hold (1 GiB).
+pub const MOST_RECORDED: usize = 1 << 27;
+
+/// The token indices of one recorded copy of a population, where it has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    pub query: Option<usize>,
+    pub context: Option<usize>,
+}
+
+/// One recorded variable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    /// `A1.deep.rate`, `A1.deep.basal.potential`
+    pub name: String,
+    pub population: String,
+    pub variable: Variable,
+    pub compartment: Option<CompartmentSpec>,
+    /// of the values; rates and potentials of the language are pure numbers
+    pub unit: &'static str,
+    /// steps between samples
+    pub every: usize,
+    /// which cells of a column
+    pub cells: Vec<usize>,
+    /// which columns
+    pub tokens: Vec<Token>,
+    pub t_ms: Vec<f64>,
+    /// `[samples, tokens, cells]`, the last varies fastest
+    pub values: Vec<f64>,
+}
+
+/// A trace under way.
+struct Probe {
+    population: usize,
+    membrane: Option<usize>,
+    /// places in the population's arrays
+    picks: Vec<usize>,
+    trace: Trace,
+}
+
+/// All traces of a run.
+pub struct Recorder {
+    probes: Vec<Probe>,
+    dt_ms: f64,
+}
+
+/// The population of a trace, by its place in the order, if it exists and receives what is asked for.
+///
+/// # Errors
+/// `C010` for unknown names, `C053` for what cannot be recorded.
+pub fn find(circuit: &Circuit, spec: &RecordSpec, path: &str) -> Result<usize, Diagnostic> {
+    let place = population(circuit, &spec.population, &format!("{path}.population"))?;
+    let p = circuit.population(circuit.order[place]);
+    let nothing = |key: &str, what: String, help: &str| {
+        Err(Diagnostic::error(codes::C053, format!("{path}.{key}"), what).help(help))
+    };
+    if let Some(which) = spec.compartment {
+        let receives =
+            circuit.inputs_of(circuit.order[place]).any(|(_, q)| q.compartment == compartment(which));
+        if !receives || !has_equation(p) {
+            let what = format!("nothing ends on `{}.{}`", p.name, which.name());
+            return nothing("compartment", what, "name a compartment that receives something");
+        }
+    }
+    if let Some(cell) = spec.cells.iter().flatten().find(|c| **c >= p.size()) {
+        let what = format!("`{}` has {} cells, counted from 0, and no cell {cell}", p.name, p.size());
+        return nothing("cells", what, "name cells that exist");
+    }
+    let sends = if spec.variable == Variable::Rate { p.sends() } else { p.indices };
+    for (key, list, has) in [("query", &spec.query, sends.query), ("context", &spec.context, sends.context)] {
+        if list.is_some() && !has {
+            let what = format!("what is recorded of `{}` has no {key} index", p.name);
+            return nothing(key, what, "leave the list out");
+        }
+    }
+    Ok(place)
+}
+
+/// Place in the order of a population that runs.
+pub fn population(circuit: &Circuit, name: &str, path: &str) -> Result<usize, Diagnostic> {
+    let names = circuit.populations.iter().map(|p| p.name.as_str());
+    let Some(id) = circuit.populations.iter().position(|p| p.name == name) else {
+        return Err(Diagnostic::error(codes::C010, path, format!("no population `{name}`"))
+            .help(did_you_mean(name, names)));
+    };
+    circuit.order.iter().position(|o| o.0 == id).ok_or_else(|| {
+        Diagnostic::error(
+            codes::C053,
+            path,
+            format!("`{name}` does not run: the output does not depend on it"),
+        )
+        .help("name a population on the way to the output")
+    })
+}
+
+fn compartment(which: CompartmentSpec) -> Compartment {
+    match which {
+        CompartmentSpec::Basal => Compartment::Basal,
+        CompartmentSpec::Apical => Compartment::Apical,
+        CompartmentSpec::Gate => Compartment::Gate,
+    }
+}
+
+impl Recorder {
+    /// Probes for all that is asked for, in a run of at most `steps`.
+    ///
+    /// # Errors
+    /// As [`find`]; `C054` if the traces could grow beyond [`MOST_RECORDED`].
+    pub fn new(
+        circuit: &Circuit,
+        net: &Net<'_>,
+        specs: &[RecordSpec],
+        steps: usize,
+        dt_ms: f64,
+    ) -> Result<Self, Diagnostic> {
+        let mut probes: Vec<Probe> = Vec::new();
+        let mut numbers = 0usize;
+        for (k, spec) in specs.iter().enumerate() {
+            let path = format!("record.{k}");
+            let place = find(circuit, spec, &path)?;
+            let mut probe = probe(place, &net.cells[place], spec, &path)?;
+            let same = probes.iter().filter(|p| p.trace.name == probe.trace.name).count();
+            if same > 0 {
+                probe.trace.name = format!("{}_{}", probe.trace.name, same + 1);
+            }
+            let samples = steps.div_ceil(spec.every);
+            numbers = numbers.saturating_add(samples.saturating_mul(probe.picks.len() + 1));
+            if numbers > MOST_RECORDED {
+                let what = format!(
+                    "the traces could grow to {numbers} numbers ({} MB) in {steps} steps; the most is {MOST_RECORDED}",
+                    numbers / 125_000
+                );
+                return Err(Diagnostic::error(codes::C054, path, what).help(
+                    "record fewer cells or tokens, every k steps, or say how long to run: `simulation: {stop: {duration: 500 ms}}`",
+                ));
+            }
+            probes.push(probe);
+        }
+        Ok(Self { probes, dt_ms })
+    }
+
+    /// Potentials at the beginning of a step.
+    pub fn before(&mut self, step: usize, net: &Net<'_>) {
+        for probe in self.probes.iter_mut().filter(|p| p.trace.variable == Variable::Potential) {
+            let cells = &net.cells[probe.population];
+            if let Some(m) = probe.membrane {
+                probe.sample(step, self.dt_ms, |k| cells.membranes[m].v[k]);
+            }
+        }
+    }
+
+    /// Rates and inputs of a step.
+    pub fn after(&mut self, step: usize, net: &Net<'_>) {
+        for probe in &mut self.probes {
+            let i = probe.population;
+            match (probe.trace.variable, probe.membrane) {
+                (Variable::Rate, _) => probe.sample(step, self.dt_ms, |k| net.rates[i][k]),
+                (Variable::Input, Some(m)) => {
+                    let m = &net.cells[i].membranes[m];
+                    probe.sample(step, self.dt_ms, |k| m.input(k));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The traces.
+    pub fn finish(self) -> Vec<Trace> {
+        self.probes.into_iter().map(|p| p.trace).collect()
+    }
+}
+
+impl Probe {
+    fn sample(&mut self, step: usize, dt_ms: f64, value: impl Fn(usize) -> f64) {
+        if step.is_multiple_of(self.trace.every) {
+            self.trace.t_ms.push(time(step, dt_ms));
+            self.trace.values.extend(self.picks.iter().map(|k| value(*k)));
+        }
+    }
+}
+
+fn probe(place: usize, p: &Cells<'_>, spec: &RecordSpec, path: &str) -> Result<Probe, Diagnostic> {
+    let is_rate = spec.variable == Variable::Rate;
+    let columns = if is_rate { p.sends } else { p.columns };
+    let indices = if is_rate { p.of.sends() } else { p.of.indices };
+    let token = |column: usize| match columns {
+        Columns::Once => Token { query: None, context: None },
+        Columns::Line(_) => Token {
+            query: indices.query.then_some(column),
+            context: (!indices.query && indices.context).then_some(column),
+        },
+        Columns::Pairs { .. } => {
+            let (i, j) = columns.locate(column);
+            Token { query: Some(i), context: Some(j) }
+        }
+    };
+    let wanted = |list: &Option<Vec<usize>>, at: Option<usize>| match (list, at) {
+        (Some(list), Some(at)) => list.contains(&at),
+        _ => true,
+    };
+    let chosen: Vec<usize> = (0..columns.count())
+        .filter(|c| wanted(&spec.query, token(*c).query) && wanted(&spec.context, token(*c).context))
+        .collect();
+    if chosen.is_empty() && columns.count() > 0 {
+        let what = format!("`{}` has no such tokens", p.of.name);
+        return Err(Diagnostic::error(codes::C053, path, what).help("tokens are counted from 0"));
+    }
+    let cells: Vec<usize> = spec.cells.clone().unwrap_or_else(|| (0..p.n).collect());
+    let picks = chosen.iter().flat_map(|c| cells.iter().map(move |k| c * p.n + k)).collect();
+    let which = spec.compartment.map(compartment);
+    let inside = spec.compartment.map_or(String::new(), |c| format!(".{}", c.name()));
+    let trace = Trace {
+        name: format!("{}{inside}.{}", p.of.name, spec.variable.name()),
+        population: p.of.name.clone(),
+        variable: spec.variable,
+        compartment: spec.compartment,
+        unit: "1",
+        every: spec.every,
+        cells,
+        tokens: chosen.iter().map(|c| token(*c)).collect(),
+        t_ms: Vec::new(),
+        values: Vec::new(),
+    };
+    let membrane = which.and_then(|w| p.membranes.iter().position(|m| m.which == w));
+    Ok(Probe { population: place, membrane, picks, trace })
+}

@@ -1,0 +1,190 @@
+//! One step of all cells.
+//!
+//! Populations are visited in the order of the graph: each sums what its sources send *in this step*, writes its own
+//! rates and moves its potentials. A leaky population's rates depend on its potentials alone, so the order does not
+//! matter for it and all cells move at once, from the state at the beginning of the step. A prospective population
+//! answers its input at once, so a chain of them passes a token on within one step: what the order is for. Delayed
+//! projections read what was sent before, and may close loops.
+//!
+//! **Divisors that are still silent.** After an event (the start, a new token, a write) a signal needs one step for
+//! each leaky population on its way. Until it has reached everything, x/0 counts as 0, and the run does not count as
+//! still; afterwards it ends the run as diverged. Where all cells are prospective that time is 0.
+
+use super::memory::Read;
+use super::net::{Cells, Incoming, Input, Membrane, Net};
+use super::noise::Currents;
+use super::sweep::{Compartment, Output, Seen, finish, quotient, sweep};
+use crate::circuit::Compartment as Where;
+use crate::spec::ActivationSpec;
+
+/// Population (its number in [`Net::cells`]) in which a number became infinite or no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wild(pub usize);
+
+impl Net<'_> {
+    /// One step; true if everything stood still. `currents` are the noise currents of each population, if it has any.
+    pub fn step(&mut self, currents: &mut [Option<Currents>], tolerance: f64) -> Result<bool, Wild> {
+        let mut still = true;
+        let dirty = std::mem::take(&mut self.dirty);
+        self.since = if dirty { 0 } else { self.since + 1 };
+        let waits = self.since < self.reach;
+        for (i, currents) in currents.iter_mut().enumerate() {
+            let p = &mut self.cells[i];
+            if p.membranes.is_empty() {
+                continue;
+            }
+            for (k, m) in p.membranes.iter_mut().enumerate() {
+                let noise = currents.as_mut().filter(|_| k == 0);
+                m.leak.waits = waits;
+                m.additive.sum(&mut self.incoming, &self.rates, dirty, noise);
+                if let Some(divisive) = &mut m.divisive {
+                    divisive.sum(&mut self.incoming, &self.rates, dirty, None);
+                }
+            }
+            let mut rates = std::mem::take(&mut self.rates[i]);
+            let wild = p.advance(&mut rates, &mut still);
+            self.silence(i, &mut rates);
+            self.rates[i] = rates;
+            if wild {
+                return Err(Wild(i));
+            }
+        }
+        for q in self.incoming.iter_mut() {
+            if let Some(ring) = &mut q.delay {
+                ring.send(&self.rates[q.from], tolerance);
+                still &= ring.unrest <= NOTHING;
+            }
+        }
+        Ok(still)
+    }
+
+    /// Most steps that anything is on its way.
+    pub fn longest_delay(&self) -> usize {
+        self.incoming
+            .iter()
+            .filter_map(|q| q.delay.as_ref())
+            .map(super::delay::Ring::steps)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// Distances below this are none: what decays to 0 would otherwise never be relatively close to it.
+const NOTHING: f64 = 1e-30;
+
+impl Net<'_> {
+    /// Largest distance of a leaky compartment from its input, relative to the largest potential of its population.
+    pub fn gap(&self) -> f64 {
+        let leaky = self.cells.iter().flat_map(|p| &p.membranes).filter(|m| !m.leak.prospective);
+        leaky.map(Membrane::gap).fold(0.0, f64::max)
+    }
+}
+
+impl Membrane {
+    /// What the compartment reads, of one cell.
+    pub fn input(&self, k: usize) -> f64 {
+        match &self.divisive {
+            None => self.additive.now[k],
+            Some(d) => quotient(self.additive.now[k], d.now[k], self.leak.waits, &mut false),
+        }
+    }
+
+    fn gap(&self) -> f64 {
+        let gap = (0..self.v.len()).map(|k| (self.input(k) - self.v[k]).abs()).fold(0.0, f64::max);
+        let size = self.v.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        if gap <= NOTHING { 0.0 } else { gap / size }
+    }
+}
+
+impl Input {
+    /// What arrives in this step.
+    fn sum(
+        &mut self,
+        incoming: &mut [Incoming<'_>],
+        rates: &[Vec<f64>],
+        dirty: bool,
+        noise: Option<&mut Currents>,
+    ) {
+        let split = !self.fixed.is_empty();
+        let moves = !self.moving.is_empty() || noise.is_some();
+        if dirty && !self.still.is_empty() {
+            let base = if split { &mut self.fixed } else { &mut self.now };
+            base.fill(0.0);
+            for k in &self.still {
+                incoming[*k].bring(rates, base);
+            }
+        }
+        if !moves {
+            return;
+        }
+        if split {
+            self.now.copy_from_slice(&self.fixed);
+        } else {
+            self.now.fill(0.0);
+        }
+        for k in &self.moving {
+            incoming[*k].bring(rates, &mut self.now);
+        }
+        if let Some(noise) = noise {
+            noise.add(&mut self.now);
+        }
+    }
+}
+
+impl Incoming<'_> {
+    fn bring(&mut self, rates: &[Vec<f64>], target: &mut [f64]) {
+        let source: &[f64] = match (&self.delay, &self.sum) {
+            (Some(ring), _) => ring.arriving(),
+            (None, Some(sum)) => sum,
+            (None, None) => &rates[self.from],
+        };
+        self.arrival.add(source, target);
+    }
+}
+
+/// A membrane as the sweep takes it.
+fn compartment(m: &mut Membrane) -> Compartment<'_> {
+    let divisive = m.divisive.as_ref().map(|d| d.now.as_slice());
+    Compartment { v: &mut m.v, additive: &m.additive.now, divisive, leak: m.leak }
+}
+
+/// What a memory's compartments hand on: their own value, no activation.
+const PLAIN: Output<'static> = Output { activation: ActivationSpec::Linear, part: None, limits: None };
+
+impl Cells<'_> {
+    /// Potentials move, rates are written; true if some number went wild.
+    fn advance(&mut self, rates: &mut [f64], still: &mut bool) -> bool {
+        let output = self.output();
+        let mut wild = false;
+        if let Some((memory, work)) = &mut self.memory {
+            for m in &mut self.membranes {
+                let mut read = std::mem::take(&mut m.read);
+                let seen = sweep(compartment(m), None, PLAIN, &mut read);
+                m.read = read;
+                wild |= seen.wild;
+                *still &= seen.unrest <= NOTHING && !seen.waited;
+            }
+            // With tokens in time the state changes when it is written, not in every step.
+            if self.columns != super::columns::Columns::Once {
+                let contexts = self.columns.count();
+                memory.fold(reads(&self.membranes), contexts, work, rates);
+                finish(output, rates, &mut wild);
+            }
+            return wild;
+        }
+        let seen: Seen = match self.membranes.as_mut_slice() {
+            [] => return false,
+            [only] => sweep(compartment(only), None, output, rates),
+            [first, second, ..] => sweep(compartment(first), Some(compartment(second)), output, rates),
+        };
+        *still &= seen.unrest <= NOTHING && !seen.waited;
+        seen.wild
+    }
+}
+
+/// What a memory reads of its compartments.
+pub fn reads(membranes: &[Membrane]) -> Read<'_> {
+    let of =
+        |which: Where| membranes.iter().find(|m| m.which == which).map_or(&[][..], |m| m.read.as_slice());
+    Read { basal: of(Where::Basal), apical: of(Where::Apical), gate: of(Where::Gate) }
+}

@@ -1,0 +1,278 @@
+//! The equation of a compartment and the activation of a cell, over flat arrays.
+//!
+//! ```text
+//! tau dv/dt = -v + I,     I = (sum of additive inputs) / (sum of divisive inputs),     0/0 = 0
+//! Euler               v <- v + (dt / tau) (I - v)
+//! exponential Euler   v <- v + (1 - exp(-dt / tau)) (I - v)        exact while I stands still
+//! prospective         x = v + tau dv/dt = I                        otherwise x = v
+//! rate                r = f(x_basal, x_apical)                     by the activation of the population
+//! ```
+//!
+//! The prospective value is read off the equation: adding `I - v` to `v` in floating point would lose a small input
+//! behind a large potential.
+
+use super::pieces::{PIECE, pays};
+use crate::spec::{ActivationSpec, LimitsSpec, Part};
+use rayon::prelude::*;
+
+/// Numbers that are worked on at once: they stay in the first-level cache.
+const BLOCK: usize = 256;
+/// Numbers that a vector instruction may take at once.
+const LANES: usize = 8;
+
+/// How a compartment moves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Leak {
+    /// fraction of the way to the input in one step
+    pub fraction: f64,
+    pub prospective: bool,
+    /// x/0 counts as 0: signals are still on their way to the divisor
+    pub waits: bool,
+    /// at rest means: no further from the input than this fraction of the potential
+    pub tolerance: f64,
+}
+
+/// How a cell turns its compartments into a rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Output<'a> {
+    pub activation: ActivationSpec,
+    pub part: Option<Part>,
+    pub limits: Option<&'a LimitsSpec>,
+}
+
+/// What a sweep saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// largest |I - v| - tolerance |v| of a leaky compartment that moved
+    pub unrest: f64,
+    /// some number was infinite or not a number
+    pub wild: bool,
+    /// something was divided by a divisor that no signal has reached yet
+    pub waited: bool,
+}
+
+impl Seen {
+    fn join(self, other: Self) -> Self {
+        Self {
+            unrest: self.unrest.max(other.unrest),
+            wild: self.wild || other.wild,
+            waited: self.waited || other.waited,
+        }
+    }
+}
+
+/// One compartment of all cells.
+pub struct Compartment<'a> {
+    pub v: &'a mut [f64],
+    pub additive: &'a [f64],
+    pub divisive: Option<&'a [f64]>,
+    pub leak: Leak,
+}
+
+/// Inputs of a compartment, without its potentials.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    additive: &'a [f64],
+    divisive: Option<&'a [f64]>,
+    leak: Leak,
+}
+
+/// Pieces of two potentials and of rates.
+type Three<'m> = ((&'m mut [f64], &'m mut [f64]), &'m mut [f64]);
+
+/// One step of all cells of a population: potentials move, rates are written.
+///
+/// A population has a first compartment; `second` is there if it has both basal and apical input.
+pub fn sweep(
+    first: Compartment<'_>,
+    second: Option<Compartment<'_>>,
+    output: Output<'_>,
+    rates: &mut [f64],
+) -> Seen {
+    let a = Inputs { additive: first.additive, divisive: first.divisive, leak: first.leak };
+    let join = Seen::join;
+    match second {
+        None => {
+            let work = |(k, (v, r)): (usize, (&mut [f64], &mut [f64]))| one(k * PIECE, a, v, output, r);
+            if pays(rates.len() * 4) {
+                let v = first.v.par_chunks_mut(PIECE);
+                v.zip(rates.par_chunks_mut(PIECE)).enumerate().map(work).reduce(Seen::default, join)
+            } else {
+                let v = first.v.chunks_mut(PIECE);
+                v.zip(rates.chunks_mut(PIECE)).enumerate().map(work).fold(Seen::default(), join)
+            }
+        }
+        Some(second) => {
+            let b = Inputs { additive: second.additive, divisive: second.divisive, leak: second.leak };
+            let work = |(k, ((v, w), r)): (usize, Three<'_>)| two(k * PIECE, [a, b], [v, w], output, r);
+            if pays(rates.len() * 6) {
+                let v = first.v.par_chunks_mut(PIECE).zip(second.v.par_chunks_mut(PIECE));
+                v.zip(rates.par_chunks_mut(PIECE)).enumerate().map(work).reduce(Seen::default, join)
+            } else {
+                let v = first.v.chunks_mut(PIECE).zip(second.v.chunks_mut(PIECE));
+                v.zip(rates.chunks_mut(PIECE)).enumerate().map(work).fold(Seen::default(), join)
+            }
+        }
+    }
+}
+
+fn one(start: usize, inputs: Inputs<'_>, v: &mut [f64], output: Output<'_>, rates: &mut [f64]) -> Seen {
+    let mut seen = Seen::default();
+    let (mut x, zero) = ([0.0; BLOCK], [0.0; BLOCK]);
+    for (k, (v, r)) in v.chunks_mut(BLOCK).zip(rates.chunks_mut(BLOCK)).enumerate() {
+        let n = v.len();
+        leak(inputs, start + k * BLOCK, v, &mut x, &mut seen);
+        activate(output, &x[..n], &zero[..n], r, &mut seen.wild);
+    }
+    seen
+}
+
+fn two(
+    start: usize,
+    inputs: [Inputs<'_>; 2],
+    [v, w]: [&mut [f64]; 2],
+    output: Output<'_>,
+    rates: &mut [f64],
+) -> Seen {
+    let mut seen = Seen::default();
+    let (mut x, mut y) = ([0.0; BLOCK], [0.0; BLOCK]);
+    let blocks = v.chunks_mut(BLOCK).zip(w.chunks_mut(BLOCK)).zip(rates.chunks_mut(BLOCK));
+    for (k, ((v, w), r)) in blocks.enumerate() {
+        let (n, at) = (v.len(), start + k * BLOCK);
+        leak(inputs[0], at, v, &mut x, &mut seen);
+        leak(inputs[1], at, w, &mut y, &mut seen);
+        activate(output, &x[..n], &y[..n], r, &mut seen.wild);
+    }
+    seen
+}
+
+/// `x / y`; 0 for 0/0, and for x/0 while the compartment waits.
+pub fn quotient(x: f64, y: f64, waits: bool, waited: &mut bool) -> f64 {
+    if y != 0.0 {
+        return x / y;
+    }
+    if x == 0.0 {
+        return 0.0;
+    }
+    *waited |= waits;
+    if waits { 0.0 } else { x / y }
+}
+
+/// One step of up to [`BLOCK`] compartments; what the cell reads of them goes to `x`.
+fn leak(inputs: Inputs<'_>, at: usize, v: &mut [f64], x: &mut [f64; BLOCK], seen: &mut Seen) {
+    let n = v.len();
+    let mut quotients = [0.0; BLOCK];
+    let input = match inputs.divisive {
+        None => &inputs.additive[at..at + n],
+        Some(divisive) => {
+            let both = inputs.additive[at..at + n].iter().zip(&divisive[at..at + n]);
+            let Leak { waits, .. } = inputs.leak;
+            quotients
+                .iter_mut()
+                .zip(both)
+                .for_each(|(q, (a, d))| *q = quotient(*a, *d, waits, &mut seen.waited));
+            &quotients[..n]
+        }
+    };
+    let mut lanes = Lanes::default();
+    let (v, v_rest) = v.as_chunks_mut::<LANES>();
+    let (input, input_rest) = input.as_chunks::<LANES>();
+    for ((v, i), x) in v.iter_mut().zip(input).zip(x.as_chunks_mut::<LANES>().0) {
+        lanes.step(inputs.leak, v, i, x);
+    }
+    if !v_rest.is_empty() {
+        // What is left, filled up with cells at rest.
+        let rest = v_rest.len();
+        let (mut v, mut i, mut out) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        v[..rest].copy_from_slice(v_rest);
+        i[..rest].copy_from_slice(input_rest);
+        lanes.step(inputs.leak, &mut v, &i, &mut out);
+        v_rest.copy_from_slice(&v[..rest]);
+        x[n - rest..n].copy_from_slice(&out[..rest]);
+    }
+    // Infinity times 0 is not a number, and stays it.
+    seen.wild |= lanes.poison.iter().sum::<f64>() != 0.0;
+    if !inputs.leak.prospective {
+        seen.unrest = lanes.unrest.into_iter().fold(seen.unrest, larger);
+    }
+}
+
+fn larger(m: f64, x: f64) -> f64 {
+    if x > m { x } else { m }
+}
+
+/// A running maximum, and a sum that is 0 as long as all is finite.
+#[derive(Default)]
+struct Lanes {
+    unrest: [f64; LANES],
+    poison: [f64; LANES],
+}
+
+impl Lanes {
+    #[inline]
+    fn step(&mut self, leak: Leak, v: &mut [f64; LANES], input: &[f64; LANES], x: &mut [f64; LANES]) {
+        for l in 0..LANES {
+            let d = input[l] - v[l];
+            x[l] = if leak.prospective { input[l] } else { v[l] };
+            let next = v[l] + leak.fraction * d;
+            let unrest = if next == v[l] { 0.0 } else { d.abs() - leak.tolerance * next.abs() };
+            self.unrest[l] = larger(self.unrest[l], unrest);
+            self.poison[l] += next * 0.0;
+            v[l] = next;
+        }
+    }
+}
+
+/// Rates from what the cell reads of its compartments.
+pub fn activate(output: Output<'_>, basal: &[f64], apical: &[f64], rates: &mut [f64], wild: &mut bool) {
+    let both = || basal.iter().zip(apical);
+    match output.activation {
+        ActivationSpec::Product => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = b * a),
+        ActivationSpec::Linear => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = b + a),
+        other => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = function(other, b + a)),
+    }
+    finish(output, rates, wild);
+}
+
+/// The half that a relay sends, and the limits of rates. Limits bound what is infinite, but not what is no number.
+pub fn finish(output: Output<'_>, rates: &mut [f64], wild: &mut bool) {
+    match output.limits {
+        None => {
+            let mut poison = [0.0; LANES];
+            let (chunks, rest) = rates.as_chunks::<LANES>();
+            for chunk in chunks {
+                poison.iter_mut().zip(chunk).for_each(|(p, r)| *p += r * 0.0);
+            }
+            poison.iter_mut().zip(rest).for_each(|(p, r)| *p += r * 0.0);
+            *wild |= poison.iter().sum::<f64>() != 0.0;
+        }
+        Some(_) => *wild |= rates.iter().any(|r| r.is_nan()),
+    }
+    if let Some(part) = output.part {
+        rectify(part, rates);
+    }
+    if let Some(limits) = output.limits {
+        rates.iter_mut().for_each(|r| *r = r.clamp(limits.min, limits.max));
+    }
+}
+
+/// `max(x, 0)` or `max(-x, 0)`.
+pub fn rectify(part: Part, rates: &mut [f64]) {
+    let sign = if part == Part::Plus { 1.0 } else { -1.0 };
+    rates.iter_mut().for_each(|r| *r = (sign * *r).max(0.0));
+}
+
+/// An activation of the sum of the compartments; a product needs both and passes the sum on.
+pub fn function(activation: ActivationSpec, x: f64) -> f64 {
+    match activation {
+        ActivationSpec::Product | ActivationSpec::Linear => x,
+        ActivationSpec::Relu => x.max(0.0),
+        ActivationSpec::Exp => x.exp(),
+        ActivationSpec::EluPlusOne if x > 0.0 => x + 1.0,
+        ActivationSpec::EluPlusOne => x.exp(),
+        ActivationSpec::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        ActivationSpec::Sign if x == 0.0 => 0.0,
+        ActivationSpec::Sign => x.signum(),
+        ActivationSpec::Power { exponent } => x.powi(i32::try_from(exponent).unwrap_or(i32::MAX)),
+    }
+}

@@ -1,0 +1,175 @@
+//! `simulate --mode cells`: run directories with traces, JSON keys, ends, lesions, circuits that do not compile.
+
+use crate::binary::{json, json_in, run_in, text};
+use crate::support::root;
+use pulvinar::files::read_array;
+use serde_json::{Value, json as value};
+use std::fs;
+
+const HEAD: &str = "circuits/one_head_attention_mask.yaml";
+
+#[test]
+fn a_run_directory_holds_output_traces_and_what_they_are() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let out = dir.path().join("run");
+    let (code, object) = json(&[
+        "simulate",
+        HEAD,
+        "--mode",
+        "cells",
+        "-o",
+        text(&out),
+        "--record",
+        "A1.deep",
+        "--record",
+        "A1.deep.apical:input@10",
+        "--record",
+        "HO.basal@5",
+    ]);
+    assert_eq!(code, 0, "{object}");
+    for (key, want) in [
+        ("mode", value!("cells")),
+        ("end", value!("settled")),
+        ("output_shape", value!([16, 8])),
+        ("relay", value!("HO")),
+        ("dt_ms", value!(1.0)),
+        ("integrator", value!("exponential_euler")),
+        ("cells", value!(16 * 17 / 2 * 8 + 16 * 8)),
+    ] {
+        assert_eq!(object[key], want, "{key}");
+    }
+    assert!(object["max_rel_error"].as_f64().is_some_and(|e| e < 1e-10), "{object}");
+    let files: Vec<&str> =
+        object["files"].as_array().expect("files").iter().filter_map(Value::as_str).collect();
+    assert_eq!(
+        files,
+        ["circuit.yaml", "inputs.npz", "weights.safetensors", "output.npy", "traces.npz", "manifest.json"]
+    );
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(out.join("manifest.json")).expect("there")).expect("JSON");
+    assert_eq!(manifest["output_sha256"], object["output_sha256"]);
+    let steps = object["steps"].as_u64().expect("steps") as usize;
+    let traces = manifest["traces"].as_array().expect("traces");
+    assert_eq!(traces.len(), 3);
+    for (trace, (name, every, tokens, cells)) in traces.iter().zip([
+        ("A1.deep.rate", 1, 136, 4),
+        ("A1.deep.apical.input", 10, 136, 4),
+        ("HO.basal.potential", 5, 16, 8),
+    ]) {
+        assert_eq!((&trace["name"], &trace["every"]), (&value!(name), &value!(every)));
+        assert_eq!((&trace["unit"], &trace["time_unit"]), (&value!("1"), &value!("ms")));
+        let array = read_array(&out.join("traces.npz"), Some(name)).expect("readable");
+        assert_eq!(array.shape, [steps.div_ceil(every), tokens, cells], "{name}");
+        assert_eq!(trace["shape"], value!(array.shape), "{name}");
+        let times = read_array(&out.join("traces.npz"), Some(&format!("{name}.t_ms"))).expect("readable");
+        assert_eq!(times.data.len(), array.shape[0]);
+        assert_eq!(times.data[1], every as f64, "{name}");
+    }
+    // The potentials of a linear relay at the last sample are nearly the output.
+    let output = read_array(&out.join("output.npy"), None).expect("readable");
+    let potentials = read_array(&out.join("traces.npz"), Some("HO.basal.potential")).expect("readable");
+    let last = &potentials.data[potentials.data.len() - output.data.len()..];
+    assert!(last.iter().zip(&output.data).all(|(a, b)| (a - b).abs() < 1e-6 * (1.0 + b.abs())));
+
+    // The directory runs again to the same bytes.
+    let again = json(&["simulate", text(&out.join("circuit.yaml")), "--mode", "cells", "--threads", "1"]).1;
+    assert_eq!(again["output_sha256"], object["output_sha256"]);
+}
+
+#[test]
+fn a_run_that_diverges_keeps_its_traces() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let head = fs::read_to_string(root().join(HEAD)).expect("there");
+    let changed = head.replace(
+        "  skip: {from: VP_core",
+        "  back: {from: HO, to: HO.basal, weights: identity, gain: 3, delay: 2 ms}\n  skip: {from: VP_core",
+    );
+    assert_ne!(head, changed);
+    fs::write(dir.path().join("loop.yaml"), changed).expect("written");
+    let args = ["simulate", "loop.yaml", "--mode", "cells", "-o", "run", "--record", "HO@10"];
+    let (code, object) = json_in(dir.path(), &args);
+    assert_eq!(code, 1, "{object}");
+    assert_eq!((&object["ok"], &object["end"]), (&value!(false), &value!("diverged")));
+    assert_eq!(object["diverged"]["population"], "HO", "{object}");
+    let t = object["diverged"]["t_ms"].as_f64().expect("a time");
+    assert_eq!(object["not_compiled"]["code"], "N015");
+    assert_eq!(object["diagnostics"][0]["code"], "R001");
+    let times = read_array(&dir.path().join("run/traces.npz"), Some("HO.rate.t_ms")).expect("readable");
+    let last = times.data.last().copied().unwrap_or_default();
+    assert!(last < t && last > t - 11.0, "{last} {t}");
+    assert!(!dir.path().join("run/output.npy").exists());
+}
+
+/// Relays of 20 000 cells: too wide to compile, not too large to run.
+#[test]
+fn what_is_too_large_to_compile_is_valid_and_runs() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let wide = "schema: pulvinar/1\nname: wide\ntokens: {d_model: 20000, mask: causal, input: {gaussian: {length: 3}}}\n\
+        thalamus:\n  Q: {pathway: core, per: [query], cells: 20000}\n  C: {pathway: matrix, per: [context], cells: 20000}\n  \
+        HO: {pathway: core, per: [query], cells: 20000}\nareas:\n  A1: {template: {attention_mask_head: {query: Q, context: C, to: HO, d_k: 2, d_v: 2}}}\n\
+        projections:\n  skip: {from: Q, to: HO.basal, weights: identity}\noutput: HO\n";
+    fs::write(dir.path().join("wide.yaml"), wide).expect("written");
+    let valid = run_in(dir.path(), &["validate", "wide.yaml"]);
+    assert_eq!(valid.code, 0, "{}", valid.stderr);
+    assert!(valid.stderr.contains("warning[C006]"), "{}", valid.stderr);
+    assert_eq!(valid.stdout, "wide.yaml: valid\n");
+    let (code, object) = json_in(dir.path(), &["simulate", "wide.yaml", "--mode", "cells"]);
+    assert_eq!(code, 0, "{object}");
+    assert_eq!(object["end"], "settled");
+    assert_eq!(object["not_compiled"]["code"], "C006");
+    assert_eq!(run_in(dir.path(), &["simulate", "wide.yaml"]).code, 3);
+}
+
+#[test]
+fn lesions_state_their_change() {
+    let lesioned = |more: &[&str]| {
+        let mut args = vec!["simulate", HEAD, "--mode", "cells", "--prospective"];
+        args.extend(more);
+        json(&args)
+    };
+    let (code, object) = lesioned(&["--lesion", "scale=W_V:0.5"]);
+    assert_eq!(code, 0, "{object}");
+    let change = &object["change"];
+    for key in ["max_abs", "mean_squared", "relative", "expected_squared"] {
+        assert!(change[key].as_f64().is_some_and(|x| x > 0.0), "{key}: {change}");
+    }
+    assert_eq!(object["lesions"][0]["scale"], value!({"projection": "W_V", "gain": 0.5}));
+    // Halved values halve what attention adds; twice halved leaves a quarter: (3/4)^2 / (1/2)^2 = 9/4.
+    let twice = lesioned(&["--lesion", "scale=W_V:0.5", "--lesion", "scale=W_O:0.5"]).1;
+    for key in ["mean_squared", "expected_squared"] {
+        let ratio =
+            twice["change"][key].as_f64().expect("a number") / change[key].as_f64().expect("a number");
+        // W_O also carries the residual? No: the skip is a projection of its own.
+        assert!((ratio - 2.25).abs() < 1e-9, "{key}: {ratio}");
+    }
+    let (_, window) = lesioned(&["--lesion", "cut=W_V@10ms..20ms"]);
+    assert!(window["change"]["expected_squared"].is_null(), "{window}");
+    assert!(window["change"]["max_abs"].as_f64().is_some_and(|x| x < 1e-9), "{window}");
+    for (flag, word) in
+        [("--lesion", "cut=W_X"), ("--lesion", "melt=W_V"), ("--record", "A1.depe"), ("--record", "HO:rates")]
+    {
+        let (code, object) = lesioned(&[flag, word]);
+        assert!(code == 2 || code == 3, "{flag} {word}: {object}");
+        assert!(object["diagnostics"][0]["help"].as_str().is_some_and(|h| !h.is_empty()), "{object}");
+    }
+}
+
+#[test]
+fn tokens_in_time_run_from_the_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let text = fs::read_to_string(root().join("circuits/one_head_key_value_memory.yaml")).expect("there");
+    let text = text
+        .replace("  mask: causal\n", "  mask: causal\n  layout: {time: {duration: 100 ms, gap: 100 ms}}\n");
+    fs::write(dir.path().join("time.yaml"), &text).expect("written");
+    let (code, object) = json_in(
+        dir.path(),
+        &["simulate", "time.yaml", "--mode", "cells", "-o", "run", "--record", "A1.superficial@100"],
+    );
+    assert_eq!(code, 0, "{object}");
+    assert_eq!((&object["end"], &object["steps"]), (&value!("time_limit"), &value!(16 * 200)));
+    assert!(object["max_rel_error"].as_f64().is_some_and(|e| e > 1e-5 && e < 1e-2), "{object}");
+    let onsets = read_array(&dir.path().join("run/traces.npz"), Some("onsets_ms")).expect("readable");
+    assert_eq!(onsets.data, (0..16).map(|k| 200.0 * f64::from(k)).collect::<Vec<_>>());
+    let (_, exact) = json_in(dir.path(), &["simulate", "time.yaml", "--mode", "cells", "--prospective"]);
+    assert!(exact["max_rel_error"].as_f64().is_some_and(|e| e < 1e-12), "{exact}");
+}

@@ -1,0 +1,69 @@
+//! Circuit files that visit every key of the language.
+
+/// Every key and every form of the language, once. Not a circuit that could be wired.
+pub const EVERYTHING: &str = r#"
+schema: pulvinar/1
+name: everything
+description: every key
+source: here
+seed: $n
+parameters: {d: 4, word: relu, yes: true, x: 0.5, n: 7, at: causal}
+tokens:
+  mask: $at
+  layout: {time: {duration: 200 ms, gap: 0 ms}}
+  streams:
+    main: {d_model: $d, input: {gaussian: {length: 5, std: $x}}, clock: other}
+    other: {d_model: 2, input: {file: {path: x.npz, array: x}}}
+    third: {d_model: 2, input: {values: [[1, 2], [$x, 4.5]]}}
+    fourth: {d_model: 2, input: {file: {path: x.npz, tensor: x}}}
+thalamus:
+  Q: {pathway: core, per: [query], cells: $d, tokens: main, part: plus, tau: 10 ms, prospective: true, limits: {min: 0, max: 1}, noise: {std: 0}}
+  C: {pathway: matrix, per: [context], cells: 4, tau: {basal: 10 ms, apical: 5 ms}}
+areas:
+  A:
+    mask: causal
+    microcolumns: {count: 2, per: [query, context]}
+    populations:
+      a: {layer: L2/3, cell_type: pyramidal, cells: 3, per: [context], activation: product, accumulate: {hebbian: {rate: 1}}, tau: 1 ms, prospective: $yes, limits: {min: -1, max: 1}, noise: {std: 0.1}}
+      b: {cells: 3, activation: {power: {exponent: 2}}, accumulate: {decay: {g: 0.5, rate: 1}}}
+      c: {cells: 3, activation: $word, accumulate: {decay: {g: 0.5}}}
+      d: {cells: 3, accumulate: {delta: {rate: 0.5}}}
+      e: {cells: 3, accumulate: {gated: {}}}
+  T1: {mask: full, template: {attention_mask_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones}}}
+  T2: {template: {broadcast_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: {normal: {std: 1}}}}}
+  T3: {template: {softmax_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones}}}
+  T4: {template: {key_value_memory_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones, memory: {gated: {}}}}}
+projections:
+  p1: {from: Q, to: A.a.basal, onto: cells, pool: microcolumns, weights: ones, gain: {inv_sqrt: 4}, sign: excitatory, effect: divisive, mask: full, plasticity: {hebbian: {rate: 1}}, delay: 5 ms, tied: true}
+  p2: {from: Q, to: A.a.basal, weights: {normal: {fan_in: 1}}, gain: -1}
+  p3: {from: Q, to: A.a.basal, weights: {uniform: {low: 0, high: 1}}}
+  p4: {from: Q, to: A.a.basal, weights: {file: {path: w.npz, tensor: w}}}
+  p5: {from: Q, to: A.a.basal, weights: {values: [[1]]}}
+  p6: {from: Q, to: A.a.basal, weights: {blocks: {count: 2, of: identity}}}
+  p7: {from: Q, to: A.a.basal, weights: {rank: {of: 1, std: 1}}}
+  p8: {from: Q, to: A.a.basal, weights: {same_as: p1}}
+  p9: {from: Q, to: A.a.basal, weights: {transpose_of: p1}}
+  p10: {from: Q, to: A.a.basal, weights: {plus_of: {weights: zeros, draw: K}}}
+  p11: {from: Q, to: A.a.basal, weights: {minus_of: {weights: {normal: {std: 1}}, draw: K}}}
+output: {plus: Q, minus: C}
+expect: {heads: {count: 1, above: 0.5}, blocks: 1}
+simulation: {dt: 1 ms, integrator: exponential_euler, stop: {duration: 1 s}}
+record: [{population: A.a, variable: potential, compartment: basal, cells: [0], query: [1], context: [2], every: 5}, {population: A.a}]
+noise: {std: 1}
+lesions: [{silence: {population: A.a, fraction: 0.5, from: 0 ms, until: 10 ms}}, {cut: {projection: p1}}, {scale: {projection: p1, gain: 2}}, {noise: {population: A.a, std: 0.1}}]
+task: {teacher: {file: x}}
+train: {steps: 1}
+loss: {on: last}
+protocol: {days: 3}
+fidelity: reduced
+"#;
+
+/// The short forms that exclude a long one above.
+pub const SHORT: &str = r#"
+schema: pulvinar/1
+name: short
+tokens: {d_model: 4, input: {gaussian: {length: 5}}, mask: full, layout: {space: {}}}
+thalamus: {Q: {pathway: core, cells: 4}}
+output: Q
+simulation: {stop: settle}
+"#;
