@@ -9,10 +9,11 @@ use super::report::{Outcome, Reporter, diagnostics_json, not_yet};
 use super::run_files::RunFiles;
 use super::simulate::bytes;
 use crate::attention::Streams;
-use crate::circuit::Circuit;
+use crate::circuit::{Circuit, Population};
 use crate::compile::compile;
 use crate::diag::{Diagnostic, Diagnostics, codes};
-use crate::files::{Array, Dtype, prepare_output_dir, write_npy, write_npz};
+use crate::figures::cells::{Pictured, Plan, draw, plan};
+use crate::files::{Array, Dtype, atomic_write, prepare_output_dir, write_npy, write_npz};
 use crate::seed::sha256_hex;
 use crate::simulate::cells::{End, Run, Settings, Token, Trace, lesioned, run as run_cells};
 use crate::simulate::{inputs, run as run_algebra};
@@ -20,6 +21,7 @@ use crate::spec::{Document, StopSpec};
 use nalgebra::DMatrix;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// The compiled circuit on the same tokens, or why there is none.
 enum Algebra {
@@ -58,11 +60,24 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     for (name, tokens) in &streams {
         out.detail(&format!("stream {name}: {} tokens x {}", tokens.ncols(), tokens.nrows()));
     }
+    let picture = args.output.is_some().then(|| {
+        let tokens = |clock: Option<usize>| {
+            clock.and_then(|s| streams.get(&circuit.streams[s].name)).map_or(0, |x| x.ncols())
+        };
+        let clock = |of: fn(&Population) -> Option<usize>| {
+            circuit.order.iter().map(|id| circuit.population(*id)).filter_map(of).next()
+        };
+        plan(&circuit, tokens(clock(|p| p.query_clock)), tokens(clock(|p| p.context_clock)))
+    });
+    if let Some(plan) = &picture {
+        settings.draw.clone_from(&plan.record);
+    }
     let run = run_cells(&circuit, &streams, &settings).map_err(placed)?;
     let change = if settings.lesions.is_empty() {
         None
     } else {
-        let without = Settings { lesions: Vec::new(), record: Vec::new(), ..settings.clone() };
+        let without =
+            Settings { lesions: Vec::new(), record: Vec::new(), draw: Vec::new(), ..settings.clone() };
         let intact = run_cells(&circuit, &streams, &without).map_err(placed)?;
         change(&circuit, &settings, &intact.output, &run.output)
     };
@@ -92,6 +107,10 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
             }
             if !run.traces.is_empty() {
                 write_npz(&folder.path("traces.npz"), &traces(&run))?;
+            }
+            if let Some(plan) = &picture {
+                let svg = job.picture(plan)?;
+                atomic_write(&folder.path("traces.svg"), |sink| sink.write_all(svg.as_bytes()))?;
             }
             let mut about = job.object(&hash);
             about.insert("tokens".to_owned(), json!(args.tokens));
@@ -213,6 +232,48 @@ impl Job<'_> {
         Some(Difference { absolute, relative: if absolute == 0.0 { 0.0 } else { absolute / size } })
     }
 
+    /// The traces of a few cells, and the way of the output to the algebra.
+    fn picture(&self, plan: &Plan) -> Result<String, Diagnostic> {
+        let algebra = if let Algebra::Output(y) = self.algebra { Some(y) } else { None };
+        let run = self.run;
+        let made = format!(
+            "{}. {}",
+            self.method(),
+            if self.whose.is_empty() { String::new() } else { format!("Heads{}.", self.whose) }
+        );
+        let pictured = Pictured {
+            name: &self.document.spec.name,
+            traces: &run.drawn,
+            algebra,
+            onsets_ms: &run.onsets_ms,
+            t_end_ms: run.t_ms(),
+            made: made.trim_end().to_owned(),
+        };
+        draw(plan, &pictured).map_err(|e| Diagnostic::error(codes::F004, "", format!("no picture: {e}")))
+    }
+
+    /// `steps of 1 ms, exponential Euler: settled after 420 steps (420 ms)`
+    fn method(&self) -> String {
+        let run = self.run;
+        let method = match self.settings.integrator {
+            crate::spec::Integrator::Euler => "Euler",
+            crate::spec::Integrator::ExponentialEuler => "exponential Euler",
+        };
+        let end = match &run.end {
+            End::Settled => format!("settled after {} steps ({} ms)", run.steps, run.t_ms()),
+            End::TimeLimit => {
+                format!(
+                    "stopped after {} steps ({} ms), at most {:.1e} from rest",
+                    run.steps,
+                    run.t_ms(),
+                    run.gap
+                )
+            }
+            End::Diverged { population, t_ms } => format!("diverged in {population} at {t_ms} ms"),
+        };
+        format!("steps of {} ms, {method}: {end}", run.dt_ms)
+    }
+
     fn object(&self, hash: &str) -> Map<String, Value> {
         let run = self.run;
         let finite = |x: f64| if x.is_finite() { json!(x) } else { Value::Null };
@@ -259,22 +320,7 @@ impl Job<'_> {
         for (name, tokens) in streams {
             let _ = writeln!(text, "tokens {name}: {} x {}", tokens.ncols(), tokens.nrows());
         }
-        let method = match self.settings.integrator {
-            crate::spec::Integrator::Euler => "Euler",
-            crate::spec::Integrator::ExponentialEuler => "exponential Euler",
-        };
-        let _ = write!(text, "steps of {} ms, {method}: ", run.dt_ms);
-        let _ = match &run.end {
-            End::Settled => writeln!(text, "settled after {} steps ({} ms)", run.steps, run.t_ms()),
-            End::TimeLimit => writeln!(
-                text,
-                "stopped after {} steps ({} ms), at most {:.1e} from rest",
-                run.steps,
-                run.t_ms(),
-                run.gap
-            ),
-            End::Diverged { population, t_ms } => writeln!(text, "diverged in {population} at {t_ms} ms"),
-        };
+        let _ = writeln!(text, "{}", self.method());
         let _ = match (self.algebra, self.difference()) {
             (_, Some(d)) => {
                 let size = match d.relative {

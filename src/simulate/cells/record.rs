@@ -14,6 +14,9 @@ use crate::spec::{CompartmentSpec, RecordSpec, Variable};
 /// Most numbers that the traces of one run may hold (1 GiB).
 pub const MOST_RECORDED: usize = 1 << 27;
 
+/// Most samples of a trace that is only drawn: beyond it, every other one is dropped.
+const MOST_DRAWN: usize = 2048;
+
 /// The token indices of one recorded copy of a population, where it has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -53,7 +56,9 @@ struct Probe {
 
 /// All traces of a run.
 pub struct Recorder {
+    /// those to be kept, then those to be drawn
     probes: Vec<Probe>,
+    kept: usize,
     dt_ms: f64,
 }
 
@@ -123,6 +128,7 @@ impl Recorder {
         circuit: &Circuit,
         net: &Net<'_>,
         specs: &[RecordSpec],
+        drawn: &[RecordSpec],
         steps: usize,
         dt_ms: f64,
     ) -> Result<Self, Diagnostic> {
@@ -149,7 +155,12 @@ impl Recorder {
             }
             probes.push(probe);
         }
-        Ok(Self { probes, dt_ms })
+        let kept = probes.len();
+        for spec in drawn {
+            let place = find(circuit, spec, "record")?;
+            probes.push(probe(place, &net.cells[place], spec, "record")?);
+        }
+        Ok(Self { probes, kept, dt_ms })
     }
 
     /// Potentials at the beginning of a step.
@@ -164,6 +175,9 @@ impl Recorder {
 
     /// Rates and inputs of a step.
     pub fn after(&mut self, step: usize, net: &Net<'_>) {
+        for probe in self.probes.iter_mut().skip(self.kept) {
+            probe.thin();
+        }
         for probe in &mut self.probes {
             let i = probe.population;
             match (probe.trace.variable, probe.membrane) {
@@ -177,13 +191,32 @@ impl Recorder {
         }
     }
 
-    /// The traces.
-    pub fn finish(self) -> Vec<Trace> {
-        self.probes.into_iter().map(|p| p.trace).collect()
+    /// The traces to keep, and those to draw.
+    pub fn finish(self) -> (Vec<Trace>, Vec<Trace>) {
+        let mut all: Vec<Trace> = self.probes.into_iter().map(|p| p.trace).collect();
+        let drawn = all.split_off(self.kept);
+        (all, drawn)
     }
 }
 
 impl Probe {
+    /// Drops every other sample of a trace that has grown too long to draw.
+    fn thin(&mut self) {
+        let t = &mut self.trace;
+        if t.t_ms.len() < MOST_DRAWN {
+            return;
+        }
+        let width = self.picks.len();
+        let half = t.t_ms.len().div_ceil(2);
+        for k in 1..half {
+            t.t_ms[k] = t.t_ms[2 * k];
+            t.values.copy_within(2 * k * width..(2 * k + 1) * width, k * width);
+        }
+        t.t_ms.truncate(half);
+        t.values.truncate(half * width);
+        t.every *= 2;
+    }
+
     fn sample(&mut self, step: usize, dt_ms: f64, value: impl Fn(usize) -> f64) {
         if step.is_multiple_of(self.trace.every) {
             self.trace.t_ms.push(time(step, dt_ms));

@@ -52,6 +52,8 @@ pub struct Run {
     pub cells: usize,
     /// what was recorded, up to the end
     pub traces: Vec<Trace>,
+    /// the same of [`Settings::draw`], at most 2048 samples each
+    pub drawn: Vec<Trace>,
     /// with tokens in time: when each began, all passes
     pub onsets_ms: Vec<f64>,
 }
@@ -91,7 +93,7 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
     let settles = schedule.is_none() && settings.stop == StopSpec::Settle;
     let patient = if settles { grid.most.saturating_add(lesions.last_change()) } else { grid.most };
     let most = schedule.map_or(patient, |s| s.steps());
-    let mut recorder = Recorder::new(circuit, &net, &settings.record, most, grid.dt_ms)?;
+    let mut recorder = Recorder::new(circuit, &net, &settings.record, &settings.draw, most, grid.dt_ms)?;
     let patience = net.longest_delay() + 1;
     let (mut quiet, mut steps) = (0, 0);
     let mut end = End::TimeLimit;
@@ -135,8 +137,8 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
     }
     let onsets = schedule.map_or(Vec::new(), |s| s.onsets().map(|k| time(k, grid.dt_ms)).collect());
     let cells = count(&net);
-    let traces = recorder.finish();
-    Ok(Run { output, end, steps, dt_ms: grid.dt_ms, gap: net.gap(), cells, traces, onsets_ms: onsets })
+    let (traces, drawn) = recorder.finish();
+    Ok(Run { output, end, steps, dt_ms: grid.dt_ms, gap: net.gap(), cells, traces, drawn, onsets_ms: onsets })
 }
 
 /// Tokens of the longest stream that some relay carries in.

@@ -33,6 +33,8 @@ pub struct Settings {
     /// noise currents of populations that do not name their own
     pub noise: Option<NoiseSpec>,
     pub record: Vec<RecordSpec>,
+    /// traces for a picture: long ones lose every other sample
+    pub draw: Vec<RecordSpec>,
     pub lesions: Vec<LesionSpec>,
 }
 
@@ -47,6 +49,7 @@ impl Default for Settings {
             tolerance: 1e-12,
             noise: None,
             record: Vec::new(),
+            draw: Vec::new(),
             lesions: Vec::new(),
         }
     }

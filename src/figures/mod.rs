@@ -1,0 +1,9 @@
+//! Pictures of tables that others computed.
+//!
+//! - [`cells`]: traces of a run of cells, and how its output comes to the compiled heads.
+//! - `style`: sizes and colours that all pictures share.
+//!
+//! SVG with real text. **Deliberately absent:** computing what is drawn, and files.
+
+pub mod cells;
+mod style;
