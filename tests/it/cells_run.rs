@@ -255,3 +255,42 @@ fn cells_need_not_be_attention() {
     let error = relative(&got, &crate::support::oracle_output(&circuit, &tokens));
     assert!(error < 1e-10, "{error:e}");
 }
+
+/// Extreme times are refused or run to a limit; a run that cannot settle in time says so.
+#[test]
+fn extreme_times_are_survived() {
+    let limited = |text: &str| {
+        let (document, circuit) = from_text(text).unwrap_or_else(|e| panic!("{e}"));
+        run(&circuit, &tokens(&circuit, &document.folder), &Settings::of(&document.spec))
+    };
+    for (claim, rest, want) in [
+        ("a step without end", "simulation: {dt: 1e300 ms}\n", Ok(End::Settled)),
+        ("no step at all", "simulation: {dt: 1e-300 ms, stop: {duration: 1 ms}}\n", Err("C050")),
+        ("a run shorter than a step", "simulation: {dt: 1 ms, stop: {duration: 0.1 ms}}\n", Err("C050")),
+        ("too many steps", "simulation: {dt: 1 us, stop: {duration: 1e9 s}}\n", Err("C050")),
+        ("too short to settle", "simulation: {stop: {duration: 3 ms}}\n", Ok(End::TimeLimit)),
+    ] {
+        let got = limited(&chain(3.0, "", "", rest));
+        match (got, want) {
+            (Ok(run), Ok(end)) => assert_eq!(run.end, end, "{claim}"),
+            (Err(d), Err(code)) => assert_eq!(d.code, code, "{claim}"),
+            (got, want) => panic!("{claim}: {:?}, not {want:?}", got.map(|r| r.end)),
+        }
+    }
+    // A delay that would fill the memory is refused before it does.
+    let late = "  late: {from: IN, to: HO.basal, weights: ones, delay: 500 s}\n";
+    let got = limited(&chain(3.0, "", late, "simulation: {dt: 1 us}\n"));
+    assert_eq!(got.err().map(|d| d.code), Some("C006"));
+}
+
+/// One token under a strict mask: no pair exists, and the answer is the residual alone.
+#[test]
+fn a_circuit_without_any_pair_runs() {
+    let text = std::fs::read_to_string(root().join("circuits/one_head_attention_mask.yaml")).expect("there");
+    let text = text.replace("mask: causal", "mask: strict").replace("length: 16", "length: 1");
+    let got = ran(&text);
+    let (document, circuit) = from_text(&text).unwrap_or_else(|e| panic!("{e}"));
+    let x = &tokens(&circuit, &document.folder)["main"];
+    assert_eq!(got.end, End::Settled);
+    assert!(relative(&got.output, x) < 1e-11);
+}

@@ -198,3 +198,30 @@ fn leaky_cells_lag_behind_tokens_in_time() {
         assert!((error / want - 1.0).abs() < 0.01, "{} {ms} ms: {error:e}, not {want:e}", mask.name());
     }
 }
+
+/// Silent cells and cut synapses of a whole run, with tokens in time, against the circuit that is left in space.
+#[test]
+fn lesions_act_on_tokens_in_time() {
+    use pulvinar::simulate::cells::lesioned;
+    use pulvinar::spec::{LesionSpec, WindowSpec};
+    let (document, _) = load(&root().join("circuits/gated_memory.yaml"));
+    let window = WindowSpec::default();
+    for mask in [MaskSpec::Causal, MaskSpec::Strict, MaskSpec::Full] {
+        let (space, time) = both(document.clone(), mask, 4.0, 2.0);
+        let tokens = tokens(&space, &document, 12);
+        for lesion in [
+            LesionSpec::Silence { population: "A1.superficial".to_owned(), fraction: 0.5, window },
+            LesionSpec::Silence { population: "VP_matrix".to_owned(), fraction: 0.25, window },
+            LesionSpec::Silence { population: "tonic".to_owned(), fraction: 1.0, window },
+            LesionSpec::Cut { projection: "W_Q".to_owned(), fraction: 0.5, window },
+        ] {
+            let left = lesioned(&space, std::slice::from_ref(&lesion)).unwrap_or_else(|d| panic!("{d}"));
+            let want = oracle_output(&left.expect("a circuit"), &tokens);
+            let name = format!("{} {lesion:?}", mask.name());
+            assert!(relative(&want, &oracle_output(&space, &tokens)) > 1e-3, "{name}: nothing changed");
+            let settings = Settings { lesions: vec![lesion], ..prospective() };
+            let error = relative(&checked(&time, &tokens, &settings).output, &want);
+            assert!(error < PROSPECTIVE, "{name}: {error:e}");
+        }
+    }
+}

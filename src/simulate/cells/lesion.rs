@@ -249,7 +249,8 @@ impl Act {
 /// ones. None for windows, noise, and a silenced output.
 ///
 /// # Errors
-/// As [`Lesions::new`].
+/// `C010` or `C055` for names that do not run, `C052` for noise without a membrane, `C006` for a matrix too large to be cut
+/// in part.
 pub fn lesioned(circuit: &Circuit, specs: &[LesionSpec]) -> Result<Option<Circuit>, Diagnostic> {
     let mut left = circuit.clone();
     for (k, spec) in specs.iter().enumerate() {

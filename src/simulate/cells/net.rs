@@ -315,14 +315,13 @@ impl Cells<'_> {
         let at = self.membranes.iter().position(|m| m.which == which).unwrap_or_else(|| {
             let [basal, apical] = taus_ms(self.of);
             let tau_ms = if which == Compartment::Apical { apical } else { basal };
+            let fraction = grid.fraction(tau_ms);
+            // Closer than this a potential cannot come: its steps would be below its rounding.
+            let tolerance = settings.tolerance.max((f64::EPSILON / fraction).min(1e-6));
+            let prospective = settings.is_prospective(self.of);
             self.membranes.push(Membrane {
                 which,
-                leak: Leak {
-                    fraction: grid.fraction(tau_ms),
-                    prospective: settings.is_prospective(self.of),
-                    waits: false,
-                    tolerance: settings.tolerance,
-                },
+                leak: Leak { fraction, prospective, waits: false, tolerance },
                 v: Vec::new(),
                 additive: Input::default(),
                 divisive: None,

@@ -154,7 +154,8 @@ impl Grid {
                 rounded(steps, "simulation.stop.duration")?
             }
             (_, StopSpec::Settle) => {
-                rounded(PATIENCE * delays().fold(longest, f64::max) / dt_ms, "simulation.dt")?
+                let steps = PATIENCE * (delays().fold(longest, f64::max) / dt_ms).max(1.0);
+                rounded(steps.min(crate::linalg::count(MOST_STEPS)), "simulation.dt")?
             }
         };
         Ok(Self { dt_ms, integrator, most })

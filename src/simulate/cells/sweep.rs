@@ -43,7 +43,7 @@ pub struct Output<'a> {
 /// What a sweep saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seen {
-    /// largest |I - v| - tolerance |v| of a leaky compartment that moved
+    /// largest |I - v| - tolerance |v| of a leaky compartment
     pub unrest: f64,
     /// some number was infinite or not a number
     pub wild: bool,
@@ -174,26 +174,25 @@ fn leak(inputs: Inputs<'_>, at: usize, v: &mut [f64], x: &mut [f64; BLOCK], seen
             &quotients[..n]
         }
     };
-    let mut lanes = Lanes::default();
-    let (v, v_rest) = v.as_chunks_mut::<LANES>();
-    let (input, input_rest) = input.as_chunks::<LANES>();
-    for ((v, i), x) in v.iter_mut().zip(input).zip(x.as_chunks_mut::<LANES>().0) {
-        lanes.step(inputs.leak, v, i, x);
+    x[..n].copy_from_slice(if inputs.leak.prospective { input } else { v });
+    let (mut unrest, mut poison) = ([0.0; LANES], [0.0; LANES]);
+    let (chunks, rest) = v.as_chunks_mut::<LANES>();
+    let (inputs_of_chunks, inputs_of_rest) = input.as_chunks::<LANES>();
+    for (v, i) in chunks.iter_mut().zip(inputs_of_chunks) {
+        approach(inputs.leak, v, i, &mut unrest, &mut poison);
     }
-    if !v_rest.is_empty() {
+    if !rest.is_empty() {
         // What is left, filled up with cells at rest.
-        let rest = v_rest.len();
-        let (mut v, mut i, mut out) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        v[..rest].copy_from_slice(v_rest);
-        i[..rest].copy_from_slice(input_rest);
-        lanes.step(inputs.leak, &mut v, &i, &mut out);
-        v_rest.copy_from_slice(&v[..rest]);
-        x[n - rest..n].copy_from_slice(&out[..rest]);
+        let (mut v, mut i) = ([0.0; LANES], [0.0; LANES]);
+        v[..rest.len()].copy_from_slice(rest);
+        i[..rest.len()].copy_from_slice(inputs_of_rest);
+        approach(inputs.leak, &mut v, &i, &mut unrest, &mut poison);
+        rest.copy_from_slice(&v[..rest.len()]);
     }
     // Infinity times 0 is not a number, and stays it.
-    seen.wild |= lanes.poison.iter().sum::<f64>() != 0.0;
+    seen.wild |= poison.iter().sum::<f64>() != 0.0;
     if !inputs.leak.prospective {
-        seen.unrest = lanes.unrest.into_iter().fold(seen.unrest, larger);
+        seen.unrest = unrest.into_iter().fold(seen.unrest, larger);
     }
 }
 
@@ -201,25 +200,22 @@ fn larger(m: f64, x: f64) -> f64 {
     if x > m { x } else { m }
 }
 
-/// A running maximum, and a sum that is 0 as long as all is finite.
-#[derive(Default)]
-struct Lanes {
-    unrest: [f64; LANES],
-    poison: [f64; LANES],
-}
-
-impl Lanes {
-    #[inline]
-    fn step(&mut self, leak: Leak, v: &mut [f64; LANES], input: &[f64; LANES], x: &mut [f64; LANES]) {
-        for l in 0..LANES {
-            let d = input[l] - v[l];
-            x[l] = if leak.prospective { input[l] } else { v[l] };
-            let next = v[l] + leak.fraction * d;
-            let unrest = if next == v[l] { 0.0 } else { d.abs() - leak.tolerance * next.abs() };
-            self.unrest[l] = larger(self.unrest[l], unrest);
-            self.poison[l] += next * 0.0;
-            v[l] = next;
-        }
+/// One step of a few compartments: a running maximum of how far they are from rest, and a sum that is 0 as long as all
+/// is finite. No branches, so that it becomes vector code.
+#[inline(always)]
+fn approach(
+    leak: Leak,
+    v: &mut [f64; LANES],
+    input: &[f64; LANES],
+    unrest: &mut [f64; LANES],
+    poison: &mut [f64; LANES],
+) {
+    for l in 0..LANES {
+        let d = input[l] - v[l];
+        let next = v[l] + leak.fraction * d;
+        unrest[l] = larger(unrest[l], d.abs() - leak.tolerance * next.abs());
+        poison[l] += next * 0.0;
+        v[l] = next;
     }
 }
 
