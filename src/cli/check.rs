@@ -4,6 +4,7 @@ mod blame;
 mod input;
 mod json;
 mod text;
+mod why;
 
 use super::args::Check;
 use super::load;

@@ -122,6 +122,7 @@ fn object(
     put("n_heads", json!(loaded.heads));
     put("selected", json!(loaded.selected));
     put("areas", json!(imported.areas));
+    put("left_out", json!(imported.left_out));
     put("dtypes", json!(loaded.dtypes));
     put("tensors", json!(imported.weights.iter().map(|(name, _)| name).collect::<Vec<_>>()));
     put("assumed", json!(loaded.assumed));
@@ -166,6 +167,10 @@ fn report(args: &Import, loaded: &Loaded, imported: &Imported, beside: &Path) ->
         imported.wiring.name()
     );
     let examples: Vec<&str> = imported.weights.iter().take(3).map(|(name, _)| name.as_str()).collect();
+    if !imported.left_out.is_empty() {
+        let list: Vec<String> = imported.left_out.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "left out, as they are zero whatever the tokens: heads {}", list.join(", "));
+    }
     let _ = writeln!(
         text,
         "wrote {}: {} tensors, named like their projections ({}, ...)",

@@ -7,6 +7,7 @@
 
 use super::atoms::{Atom, Origin, Parts};
 use super::term::{Term, TermKey};
+use super::value::Linear;
 use crate::attention::FeatureMap;
 use nalgebra::DVector;
 use std::collections::HashMap;
@@ -15,7 +16,15 @@ use std::collections::HashMap;
 const ROUNDING: f64 = 1e-12;
 
 /// Adds each cell's constant to its list, as the bias of the cell's first signed form.
-pub fn attach(lists: &mut [Vec<Term>], constant: &DVector<f64>, origin: Origin, parts: &mut Parts) {
+///
+/// `of` is what the cells read: one whose weights are all zero still takes its constant from there.
+pub fn attach(
+    lists: &mut [Vec<Term>],
+    constant: &DVector<f64>,
+    origin: Origin,
+    of: Option<&Linear>,
+    parts: &mut Parts,
+) {
     for (list, b) in lists.iter_mut().zip(constant.iter()) {
         if *b == 0.0 {
             continue;
@@ -26,7 +35,18 @@ pub fn attach(lists: &mut [Vec<Term>], constant: &DVector<f64>, origin: Origin, 
             .filter(|a| !parts.get(*a).rectified)
             .min_by_key(|a| (parts.get(*a).role, parts.get(*a).stream));
         list.push(match owner {
-            None => Term::constant(*b, origin),
+            None => match of.and_then(|l| {
+                let mut row = vec![0.0; l.rows.ncols()];
+                row.push(1.0);
+                parts.form(l.role, l.stream, false, FeatureMap::Identity, row, origin)
+            }) {
+                Some((sign, atom)) => {
+                    let mut term = Term::of_form(*b * sign, atom, parts);
+                    term.origin = origin;
+                    term
+                }
+                None => Term::constant(*b, origin),
+            },
             Some(owner) => {
                 parts.known_bias(owner, *b);
                 let atom = parts.bias(owner, origin);

@@ -191,7 +191,7 @@ impl Value {
             let halves = Self { linear: self.linear.clone(), ..Self::zero(self.cells) };
             let mut lists = halves.forms(parts);
             if let Some((constant, origin)) = &self.constant {
-                bias::attach(&mut lists, constant, *origin, parts);
+                bias::attach(&mut lists, constant, *origin, self.linear.first(), parts);
             }
             return lists;
         }

@@ -3,7 +3,7 @@
 //!
 //! [`plan`] says which few cells and tokens are worth a line; [`draw`] makes the picture.
 
-use super::style::{COLOURS, FAINT, FONT, HEADING, INK, SMALL, TITLE};
+use super::style::{COLOURS, FAINT, FINE, FONT, HEADING, INK, SMALL, TITLE, finished};
 use crate::circuit::{Circuit, Indices, Kind, Output, Population, PopulationId};
 use crate::simulate::cells::{Token, Trace};
 use crate::spec::{LayoutSpec, RecordSpec, Variable};
@@ -110,13 +110,13 @@ pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
     let (width, height) = (960, 40 + top + 240 + 40);
     let mut svg = String::new();
     {
-        let root = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
+        let root = SVGBackend::with_string(&mut svg, (width * FINE, height * FINE)).into_drawing_area();
         root.fill(&WHITE).map_err(text)?;
         let title = format!("{}: cells in time", run.name);
         write(&root, &title, (16, 12), TITLE)?;
-        let (_, below) = root.split_vertically(40);
-        let (panels, below) = below.split_vertically(top);
-        let (bottom, caption) = below.split_vertically(240);
+        let (_, below) = root.split_vertically(40 * FINE);
+        let (panels, below) = below.split_vertically(top * FINE);
+        let (bottom, caption) = below.split_vertically(240 * FINE);
         let error = convergence(plan, run);
         let shown = time_shown(run, &error);
         let mut at = 0;
@@ -135,7 +135,7 @@ pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
                 }
             }
         }
-        let (left, right) = bottom.split_horizontally(width / 2);
+        let (left, right) = bottom.split_horizontally(width / 2 * FINE);
         panel(&left, &run.traces[at], run, shown, CELLS * TOKENS)?;
         error_panel(&right, &error, run)?;
         for (k, line) in words(plan, run).iter().enumerate() {
@@ -144,7 +144,7 @@ pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
         }
         root.present().map_err(text)?;
     }
-    Ok(svg)
+    Ok(finished(&svg, width, height))
 }
 
 fn text(e: impl Display) -> String {
@@ -155,14 +155,15 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 fn write(area: &Area, words: &str, at: (i32, i32), size: u32) -> Result<(), String> {
     let style = TextStyle::from((FONT, size).into_font()).color(&INK);
-    area.draw_text(words, &style, at).map_err(text)
+    let fine = FINE.cast_signed();
+    area.draw_text(words, &style, (at.0 * fine, at.1 * fine)).map_err(text)
 }
 
 fn words(plan: &Plan, run: &Pictured) -> Vec<String> {
     let lines = if run.onsets_ms.is_empty() {
-        "One line per cell: colours are tokens (of pairs: the last query with the last contexts), pale lines the second cell."
+        "Rates, one line per cell: colours are tokens (of pairs: the last query with the last contexts), pale lines the second cell."
     } else {
-        "One line per cell; grey lines are token onsets."
+        "Rates, one line per cell; grey lines are token onsets."
     };
     let more = match plan.left_out {
         0 => String::new(),
@@ -240,16 +241,18 @@ fn panel(area: &Area, trace: &Trace, run: &Pictured, until: f64, lines: usize) -
     }
     let (low, high) = padded(low, high);
     let mut chart = ChartBuilder::on(area)
-        .margin(8)
-        .margin_top(24)
-        .x_label_area_size(18)
-        .y_label_area_size(44)
+        .margin(8 * FINE)
+        .margin_top(24 * FINE)
+        .margin_right(24 * FINE)
+        .x_label_area_size(18 * FINE)
+        .y_label_area_size(44 * FINE)
         .build_cartesian_2d(0.0..until, low..high)
         .map_err(text)?;
     chart
         .configure_mesh()
         .disable_mesh()
-        .axis_style(FAINT)
+        .axis_style(FAINT.stroke_width(FINE))
+        .set_all_tick_mark_size(4 * FINE)
         .x_labels(4)
         .y_labels(3)
         .label_style(TextStyle::from((FONT, SMALL).into_font()).color(&INK))
@@ -258,13 +261,15 @@ fn panel(area: &Area, trace: &Trace, run: &Pictured, until: f64, lines: usize) -
         .draw()
         .map_err(text)?;
     for onset in run.onsets_ms.iter().filter(|t| **t <= until) {
-        chart.draw_series([PathElement::new(vec![(*onset, low), (*onset, high)], FAINT)]).map_err(text)?;
+        chart
+            .draw_series([PathElement::new(vec![(*onset, low), (*onset, high)], FAINT.stroke_width(FINE))])
+            .map_err(text)?;
     }
     for token in 0..tokens {
         for cell in 0..cells {
             let index = if tokens > 1 { token } else { cell };
             let pale = if tokens > 1 && cell > 0 { 0.4 } else { 1.0 };
-            let style = COLOURS[index % COLOURS.len()].mix(pale).stroke_width(1);
+            let style = COLOURS[index % COLOURS.len()].mix(pale).stroke_width(FINE + FINE / 4);
             let line = (0..samples)
                 .map(|k| (trace.t_ms[k], value(k, first + token, cell)))
                 .filter(|(_, y)| y.is_finite());
@@ -304,18 +309,20 @@ fn error_panel(area: &Area, error: &[(f64, f64)], run: &Pictured) -> Result<(), 
     let low = 10f64.powf(least.log10().floor()).min(top / 10.0);
     let until = run.t_end_ms.max(1e-9);
     let mut chart = ChartBuilder::on(area)
-        .margin(8)
-        .margin_top(24)
-        .x_label_area_size(18)
-        .y_label_area_size(52)
+        .margin(8 * FINE)
+        .margin_top(24 * FINE)
+        .margin_right(24 * FINE)
+        .x_label_area_size(18 * FINE)
+        .y_label_area_size(52 * FINE)
         .build_cartesian_2d(0.0..until, (low..top).log_scale())
         .map_err(text)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .bold_line_style(FAINT.mix(0.5))
+        .bold_line_style(FAINT.mix(0.5).stroke_width(FINE))
         .light_line_style(TRANSPARENT)
-        .axis_style(FAINT)
+        .axis_style(FAINT.stroke_width(FINE))
+        .set_all_tick_mark_size(4 * FINE)
         .x_labels(4)
         .y_labels(5)
         .label_style(TextStyle::from((FONT, SMALL).into_font()).color(&INK))
@@ -324,10 +331,12 @@ fn error_panel(area: &Area, error: &[(f64, f64)], run: &Pictured) -> Result<(), 
         .draw()
         .map_err(text)?;
     for onset in run.onsets_ms {
-        chart.draw_series([PathElement::new(vec![(*onset, low), (*onset, top)], FAINT)]).map_err(text)?;
+        chart
+            .draw_series([PathElement::new(vec![(*onset, low), (*onset, top)], FAINT.stroke_width(FINE))])
+            .map_err(text)?;
     }
     let line = error.iter().map(|(t, e)| (*t, e.max(low)));
-    chart.draw_series(LineSeries::new(line, INK.stroke_width(2))).map_err(text)?;
+    chart.draw_series(LineSeries::new(line, INK.stroke_width(2 * FINE))).map_err(text)?;
     Ok(())
 }
 

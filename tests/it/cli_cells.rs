@@ -43,7 +43,15 @@ fn a_run_directory_holds_output_traces_and_what_they_are() {
         object["files"].as_array().expect("files").iter().filter_map(Value::as_str).collect();
     assert_eq!(
         files,
-        ["circuit.yaml", "inputs.npz", "weights.safetensors", "output.npy", "traces.npz", "manifest.json"]
+        [
+            "circuit.yaml",
+            "inputs.npz",
+            "weights.safetensors",
+            "output.npy",
+            "traces.npz",
+            "traces.svg",
+            "manifest.json"
+        ]
     );
     let manifest: Value =
         serde_json::from_slice(&fs::read(out.join("manifest.json")).expect("there")).expect("JSON");
@@ -172,4 +180,29 @@ fn tokens_in_time_run_from_the_file() {
     assert_eq!(onsets.data, (0..16).map(|k| 200.0 * f64::from(k)).collect::<Vec<_>>());
     let (_, exact) = json_in(dir.path(), &["simulate", "time.yaml", "--mode", "cells", "--prospective"]);
     assert!(exact["max_rel_error"].as_f64().is_some_and(|e| e < 1e-12), "{exact}");
+}
+
+/// The picture is well-formed, holds a line for every panel, and says how the output comes to the heads.
+#[test]
+fn a_run_directory_has_a_picture() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (circuit, panels) in [("multihead_cortico_thalamic", 8), ("softmax_divisive", 3), ("dale_head", 3)] {
+        let out = dir.path().join(circuit);
+        let file = root().join(format!("circuits/{circuit}.yaml"));
+        let args = ["simulate", text(&file), "--mode", "cells", "-o", text(&out)];
+        let ran = run_in(dir.path(), &args);
+        assert_eq!(ran.code, 0, "{}: {}", ran.line, ran.stderr);
+        let svg = std::fs::read_to_string(out.join("traces.svg")).expect("written");
+        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{circuit}");
+        assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count(), "{circuit}");
+        assert!(svg.contains("output: distance to the compiled heads"), "{circuit}");
+        let lines = svg.matches("<polyline").count();
+        assert!(lines > panels * 2, "{circuit}: {lines} lines");
+        assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{circuit}");
+        // The same bytes again, with another number of threads.
+        let again = dir.path().join(format!("{circuit}_again"));
+        let args = ["simulate", text(&file), "--mode", "cells", "--threads", "1", "-o", text(&again)];
+        assert_eq!(run_in(dir.path(), &args).code, 0);
+        assert_eq!(svg, std::fs::read_to_string(again.join("traces.svg")).expect("written"), "{circuit}");
+    }
 }

@@ -98,7 +98,7 @@ fn random(rows: usize, columns: usize, seed: &mut u64) -> DMatrix<f64> {
 }
 
 /// A head with biases on tokens of width 5.
-fn head(d_k: usize, d_v: usize, seed: u64) -> Head {
+pub fn head(d_k: usize, d_v: usize, seed: u64) -> Head {
     let s = &mut seed.wrapping_add(99);
     let mut vector = |n: usize| DVector::from_vec(random(n, 1, s).as_slice().to_vec());
     let (b_q, b_k, b_v) = (vector(d_k), vector(d_k), vector(d_v));
@@ -122,7 +122,7 @@ fn head(d_k: usize, d_v: usize, seed: u64) -> Head {
     }
 }
 
-fn block(heads: Vec<Head>) -> Block {
+pub fn block(heads: Vec<Head>) -> Block {
     Block {
         relay: "R".into(),
         d_model: 5,

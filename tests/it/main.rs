@@ -25,6 +25,7 @@ mod heads;
 mod hostile;
 mod import;
 mod import_dale;
+mod import_idle;
 mod layout;
 mod minilm;
 mod mistakes;

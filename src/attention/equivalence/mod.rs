@@ -45,7 +45,7 @@ pub use exact::{ExactDistance, Fraction, exact_distance};
 pub use expected::{ExpectedGap, expected_squared_gap};
 pub use groups::Group;
 pub use matched::{HeadMatch, matched_heads};
-pub use probe::{Input, Probed, gaussian_inputs, probe};
+pub use probe::{Input, Probed, Worst, gaussian_inputs, probe};
 pub use scope::{OutOfScope, Side};
 pub use softmax::{
     SameScores, SoftmaxDistance, is_softmax, softmax_distance, softmax_folded, softmax_head_distance,

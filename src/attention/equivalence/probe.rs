@@ -16,6 +16,18 @@ pub struct Input {
     pub streams: Streams,
 }
 
+/// A token whose output shows the difference.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Worst {
+    /// which input, and which of its tokens
+    pub input: usize,
+    pub token: usize,
+    /// `|y - y'|` there
+    pub gap: f64,
+    /// `|y|` there, the larger of the two
+    pub size: f64,
+}
+
 /// How far the outputs of two blocks are apart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Probed {
@@ -25,8 +37,8 @@ pub struct Probed {
     pub max_abs: f64,
     /// largest over all inputs of that difference over the largest number of the output
     pub max_rel: f64,
-    /// input and token with the largest relative difference; none where all agree
-    pub worst: Option<(usize, usize)>,
+    /// where the relative difference of an output is largest; none where all agree
+    pub worst: Option<Worst>,
     /// inputs that both blocks ran on
     pub ran: usize,
     /// inputs that a block did not run on, and why
@@ -98,9 +110,10 @@ pub fn probe(a: &Block, b: &Block, inputs: &[Input]) -> Probed {
         out.max_rel = out.max_rel.max(over(gap.amax(), size(&y).max(size(&z))));
         if relative > out.relative {
             out.relative = relative;
-            let token =
-                (0..gap.ncols()).max_by(|s, t| gap.column(*s).amax().total_cmp(&gap.column(*t).amax()));
-            out.worst = Some((i, token.unwrap_or(0)));
+            let norm = |t: &usize| gap.column(*t).norm();
+            let token = (0..gap.ncols()).max_by(|s, t| norm(s).total_cmp(&norm(t))).unwrap_or(0);
+            let size = y.column(token).norm().max(z.column(token).norm());
+            out.worst = Some(Worst { input: i, token, gap: norm(&token), size });
         }
     }
     out

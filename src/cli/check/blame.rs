@@ -44,6 +44,11 @@ pub(super) fn projections<'a>(c: &Checked<'a>, head: usize, factor: Factor) -> V
         Factor::Value => &h.value,
         Factor::Output => &h.output,
     };
+    listed(c, ids)
+}
+
+/// Names and lines of projections.
+pub(super) fn listed<'a>(c: &Checked<'a>, ids: &[u32]) -> Vec<Named<'a>> {
     ids.iter()
         .map(|id| {
             let p = &c.circuit.projections[*id as usize];

@@ -126,6 +126,7 @@ fn heads(c: &Checked) -> Vec<Value> {
                 "same_kind": r.row.as_ref().map(|m| m.matched.same_kind),
                 "max_abs_error": r.row.as_ref().map(|m| number(m.max_abs)),
                 "max_rel_error": r.row.as_ref().map(|m| number(m.max_rel)),
+                "share_of_output": r.row.as_ref().map(|m| number(m.share)),
                 "dtype": c.loaded.dtypes.join("+"),
                 "blame": blame(r.row),
             })
@@ -151,9 +152,9 @@ fn witness_json(c: &Checked) -> Value {
         };
     }
     match c.comparison.probed.worst {
-        Some((input, token)) => json!({
-            "token": token, "predicted": null, "measured": number(c.comparison.probed.relative),
-            "streams": streams(&c.comparison.inputs[input].streams),
+        Some(worst) => json!({
+            "token": worst.token, "predicted": null, "measured": number(worst.gap),
+            "streams": streams(&c.comparison.inputs[worst.input].streams),
         }),
         None => Value::Null,
     }

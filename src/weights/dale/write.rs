@@ -155,7 +155,12 @@ impl Writer<'_> {
     }
 
     fn split(&mut self, old: &str, p: &ProjectionSpec, wired: &Projection) {
-        let there = halves(wired);
+        let mut there = halves(wired);
+        let single = there.len() <= 1;
+        if there.is_empty() {
+            // All zero: kept in one half, so that what the cells read is still said.
+            there = vec![Half::Plus];
+        }
         let sources: Vec<(String, Half, &'static str)> = self
             .parts(wired.from)
             .iter()
@@ -168,7 +173,7 @@ impl Writer<'_> {
                 if !there.contains(&weight) {
                     continue;
                 }
-                let Some(source) = halves::half(self.spec, old, weight, there.len() == 1) else { continue };
+                let Some(source) = halves::half(self.spec, old, weight, single) else { continue };
                 let ends: Vec<&str> =
                     [old, &receiver.tag, *tag].into_iter().filter(|t| !t.is_empty()).collect();
                 let name = fresh(ends.join("_"), &mut self.projections);

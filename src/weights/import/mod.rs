@@ -4,11 +4,13 @@
 //! higher-order relay where all heads meet. The text is one that a person could have written; nothing in it says "head"
 //! to the compiler. Compiling it gives the heads back.
 //!
+//! - `idle`: heads that compute nothing, or attend to all tokens alike.
 //! - `plan`: names of areas, relays and streams; what each head needs.
 //! - `text`: the YAML; `prose`: its comments.
 //!
 //! **Deliberately absent:** reading weights ([`super::read`]) and writing files; plus/minus cells.
 
+mod idle;
 mod plan;
 mod prose;
 mod text;
@@ -49,8 +51,10 @@ pub struct Imported {
     /// one tensor for each projection that reads the weights file, named like it; `[targets, sources]`, biases `[targets]`
     pub weights: Vec<(String, Array)>,
     pub wiring: Wiring,
-    /// the area of each head
+    /// the area of each head that is in the circuit
     pub areas: Vec<String>,
+    /// heads that are zero whatever the tokens, by their numbers: they have no cells
+    pub left_out: Vec<usize>,
 }
 
 impl Wiring {
@@ -66,8 +70,11 @@ impl Wiring {
 
 /// Writes `block` as a circuit; head `h` of it is head `numbers[h]` of the file `source`, which messages name.
 ///
+/// Heads that compute zero are left out.
+///
 /// # Errors
-/// `F012` for a head that the wiring cannot be: memories other than `none` and `hebbian` need a key-value memory, scores
+/// `F012` where no head is left, for a head whose scores are all equal (a circuit's score needs a query), and for one
+/// that the wiring cannot be: memories other than `none` and `hebbian` need a key-value memory, scores
 /// that are exponentiated, raised to a power or divided by their sum need an attention mask.
 pub fn import(
     source: &Path,
@@ -75,11 +82,12 @@ pub fn import(
     numbers: &[usize],
     style: &Style,
 ) -> Result<Imported, Diagnostic> {
-    let plan = plan::Plan::of(block, numbers, style).map_err(|bad| bad.in_file(source))?;
+    let (alive, numbers, left_out) = idle::without_idle(block, numbers).map_err(|bad| bad.in_file(source))?;
+    let plan = plan::Plan::of(&alive, &numbers, style).map_err(|bad| bad.in_file(source))?;
     let mut weights = Weights::default();
     let yaml = text::write(&plan, &mut weights);
     let areas = plan.areas.iter().map(|a| a.name.clone()).collect();
-    Ok(Imported { yaml, weights: weights.0, wiring: plan.wiring, areas })
+    Ok(Imported { yaml, weights: weights.0, wiring: plan.wiring, areas, left_out })
 }
 
 /// Tensors of the weights file.

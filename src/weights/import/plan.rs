@@ -20,6 +20,8 @@ pub(super) struct Relay {
     pub name: String,
     pub stream: String,
     pub is_query: bool,
+    /// for what, in words
+    pub carries: &'static str,
 }
 
 /// One head and its area.
@@ -206,7 +208,15 @@ fn relays(block: &Block, streams: &[Stream]) -> Vec<Relay> {
             let name = if used.len() == 1 { base.to_owned() } else { format!("{base}_{}", stream.name) };
             let taken: Vec<&str> = out.iter().map(|r| r.name.as_str()).chain(["tonic"]).collect();
             let name = free(&name, &taken);
-            out.push(Relay { name, stream: stream.name.clone(), is_query });
+            let some = |of: fn(&Head) -> &String| block.heads.iter().any(|h| *of(h) == stream.name);
+            let carries = match (is_query, some(|h| &h.context_stream), some(|h| &h.value_stream)) {
+                (true, ..) if some(|h| &h.query_stream) => "token i: queries",
+                (true, ..) => "token i: residual path",
+                (_, true, true) => "token j: keys and values",
+                (_, true, false) => "token j: keys",
+                _ => "token j: values",
+            };
+            out.push(Relay { name, stream: stream.name.clone(), is_query, carries });
         }
     }
     out

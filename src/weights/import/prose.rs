@@ -68,7 +68,17 @@ pub(super) fn equations(plan: &Plan) -> Vec<String> {
         }
         Wiring::AttentionMask => {
             lines.push("superficial  k_j * q_i, cell by cell; beta sums its cells".to_owned());
-            lines.push(format!("score, deep  s_ij = f(gain k_j . q_i);  s_ij v_j, summed over {over}"));
+            let kernels: Vec<Kernel> = plan.areas.iter().map(|a| a.head.kernel).collect();
+            let score = match kernels.first() {
+                Some(Kernel::Exp) if kernels.iter().all(|k| *k == Kernel::Exp) => {
+                    "exp(gain k_j . q_i)".to_owned()
+                }
+                Some(Kernel::Power(n)) if kernels.iter().all(|k| *k == Kernel::Power(*n)) => {
+                    format!("(gain k_j . q_i)^{n}")
+                }
+                _ => "f(gain k_j . q_i), f the activation of `score`".to_owned(),
+            };
+            lines.push(format!("score, deep  s_ij = {score};  s_ij v_j, summed over {over}"));
             if plan.areas.iter().any(|a| a.head.normalisation == Normalisation::Sum) {
                 lines.push(
                     "readout      u_i = sum of s_ij v_j / sum of s_ij: divisive inhibition by `total`"

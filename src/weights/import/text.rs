@@ -131,7 +131,7 @@ impl Writer<'_, '_, '_> {
             let (pathway, per) =
                 if r.is_query { ("core,  ", "[query],  ") } else { ("matrix,", "[context],") };
             let tokens = if several { format!(", tokens: {}", r.stream) } else { String::new() };
-            let what = if r.is_query { "token i: queries" } else { "token j: keys and values" };
+            let what = r.carries;
             let name = format!("{}:", r.name);
             let at = longest + 1;
             self.line(&format!(
