@@ -50,3 +50,34 @@ fn tensors_that_change_what_the_heads_compute() {
         assert_eq!(read.unused, if name.starts_with("l.") { vec![name] } else { vec![] });
     }
 }
+
+#[test]
+fn files_that_pytorch_saved_otherwise() {
+    let dir = folder();
+    let path = dir.path().join("w.pt");
+    let read = |bytes: &[u8]| {
+        fs::write(&path, bytes).expect("written");
+        weights::read(&path, &options("", 2)).expect_err("no safetensors")
+    };
+    let long = |start: &[u8]| [start, &[b'x'; 2000]].concat();
+    for (bytes, says) in [
+        (long(b"PK\x03\x04\0\0\x08\x08"), "a PyTorch archive (zip)"),
+        (long(b"\x80\x02\x8a\x0al\xfc\x9cF"), "a pickle"),
+        // As the length of a header this is one that the file has room for.
+        (long(b"\x80\x04\0\0\0\0\0\0"), "a pickle"),
+    ] {
+        let d = read(&bytes);
+        assert_eq!(d.code, "F007", "{d}");
+        let said = d.to_string();
+        assert!(said.contains(says) && said.contains("safetensors.torch.save_file"), "{said}");
+    }
+    assert!(!read(&long(b"PL\x03\x04\0\0\x08\x08")).to_string().contains("torch.save_file"));
+    // A safetensors file whose header happens to have that length is one.
+    let good = fs::read(fixture("torch_f64.safetensors")).expect("there");
+    let size = u64::from_le_bytes(good[..8].try_into().expect("eight")) as usize;
+    assert!(size < 0x280, "{size}");
+    let header = [&good[8..8 + size], &vec![b' '; 0x280 - size][..]].concat();
+    fs::write(&path, [&0x280u64.to_le_bytes()[..], &header, &good[8 + size..]].concat()).expect("written");
+    let read = weights::read(&path, &options("", 2)).expect("safetensors");
+    assert_eq!(read.block, load("torch_f64", &options("", 2)).block);
+}
