@@ -81,3 +81,26 @@ fn files_that_pytorch_saved_otherwise() {
     let read = weights::read(&path, &options("", 2)).expect("safetensors");
     assert_eq!(read.block, load("torch_f64", &options("", 2)).block);
 }
+
+#[test]
+fn the_nearest_prefixes_come_first() {
+    let dir = folder();
+    let path = dir.path().join("w.safetensors");
+    let names: Vec<String> = (0..30)
+        .flat_map(|n| LAYER.map(|(name, _)| name.replace("l.", &format!("model.layers.{n}.self_attn."))))
+        .collect();
+    let tensors: Vec<(&str, &[usize])> = names.iter().map(|n| (n.as_str(), &[8, 8][..])).collect();
+    for (asked, first) in [
+        ("layers.23", 23),
+        ("layers.23.self_attn", 23),
+        ("layer.7", 7),
+        ("23.self_attn.", 23),
+        ("model.layer.4", 4),
+    ] {
+        let d = refused(&path, &tensors, &[], &options(asked, 2));
+        assert_eq!(d.code, "F015", "{asked}: {d}");
+        let help = d.help.unwrap_or_default();
+        let want = format!("--prefix can be `model.layers.{first}.self_attn.`, `");
+        assert!(help.starts_with(&want), "{asked}: {help}");
+    }
+}
