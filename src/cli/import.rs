@@ -1,5 +1,7 @@
 //! `pulvinar import MODEL.safetensors -o FILE.yaml`: transformer heads -> circuit.
 
+mod kinds;
+
 use super::args::Import;
 use super::check;
 use super::report::{Failure, Outcome, Reporter};
@@ -127,6 +129,7 @@ fn object(
     put("assumed", json!(loaded.assumed));
     put("overruled", json!(loaded.overruled));
     put("unused", json!(loaded.unused));
+    kinds::object(loaded, &mut rest);
     rest
 }
 
@@ -152,6 +155,7 @@ fn report(args: &Import, loaded: &Loaded, imported: &Imported, beside: &Path) ->
         loaded.scheme.name(),
         loaded.dtypes.join(" and "),
     );
+    let _ = writeln!(text, "  {}", kinds::line(loaded));
     said(&mut text, loaded);
     let areas = &imported.areas;
     let named = if areas.len() > 4 {

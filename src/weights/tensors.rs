@@ -342,13 +342,13 @@ impl<'a> Shapes<'a> {
         })
     }
 
-    /// The buffer of GPT-2 that states the causal mask.
-    pub(super) fn causal_buffer(&self, file: &mut Reader) -> Result<bool, Bad> {
+    /// The buffer of GPT-2 that states the causal mask, if there is one.
+    pub(super) fn causal_buffer(&self, file: &mut Reader) -> Result<Option<&'a str>, Bad> {
         if self.layer.layout.scheme != Scheme::Gpt2 {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some(entry) = self.entry("bias") else { return Ok(false) };
-        let &[1, 1, n, m] = &entry.shape[..] else { return Ok(false) };
+        let Some(entry) = self.entry("bias") else { return Ok(None) };
+        let &[1, 1, n, m] = &entry.shape[..] else { return Ok(None) };
         let mask = file.read(&entry.name)?;
         let allowed = |i: usize, j: usize| if j <= i { 1.0 } else { 0.0 };
         let lower = n == m && mask.data.iter().enumerate().all(|(at, x)| *x == allowed(at / n, at % n));
@@ -358,7 +358,7 @@ impl<'a> Shapes<'a> {
                 format!("tensor `{}` is a mask, but not the causal one", entry.name),
             ));
         }
-        Ok(true)
+        Ok(Some(&entry.name))
     }
 }
 

@@ -104,3 +104,50 @@ fn the_nearest_prefixes_come_first() {
         assert!(help.starts_with(&want), "{asked}: {help}");
     }
 }
+
+#[test]
+fn import_says_what_the_heads_are() {
+    let dir = folder();
+    let here = dir.path();
+    let (gpt2, grouped) = (fixture("gpt2.safetensors"), fixture("grouped.safetensors"));
+    let gpt2 = ["import", text(&gpt2), "--prefix", "h.0", "--heads", "2", "-o", "x.yaml"];
+    let ran = run_in(here, &gpt2);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("  d_k 4, d_v 4, linear attention, mask causal, stated by `h.0.attn.bias`\n")
+    );
+    assert!(ran.stdout.contains("  not read: h.0.attn.masked_bias\n"), "{}", ran.stdout);
+    let full = [&gpt2[..], &["--mask", "full"]].concat();
+    let ran = run_in(here, &full);
+    assert!(ran.stdout.contains("linear attention, mask full\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("overruled: full mask as asked for; the file says causal"), "{}", ran.stdout);
+    let grouped = [
+        "import",
+        text(&grouped),
+        "--prefix",
+        "model.layers.1",
+        "--heads",
+        "4",
+        "--attention",
+        "softmax",
+        "--select",
+        "3,1",
+        "-o",
+        "x.yaml",
+    ];
+    let ran = run_in(here, &grouped);
+    let line = "  4 heads sharing 2 key/value heads, d_k 2, d_v 2, softmax attention, mask full\n";
+    assert!(ran.stdout.contains(line), "{}", ran.stdout);
+    let pick = |args: &[&str]| {
+        let (code, object) = json_in(here, args);
+        assert_eq!(code, 0, "{object}");
+        ["d_key", "d_value", "n_heads", "n_key_value_heads", "attention", "memory", "mask", "mask_tensor"]
+            .map(|key| object.get(key).unwrap_or_else(|| panic!("{key}: {object}")).clone())
+    };
+    assert_eq!(
+        Value::from(pick(&gpt2).to_vec()),
+        json!([4, 4, 2, 2, "linear", "none", "causal", "h.0.attn.bias"])
+    );
+    assert_eq!(Value::from(pick(&full).to_vec()), json!([4, 4, 2, 2, "linear", "none", "full", null]));
+    assert_eq!(Value::from(pick(&grouped).to_vec()), json!([2, 2, 4, 2, "softmax", "none", "full", null]));
+}
