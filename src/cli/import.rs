@@ -1,5 +1,6 @@
 //! `pulvinar import MODEL.safetensors -o FILE.yaml`: transformer heads -> circuit.
 
+mod apart;
 mod kinds;
 
 use super::args::Import;
@@ -41,7 +42,8 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
         weights_file: beside.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
         wiring: args.circuit.map(Into::into),
     };
-    let imported = import(&args.model, &loaded.block, &loaded.selected, &style)?;
+    let imported = import(&args.model, &loaded.block, &loaded.selected, &style)
+        .map_err(|refused| apart::advice(&args.model, &loaded, &style, refused))?;
     let yaml = if args.dale { plus_minus(&imported, &style)? } else { imported.yaml.clone() };
     // The weights first: a circuit never names a file that is not there yet.
     write_safetensors(&beside, &imported.weights, &[])?;

@@ -151,3 +151,36 @@ fn import_says_what_the_heads_are() {
     assert_eq!(Value::from(pick(&full).to_vec()), json!([4, 4, 2, 2, "linear", "none", "full", null]));
     assert_eq!(Value::from(pick(&grouped).to_vec()), json!([2, 2, 4, 2, "softmax", "none", "full", null]));
 }
+
+#[test]
+fn heads_of_several_kinds_are_imported_apart() {
+    let dir = folder();
+    let here = dir.path();
+    let circuit = root().join("circuits/template_heads.yaml");
+    let ran = run_in(here, &["compile", text(&circuit), "-o", "heads.safetensors"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let all = ["import", "heads.safetensors", "-o", "x.yaml"];
+    for more in [&[][..], &["--circuit", "attention-mask"], &["--circuit", "key-value-memory"]] {
+        let (code, object) = json_in(here, &[&all[..], more].concat());
+        let d = &object["diagnostics"][0];
+        assert_eq!((code, &d["code"]), (4, &json!("F012")), "{more:?}: {object}");
+        let said = format!("{} {}", d["message"], d["help"]);
+        let want = "heads 0, 1, 2 can be an attention mask, head 3 only a key-value memory";
+        assert!(said.contains(want), "{more:?}: {said}");
+        assert!(said.contains("--select 0,1,2 --circuit attention-mask"), "{more:?}: {said}");
+        assert!(said.contains("--select 3 --circuit key-value-memory"), "{more:?}: {said}");
+    }
+    // The advice holds.
+    for (select, wiring, attention) in [
+        ("0,1,2", "attention-mask", json!(["linear", "linear", "softmax"])),
+        ("3", "key-value-memory", json!("linear")),
+    ] {
+        let more = ["--select", select, "--circuit", wiring, "--force"];
+        let (code, object) = json_in(here, &[&all[..], &more].concat());
+        assert_eq!((code, &object["attention"]), (0, &attention), "{object}");
+    }
+    // Where one wiring holds all of them the advice is that of the head.
+    let (_, object) =
+        json_in(here, &[&all[..], &["--select", "2", "--circuit", "key-value-memory"]].concat());
+    assert!(object["diagnostics"][0]["message"].as_str().is_some_and(|m| m.contains("head 2: ")), "{object}");
+}
