@@ -184,3 +184,31 @@ fn heads_of_several_kinds_are_imported_apart() {
         json_in(here, &[&all[..], &["--select", "2", "--circuit", "key-value-memory"]].concat());
     assert!(object["diagnostics"][0]["message"].as_str().is_some_and(|m| m.contains("head 2: ")), "{object}");
 }
+
+#[test]
+fn check_answers_where_nothing_can_be_compared_or_certified() {
+    let dir = folder();
+    let here = dir.path();
+    let (file, digits) =
+        (fixture("torch_f64.safetensors"), root().join("tests/golden/transformer/model.safetensors"));
+    let (file, digits) = (text(&file), text(&digits));
+    import(here, "soft", &[file, "--heads", "2", "--attention", "softmax"]);
+    import(here, "linear", &[file, "--heads", "2"]);
+    let wide = ["check", "linear.yaml", "--against", digits, "--prefix", "encoder.layer.1", "--heads", "2"];
+    let (code, object) = json_in(here, &wide);
+    assert_eq!((code, &object["diagnostics"][0]["code"]), (1, &json!("R004")), "{object}");
+    assert_eq!((&object["ok"], &object["equivalent"]), (&json!(false), &json!(false)), "{object}");
+    // Any other failure is no answer.
+    let (code, object) = json_in(here, &["check", "linear.yaml", "--against", "none.safetensors"]);
+    assert_eq!((code, object.get("equivalent")), (4, None), "{object}");
+
+    for (circuit, exact, noted) in
+        [("soft.yaml", true, true), ("soft.yaml", false, false), ("linear.yaml", true, false)]
+    {
+        let mut args = vec!["check", circuit, "--against", file, "--heads", "2"];
+        args.extend(exact.then_some("--exact"));
+        let ran = run_in(here, &args);
+        assert_eq!(ran.code, 0, "{}: {}", ran.line, ran.stderr);
+        assert_eq!(ran.stderr.contains("--exact was ignored"), noted, "{}: {}", ran.line, ran.stderr);
+    }
+}
