@@ -8,7 +8,7 @@ mod why;
 
 use super::args::Check;
 use super::load;
-use super::report::{Failure, Outcome, Reporter, not_yet};
+use super::report::{Failure, Outcome, Reporter, diagnostics_json, exit_code, not_yet};
 use crate::attention::equivalence::{Comparison, OutOfScope, Probed, Wish, compare, probe};
 use crate::attention::{Block, Kernel, Normalisation};
 use crate::circuit::Circuit;
@@ -47,7 +47,20 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
     let Some(against) = &args.against else {
         return Err(not_yet("`check --gradients`", "`check FILE --against HEADS` compares the function"));
     };
-    let Answer { equivalent, text, object } = answer(args, against, out)?;
+    let Answer { equivalent, text, object } = match answer(args, against, out) {
+        // Functions of other widths or streams differ.
+        Err(failure) if out.json && is_incomparable(&failure) => {
+            let mut rest = Map::new();
+            rest.insert("equivalent".to_owned(), Value::Bool(false));
+            rest.insert(
+                "diagnostics".to_owned(),
+                diagnostics_json(&failure.diagnostics, failure.file.as_deref()),
+            );
+            out.object("check", false, rest);
+            return Ok(exit_code(&failure.diagnostics));
+        }
+        other => other?,
+    };
     if out.json {
         out.object("check", equivalent, object);
     } else {
@@ -81,6 +94,9 @@ pub(super) fn answer(args: &Check, against: &Path, out: &Reporter) -> Result<Ans
     let inputs = input::given(args, &document, &circuit, &compiled, index, out)?;
     let wish = Wish { tolerance: args.tolerance, inputs, exact: args.exact, seed: document.spec.seed };
     let comparison = compare(&block.block, &aligned.block, &wish).map_err(|e| incomparable(&e))?;
+    if args.exact && comparison.certificate.is_none() {
+        out.note("--exact was ignored: only unnormalised linear heads have a certificate, and these are compared on tokens");
+    }
     let softmax = softmax_gap(args, against, &loaded, &block.block, &aligned.block, &comparison)?;
     let checked = Checked {
         args,
@@ -174,6 +190,12 @@ fn shared_attention(block: &Block) -> Option<Attention> {
         false if all(Kernel::Linear, Normalisation::None) => Some(Attention::Linear),
         false => None,
     }
+}
+
+/// Whether the answer is no because there is nothing to compare.
+fn is_incomparable(failure: &Failure) -> bool {
+    let list = &failure.diagnostics.0;
+    !list.is_empty() && list.iter().all(|d| d.code == codes::R004)
 }
 
 fn incomparable(e: &OutOfScope) -> Diagnostic {

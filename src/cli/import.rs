@@ -1,5 +1,8 @@
 //! `pulvinar import MODEL.safetensors -o FILE.yaml`: transformer heads -> circuit.
 
+mod apart;
+mod kinds;
+
 use super::args::Import;
 use super::check;
 use super::report::{Failure, Outcome, Reporter};
@@ -39,7 +42,8 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
         weights_file: beside.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
         wiring: args.circuit.map(Into::into),
     };
-    let imported = import(&args.model, &loaded.block, &loaded.selected, &style)?;
+    let imported = import(&args.model, &loaded.block, &loaded.selected, &style)
+        .map_err(|refused| apart::advice(&args.model, &loaded, &style, refused))?;
     let yaml = if args.dale { plus_minus(&imported, &style)? } else { imported.yaml.clone() };
     // The weights first: a circuit never names a file that is not there yet.
     write_safetensors(&beside, &imported.weights, &[])?;
@@ -128,6 +132,7 @@ fn object(
     put("assumed", json!(loaded.assumed));
     put("overruled", json!(loaded.overruled));
     put("unused", json!(loaded.unused));
+    kinds::object(loaded, &mut rest);
     rest
 }
 
@@ -153,6 +158,7 @@ fn report(args: &Import, loaded: &Loaded, imported: &Imported, beside: &Path) ->
         loaded.scheme.name(),
         loaded.dtypes.join(" and "),
     );
+    let _ = writeln!(text, "  {}", kinds::line(loaded));
     said(&mut text, loaded);
     let areas = &imported.areas;
     let named = if areas.len() > 4 {

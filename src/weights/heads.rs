@@ -28,7 +28,7 @@ pub(super) fn foreign(file: &mut Reader, options: &Options) -> Result<Loaded, Ba
     };
     let split = shapes.split(heads)?;
     let buffer = shapes.causal_buffer(file)?;
-    let settings = wishes.settle(split.d_key, buffer)?;
+    let settings = wishes.settle(split.d_key, buffer.is_some())?;
     let mut assumed = settings.assumed.clone();
     let selected = select(heads, options)?;
     let matrices = shapes.read(file)?;
@@ -82,13 +82,15 @@ pub(super) fn foreign(file: &mut Reader, options: &Options) -> Result<Loaded, Ba
         prefix: layer.prefix.to_owned(),
         blocks: 1,
         heads,
+        shared: split.shared,
         selected,
         dtypes: matrices.dtypes.iter().map(|d| (*d).to_owned()).collect(),
         stated,
         assumed,
         surroundings,
         overruled,
-        unused: shapes.others().map(str::to_owned).collect(),
+        mask_tensor: buffer.map(str::to_owned),
+        unused: shapes.others().filter(|name| Some(*name) != buffer).map(str::to_owned).collect(),
     })
 }
 
@@ -173,12 +175,14 @@ pub(super) fn native(file: &Reader, mut blocks: Vec<NativeBlock>, options: &Opti
         scheme: Scheme::Native,
         blocks: count,
         heads,
+        shared: heads,
         selected,
         dtypes: dtypes.into_iter().collect(),
         stated,
         assumed,
         surroundings,
         overruled,
+        mask_tensor: None,
         unused: Vec::new(),
         prefix,
     })

@@ -134,16 +134,21 @@ fn distinct<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     names.into_iter().filter(|name| seen.insert(*name)).collect()
 }
 
-/// A slip of the fingers first, then those with most parts in common.
+/// Those that hold what was typed, or a slip of the fingers away from it, first; then those with most parts in common.
 fn nearest_first<'a>(wanted: &str, all: &[Layer<'a>]) -> Vec<&'a str> {
     let mut names = distinct(all.iter().map(|l| l.prefix));
-    let parts = wanted.matches('.').count();
-    // As much of a name as was typed.
-    let begin =
-        |name: &'a str| name.match_indices('.').nth(parts.max(1) - 1).map_or(name, |(at, _)| &name[..=at]);
-    let slip = nearest(wanted, names.iter().map(|name| begin(name)));
+    let parts = wanted.matches('.').count().max(1);
+    // As many parts of a name as were typed, from any of them on.
+    let runs = |name: &'a str| {
+        let starts = std::iter::once(0).chain(name.match_indices('.').map(|(at, _)| at + 1));
+        starts.filter_map(move |from| {
+            let (end, _) = name[from..].match_indices('.').nth(parts - 1)?;
+            Some(&name[from..=from + end])
+        })
+    };
+    let slip = nearest(wanted, names.iter().flat_map(|name| runs(name)));
     let common = |name: &str| name.split('.').zip(wanted.split('.')).filter(|(a, b)| a == b).count();
-    names.sort_by_cached_key(|name| (Some(begin(name)) != slip, Reverse(common(name))));
+    names.sort_by_cached_key(|name| (!runs(name).any(|run| Some(run) == slip), Reverse(common(name))));
     names
 }
 

@@ -96,6 +96,8 @@ pub struct Loaded {
     pub blocks: usize,
     /// Number of heads before selection.
     pub heads: usize,
+    /// Number of key and value heads in the file; fewer than `heads` where query heads share them.
+    pub shared: usize,
     /// Which heads `block` holds, from 0.
     pub selected: Vec<usize>,
     /// Number types of the tensors read, `f32` and so on, each once, sorted.
@@ -107,7 +109,9 @@ pub struct Loaded {
     pub surroundings: Vec<String>,
     /// Where the options go against the file, in words.
     pub overruled: Vec<String>,
-    /// Tensors of the layer that no head was made of.
+    /// The tensor that states the mask, as in GPT-2.
+    pub mask_tensor: Option<String>,
+    /// Tensors of the layer that nothing was made of.
     pub unused: Vec<String>,
 }
 
@@ -147,8 +151,8 @@ impl Attention {
 /// # Errors
 /// `F001` to `F007` as for any file, and more numbers than fit; `F008` a tensor of the layer is missing; `F009` a shape,
 /// a number type or metadata that does not fit; `F010` a number that is not finite; `F012` what a head cannot hold;
-/// `F014` no known layout; `F015` no or several layers, blocks or heads of that name; `F016` the number of heads is not
-/// known or does not divide.
+/// `F014` no known layout; `F015` no or several layers, blocks or heads of that name, or two output matrices; `F016` the
+/// number of heads is not known or does not divide.
 pub fn read(path: &Path, options: &Options) -> Result<Loaded, Diagnostic> {
     let mut file = safetensors::open(path)?;
     if is_native(&file.entries()) {

@@ -23,6 +23,15 @@ const FOREIGN: [(&str, &str); 9] = [
     ("sinks", "an additional score in the sum"),
 ];
 
+/// Likewise, by what the first part of the name begins with.
+const FOREIGN_PARTS: [(&str, &str); 5] = [
+    ("rotary", "a rotation of queries and keys by position"),
+    ("rel_pos", "scores that depend on distance"),
+    ("relative_position", "scores that depend on distance"),
+    ("alibi", "scores that depend on distance"),
+    ("pos_bias", "scores that depend on distance"),
+];
+
 /// Repeating shared heads may make this many times more numbers than the file holds.
 const MOST_GROWTH: usize = 16;
 
@@ -73,8 +82,20 @@ impl<'a> Shapes<'a> {
         let mut shapes =
             Self { layer, entries, output: layer.layout.output[0], sides: [(0, 0); 3], reads: 0 };
         let outputs = layer.layout.output;
-        if let Some(found) = outputs.iter().find(|(weight, _)| shapes.entry(weight).is_some()) {
-            shapes.output = *found;
+        let found: Vec<_> = outputs.iter().filter(|(weight, _)| shapes.entry(weight).is_some()).collect();
+        if let [(one, _), (other, _), ..] = found[..] {
+            return Err(Bad::new(
+                "F015",
+                format!(
+                    "the layer has two output matrices, `{}` and `{}`",
+                    layer.name(one),
+                    layer.name(other)
+                ),
+            )
+            .help("which one is meant? save the layer without the other"));
+        }
+        if let [one] = found[..] {
+            shapes.output = *one;
         }
         shapes.refuse_foreign()?;
         if let [all] = layer.layout.weights {
@@ -160,12 +181,23 @@ impl<'a> Shapes<'a> {
         for name in self.others() {
             let stem = &name[self.layer.prefix.len()..];
             let inside = stem.strip_prefix("self.").unwrap_or(stem);
-            if let Some((_, what)) = FOREIGN.iter().find(|(end, _)| inside == *end) {
+            let whole = FOREIGN.iter().find(|(end, _)| inside == *end);
+            let part = || FOREIGN_PARTS.iter().find(|(begin, _)| inside.starts_with(begin));
+            if let Some((_, what)) = whole.or_else(part) {
                 return Err(Bad::new(
                     "F012",
                     format!("tensor `{name}` is {what}, which a head has no place for"),
                 )
                 .help("only layers without it can be read"));
+            }
+            if inside.split('.').any(|part| part.starts_with("lora_")) {
+                return Err(Bad::new(
+                    "F012",
+                    format!("tensor `{name}` is an adapter, whose change of the weights is not in them yet"),
+                )
+                .help(
+                    "merge the adapters into the weights (peft: `merge_and_unload()`) and save them again",
+                ));
             }
         }
         Ok(())
@@ -310,13 +342,13 @@ impl<'a> Shapes<'a> {
         })
     }
 
-    /// The buffer of GPT-2 that states the causal mask.
-    pub(super) fn causal_buffer(&self, file: &mut Reader) -> Result<bool, Bad> {
+    /// The buffer of GPT-2 that states the causal mask, if there is one.
+    pub(super) fn causal_buffer(&self, file: &mut Reader) -> Result<Option<&'a str>, Bad> {
         if self.layer.layout.scheme != Scheme::Gpt2 {
-            return Ok(false);
+            return Ok(None);
         }
-        let Some(entry) = self.entry("bias") else { return Ok(false) };
-        let &[1, 1, n, m] = &entry.shape[..] else { return Ok(false) };
+        let Some(entry) = self.entry("bias") else { return Ok(None) };
+        let &[1, 1, n, m] = &entry.shape[..] else { return Ok(None) };
         let mask = file.read(&entry.name)?;
         let allowed = |i: usize, j: usize| if j <= i { 1.0 } else { 0.0 };
         let lower = n == m && mask.data.iter().enumerate().all(|(at, x)| *x == allowed(at / n, at % n));
@@ -326,7 +358,7 @@ impl<'a> Shapes<'a> {
                 format!("tensor `{}` is a mask, but not the causal one", entry.name),
             ));
         }
-        Ok(true)
+        Ok(Some(&entry.name))
     }
 }
 

@@ -40,3 +40,4 @@ mod softmax_heads;
 mod support;
 mod transformer;
 mod weights;
+mod weights_refused;

@@ -20,7 +20,7 @@ pub fn options(prefix: &str, heads: usize) -> Options {
     }
 }
 
-fn load(case: &str, options: &Options) -> Loaded {
+pub fn load(case: &str, options: &Options) -> Loaded {
     weights::read(&fixture(&format!("{case}.safetensors")), options).unwrap_or_else(|d| panic!("{case}: {d}"))
 }
 
@@ -158,7 +158,7 @@ fn nothing_is_assumed_in_silence() {
     let unbiased = load("separate_unbiased", &options("", 2));
     assert!(says(&unbiased.assumed, "no key, output bias"), "{:?}", unbiased.assumed);
     assert!(says(&unbiased.assumed, "rotary"));
-    assert_eq!(unbiased.unused, ["model.layers.0.self_attn.rotary_emb.inv_freq"]);
+    assert!(unbiased.unused.is_empty(), "{:?}", unbiased.unused);
     assert!(says(
         &load("torch_widths", &options("", 2)).assumed,
         "keys from `context` (6), values from `values` (3)"
@@ -222,18 +222,18 @@ fn a_native_file_read_as_another_attention() {
     assert_eq!(weights::read(&path, &Options::default()).unwrap().assumed.len(), 8);
 }
 
-fn tensor(shape: &[usize]) -> Array {
+pub fn tensor(shape: &[usize]) -> Array {
     let n = shape.iter().product::<usize>();
     let data = (0..n).map(|i| i as f64 / 8.0 - 1.0).collect();
     Array { shape: shape.to_vec(), data, dtype: Dtype::F32 }
 }
 
 /// Tensors of a file; a shape each.
-type Tensors<'a> = &'a [(&'a str, &'a [usize])];
+pub type Tensors<'a> = &'a [(&'a str, &'a [usize])];
 
-fn refused(path: &Path, tensors: Tensors<'_>, metadata: &[(&str, &str)], options: &Options) -> Diagnostic {
+pub fn refused(path: &Path, tensors: Tensors<'_>, meta: &[(&str, &str)], options: &Options) -> Diagnostic {
     let tensors: Vec<_> = tensors.iter().map(|(name, shape)| ((*name).to_owned(), tensor(shape))).collect();
-    let metadata: Vec<_> = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let metadata: Vec<_> = meta.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     write_safetensors(path, &tensors, &metadata).unwrap();
     match weights::read(path, options) {
         Err(d) => d,

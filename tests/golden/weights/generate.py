@@ -124,7 +124,7 @@ encoder("torch_encoder")
 projections("separate", ["q_proj", "k_proj", "v_proj", "out_proj"], prefix="decoder.layers.{}.self_attn.", layers=11,
             dtype=torch.float32)
 projections("separate_unbiased", ["q_proj", "k_proj", "v_proj", "o_proj"], bias=(True, False, True, False),
-            prefix="model.layers.{}.self_attn.", extra={"rotary_emb.inv_freq": torch.ones(2)})
+            prefix="model.layers.{}.self_attn.")
 projections("grouped", ["q_proj", "k_proj", "v_proj", "o_proj"], rows=(D, D // 2, D // 2), n=4, n_kv=2,
             bias=(True, True, True, False), prefix="model.layers.{}.self_attn.", layers=2)
 projections("bert", ["self.query", "self.key", "self.value", "output.dense"], prefix="encoder.layer.{}.attention.",
