@@ -43,7 +43,15 @@ fn a_run_directory_holds_output_traces_and_what_they_are() {
         object["files"].as_array().expect("files").iter().filter_map(Value::as_str).collect();
     assert_eq!(
         files,
-        ["circuit.yaml", "inputs.npz", "weights.safetensors", "output.npy", "traces.npz", "manifest.json"]
+        [
+            "circuit.yaml",
+            "inputs.npz",
+            "weights.safetensors",
+            "output.npy",
+            "traces.npz",
+            "traces.svg",
+            "manifest.json"
+        ]
     );
     let manifest: Value =
         serde_json::from_slice(&fs::read(out.join("manifest.json")).expect("there")).expect("JSON");
