@@ -12,6 +12,8 @@
 //!                                              |                                     |
 //!                                              +--> simulate::cells                  +--> simulate::algebraic
 //!                                                   every cell in time                    the heads
+//!                                                                                    +--> attention::gradient
+//!                                                                                         derivatives
 //! ```
 //!
 //! ```
@@ -54,7 +56,7 @@
 //! | [`oracle`] | the equations as plain loops | nothing: it stays a second opinion |
 //! | [`spec`] | YAML -> `CircuitSpec`, all mistakes at once; the only one that knows YAML | the base row |
 //! | [`circuit`] | names to ids, shapes, index sets, weights; petgraph | `spec` |
-//! | [`attention`] | blocks, heads, masks, kernels, memory rules; the forward pass | the base row |
+//! | [`attention`] | blocks, heads, masks, kernels, memory rules; the forward pass; [`attention::gradient`]: its derivatives; [`attention::equivalence`] | the base row |
 //! | [`compile`] | circuit -> factor form -> blocks; reasons; provenance | `circuit` `attention` `spec` |
 //! | [`simulate`] | tokens, the algebraic run, every cell in time | `circuit` `attention` `spec` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |

@@ -206,6 +206,15 @@ impl<T: Real> Memory<T> {
             Self::Gated { .. } => "gated",
         }
     }
+
+    /// The gate of a gated memory or of a gated write strength.
+    #[must_use]
+    pub fn gate(&self) -> Option<&Gate<T>> {
+        match self {
+            Self::Gated { gate, .. } | Self::Delta(Rate::Gate(gate)) => Some(gate),
+            Self::None | Self::Hebbian | Self::Decay(_) | Self::Delta(Rate::Constant(_)) => None,
+        }
+    }
 }
 
 impl<T: Real> Head<T> {

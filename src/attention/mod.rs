@@ -7,6 +7,7 @@
 //!
 //! - [`block`]: the types.
 //! - [`mod@forward`]: runs a block; cost linear in the number of tokens for linear heads.
+//! - [`gradient`]: derivatives of a loss by every parameter and input stream of a block or a stack of blocks.
 //! - `cast`: the same block in another precision.
 //! - [`equivalence`]: whether two blocks are the same function, without running them.
 //! - [`norm`]: the functional size of a head, free of the choice of gauge.
@@ -17,6 +18,7 @@ pub mod block;
 mod cast;
 pub mod equivalence;
 pub mod forward;
+pub mod gradient;
 pub mod norm;
 
 pub use block::{

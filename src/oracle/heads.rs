@@ -227,7 +227,7 @@ fn with_memory(head: &HeadSpec, q: &Rows, k: &Rows, v: &Rows, streams: &[Rows]) 
 }
 
 /// How many context tokens query `i` sees; they are always the first ones.
-fn seen(mask: Mask, i: usize, n_context: usize) -> usize {
+pub(super) fn seen(mask: Mask, i: usize, n_context: usize) -> usize {
     match mask {
         Mask::Full => n_context,
         Mask::Causal => i + 1,
@@ -266,7 +266,7 @@ fn gain(gate: &Gate, streams: &[Rows], t: usize, row: usize) -> f64 {
     g
 }
 
-fn apply(map: Map, x: f64) -> f64 {
+pub(super) fn apply(map: Map, x: f64) -> f64 {
     match map {
         Map::Identity => x,
         Map::Relu => x.max(0.0),
@@ -283,11 +283,11 @@ fn divide(x: f64, y: f64) -> f64 {
     if x == 0.0 && y == 0.0 { 0.0 } else { x / y }
 }
 
-fn times(matrix: &Rows, x: &[f64]) -> Vec<f64> {
+pub(super) fn times(matrix: &Rows, x: &[f64]) -> Vec<f64> {
     matrix.iter().map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
 }
 
-fn add(to: &mut [f64], x: &[f64]) {
+pub(super) fn add(to: &mut [f64], x: &[f64]) {
     for (a, b) in to.iter_mut().zip(x) {
         *a += b;
     }

@@ -21,6 +21,7 @@ mod dale_rewrite;
 mod emit;
 mod equivalence;
 mod golden;
+mod gradients;
 mod heads;
 mod hostile;
 mod import;

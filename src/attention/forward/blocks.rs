@@ -5,10 +5,10 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 /// Tokens per block.
-pub(super) const BLOCK: usize = 256;
+pub(in crate::attention) const BLOCK: usize = 256;
 
 /// Calls `f(first_token, columns)` for each block of [`BLOCK`] columns of `out`.
-pub(super) fn for_each_block<T: Real>(
+pub(in crate::attention) fn for_each_block<T: Real>(
     out: &mut DMatrix<T>,
     parallel: bool,
     f: impl Fn(usize, &mut [T]) + Sync,
@@ -17,7 +17,7 @@ pub(super) fn for_each_block<T: Real>(
 }
 
 /// The same with `size` columns to a block.
-pub(super) fn for_each_block_of<T: Real>(
+pub(in crate::attention) fn for_each_block_of<T: Real>(
     size: usize,
     out: &mut DMatrix<T>,
     parallel: bool,
@@ -35,8 +35,30 @@ pub(super) fn for_each_block_of<T: Real>(
     }
 }
 
+/// The same with one more number per token in `extra`.
+pub(in crate::attention) fn for_each_block_with<T: Real>(
+    size: usize,
+    out: &mut DMatrix<T>,
+    extra: &mut [T],
+    parallel: bool,
+    f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+) {
+    let width = size * out.nrows();
+    if width == 0 {
+        return;
+    }
+    let data = out.as_mut_slice();
+    if parallel && data.len() > width {
+        let blocks = data.par_chunks_mut(width).zip(extra.par_chunks_mut(size));
+        blocks.enumerate().for_each(|(b, (block, extra))| f(b * size, block, extra));
+    } else {
+        let blocks = data.chunks_mut(width).zip(extra.chunks_mut(size));
+        blocks.enumerate().for_each(|(b, (block, extra))| f(b * size, block, extra));
+    }
+}
+
 /// `g^0, g^1, ... g^n`, rounded once from float64 (all 1 without decay).
-pub(super) fn powers<T: Real>(g: Option<T>, n: usize) -> Vec<T> {
+pub(in crate::attention) fn powers<T: Real>(g: Option<T>, n: usize) -> Vec<T> {
     let g = g.map_or(1.0, Real::to_f64);
     let mut power = 1.0;
     (0..=n)

@@ -3,7 +3,7 @@
 /// `(rows, columns)`.
 pub type Shape = (usize, usize);
 
-/// A failure of [`super::forward`] or [`super::attention_map`]; heads and tokens count from 0.
+/// A failure of [`super::forward`], [`super::attention_map`] or of a gradient; heads and tokens count from 0.
 #[derive(thiserror::Error, Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ForwardError {
@@ -30,4 +30,31 @@ pub enum ForwardError {
 
     #[error("there is no head {head}; the block has {heads}")]
     NoSuchHead { head: usize, heads: usize },
+
+    #[error("block `{relay}`: {error}")]
+    InBlock { relay: String, error: Box<ForwardError> },
+
+    #[error("there is no block to run")]
+    NoBlock,
+
+    #[error("block `{relay}` would replace the stream of that name")]
+    RelayIsStream { relay: String },
+
+    #[error("the derivative by {what} is not finite")]
+    GradientNotFinite { what: String },
+}
+
+impl ForwardError {
+    /// The same error, with the block that it happened in.
+    pub(in crate::attention) fn in_block(self, relay: &str) -> Self {
+        Self::InBlock { relay: relay.to_owned(), error: Box::new(self) }
+    }
+
+    /// The same error, where there is only one block.
+    pub(in crate::attention) fn without_block(self) -> Self {
+        match self {
+            Self::InBlock { error, .. } => *error,
+            other => other,
+        }
+    }
 }

@@ -13,7 +13,7 @@ use nalgebra::{DMatrix, DVector};
 /// Queries are multiplied by the head's scale, so that a score is just `k . q`. Feature maps are applied. With
 /// [`Normalisation::Sum`] the values have one more row, always 1: read out like a value, it is the sum of the
 /// scores, whatever the mask and the decay.
-pub(super) struct Inputs<T: Real> {
+pub(in crate::attention) struct Inputs<T: Real> {
     /// `[d_k, n_query]`
     pub queries: DMatrix<T>,
     /// `[d_k, n_context]`
@@ -22,8 +22,16 @@ pub(super) struct Inputs<T: Real> {
     pub values: DMatrix<T>,
 }
 
+impl<T: Real> Inputs<T> {
+    /// No tokens.
+    pub fn empty() -> Self {
+        let none = || DMatrix::zeros(0, 0);
+        Self { queries: none(), keys: none(), values: none() }
+    }
+}
+
 /// Reads one head's streams.
-pub(super) struct Reader<'a, T: Real> {
+pub(in crate::attention) struct Reader<'a, T: Real> {
     pub head: &'a Head<T>,
     /// which head of the block, for messages
     pub index: usize,
@@ -38,6 +46,16 @@ impl<T: Real> Reader<'_, T> {
     /// # Errors
     /// Missing streams, shapes that do not fit, token counts that differ, combinations that have no meaning.
     pub fn inputs(&self) -> Result<Inputs<T>, ForwardError> {
+        let mut x = self.unscaled()?;
+        x.queries *= self.head.scale;
+        Ok(x)
+    }
+
+    /// The same, but for the scale.
+    ///
+    /// # Errors
+    /// As [`Reader::inputs`].
+    pub fn unscaled(&self) -> Result<Inputs<T>, ForwardError> {
         let h = self.head;
         self.check_supported()?;
         let x_q = self.stream("query", &h.query_stream)?;
@@ -58,7 +76,6 @@ impl<T: Real> Reader<'_, T> {
             map_all(&mut keys, key);
             map_all(&mut queries, query);
         }
-        queries *= h.scale;
         if h.normalisation == Normalisation::Sum {
             let last = values.nrows();
             values = values.insert_row(last, T::one());
@@ -184,7 +201,7 @@ impl<T: Real> Reader<'_, T> {
 }
 
 /// The stream `name`, or an error that says who wanted it.
-pub(super) fn find<'s, T: Real>(
+pub(in crate::attention) fn find<'s, T: Real>(
     streams: &'s Streams<T>,
     name: &str,
     reader: impl FnOnce() -> String,
@@ -197,7 +214,12 @@ pub(super) fn find<'s, T: Real>(
 }
 
 /// `W x + b` for every token.
-fn affine<T: Real>(w: &DMatrix<T>, b: &DVector<T>, x: &DMatrix<T>, parallel: bool) -> DMatrix<T> {
+pub(in crate::attention) fn affine<T: Real>(
+    w: &DMatrix<T>,
+    b: &DVector<T>,
+    x: &DMatrix<T>,
+    parallel: bool,
+) -> DMatrix<T> {
     let rows = w.nrows();
     let mut out = DMatrix::zeros(rows, x.ncols());
     for_each_block(&mut out, parallel, |first, block| {

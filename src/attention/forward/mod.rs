@@ -10,23 +10,23 @@
 //!
 //! **Deliberately absent:** gradients, files, circuits.
 
-mod blocks;
+pub(super) mod blocks;
 mod error;
-mod inputs;
+pub(super) mod inputs;
 mod linear;
 mod map;
 mod recurrent;
 #[cfg(test)]
-mod tests;
-mod tiles;
+pub(super) mod tests;
+pub(super) mod tiles;
 
 pub use error::{ForwardError, Shape};
 pub use map::attention_map;
 
-use super::block::{Block, Head, Kernel, Mask, Memory, Normalisation, Streams};
+use super::block::{Block, GateSide, Head, Kernel, Mask, Memory, Normalisation, Streams};
 use crate::linalg::{Operand, Real, gemm_into};
 use blocks::for_each_block;
-use inputs::{Reader, find};
+use inputs::{Inputs, Reader, find};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
@@ -50,11 +50,40 @@ const PARALLEL_FLOP: usize = 3_000_000;
 /// Granier & Senn 2025 (arXiv 2504.06354) for the linear head; Katharopoulos et al. 2020 (arXiv 2006.16236) for
 /// linear cost through feature maps.
 pub fn forward<T: Real>(block: &Block<T>, streams: &Streams<T>) -> Result<DMatrix<T>, ForwardError> {
+    run(block, streams, false).map(|(y, _)| y)
+}
+
+/// What one head read, for whoever goes back through it.
+pub(super) struct Read<T: Real> {
+    /// keys, scaled queries, values (with the row of ones where normalised)
+    pub inputs: Inputs<T>,
+    /// write strengths or gains, `[1 or rows, n_context]`, of a delta or gated memory
+    pub rates: Option<(DMatrix<T>, GateSide)>,
+    /// read-outs `[d_v, n_query]`
+    pub output: DMatrix<T>,
+    /// the sum of scores of each query (over `exp(maximum)` for softmax); empty where nothing is divided
+    pub sums: Vec<T>,
+    /// the largest score of each query; 0 for other than softmax heads, empty for linear ones
+    pub maxima: Vec<T>,
+}
+
+/// Output of a block, and what its heads read; without `keep` their inputs are dropped as soon as they are read.
+pub(super) fn run<T: Real>(
+    block: &Block<T>,
+    streams: &Streams<T>,
+    keep: bool,
+) -> Result<(DMatrix<T>, Vec<Read<T>>), ForwardError> {
     let n = find(streams, &block.clock_stream, || "the clock of the output".into())?.ncols();
     check_output(block, streams, n)?;
-    let parallel = flop(block, streams) > PARALLEL_FLOP;
-    let one = |(index, head)| read_out(&Reader { head, index, streams, parallel });
-    let read: Vec<Result<DMatrix<T>, ForwardError>> = if parallel {
+    let parallel = is_parallel(block, streams);
+    let one = |(index, head)| {
+        let mut read = read_out(&Reader { head, index, streams, parallel })?;
+        if !keep {
+            read.inputs = Inputs::empty();
+        }
+        Ok(read)
+    };
+    let read: Vec<Result<Read<T>, ForwardError>> = if parallel {
         block.heads.par_iter().enumerate().map(one).collect()
     } else {
         block.heads.iter().enumerate().map(one).collect()
@@ -72,45 +101,56 @@ pub fn forward<T: Real>(block: &Block<T>, streams: &Streams<T>) -> Result<DMatri
             let x = Operand::columns(&streams[&path.stream], first, count);
             gemm_into(y, T::one(), Operand::of(&path.matrix), x, T::one());
         }
-        for (head, u) in block.heads.iter().zip(&read) {
-            gemm_into(y, T::one(), Operand::of(&head.w_o), Operand::columns(u, first, count), T::one());
+        for (head, read) in block.heads.iter().zip(&read) {
+            let u = Operand::columns(&read.output, first, count);
+            gemm_into(y, T::one(), Operand::of(&head.w_o), u, T::one());
         }
     });
     match first_not_finite(&out) {
         Some(token) => Err(ForwardError::OutputNotFinite { token }),
-        None => Ok(out),
+        None => Ok((out, read)),
     }
 }
 
-/// Read-outs `[d_v, n_query]` of one head.
-fn read_out<T: Real>(reader: &Reader<'_, T>) -> Result<DMatrix<T>, ForwardError> {
+/// Whether a pass over the block is long enough for threads.
+pub(super) fn is_parallel<T: Real>(block: &Block<T>, streams: &Streams<T>) -> bool {
+    flop(block, streams) > PARALLEL_FLOP
+}
+
+/// Runs one head.
+fn read_out<T: Real>(reader: &Reader<'_, T>) -> Result<Read<T>, ForwardError> {
     let head = reader.head;
-    let x = reader.inputs()?;
-    let mut u = match (reader.rates()?, head.kernel) {
+    let inputs = reader.inputs()?;
+    let rates = reader.rates()?;
+    let mut maxima = Vec::new();
+    let mut output = match (&rates, head.kernel) {
         (Some((rates, side)), _) => {
             let delta = matches!(head.memory, Memory::Delta(_));
-            let rule = if delta { recurrent::Rule::Delta } else { recurrent::Rule::Gated(side) };
-            recurrent::read(&x, head.mask, rule, &rates)
+            let rule = if delta { recurrent::Rule::Delta } else { recurrent::Rule::Gated(*side) };
+            recurrent::read(&inputs, head.mask, rule, rates)
         }
         (None, Kernel::Linear | Kernel::Feature { .. }) => {
-            linear::read(&x, head.mask, decay_of(head), reader.parallel)
+            linear::read(&inputs, head.mask, decay_of(head), reader.parallel)
         }
-        (None, kernel @ (Kernel::Exp | Kernel::Power(_))) => {
-            let decay = decay_of(head);
-            let how = tiles::Scoring { kernel, softmax: is_softmax(head), mask: head.mask, decay };
-            tiles::read(&x, how, reader.parallel)
+        (None, Kernel::Exp | Kernel::Power(_)) => {
+            let (u, top) = tiles::read(&inputs, tiles::Scoring::of(head), reader.parallel);
+            maxima = top;
+            u
         }
     };
-    if let Some(token) = first_not_finite(&u) {
+    if let Some(token) = first_not_finite(&output) {
         return Err(ForwardError::NotFinite { head: reader.index, token });
     }
+    let mut sums = Vec::new();
     if head.normalisation == Normalisation::Sum {
-        u = divide(&u).map_err(|token| ForwardError::DivisionByZero { head: reader.index, token })?;
-        if let Some(token) = first_not_finite(&u) {
+        sums = output.row(output.nrows() - 1).iter().copied().collect();
+        output =
+            divide(&output).map_err(|token| ForwardError::DivisionByZero { head: reader.index, token })?;
+        if let Some(token) = first_not_finite(&output) {
             return Err(ForwardError::NotFinite { head: reader.index, token });
         }
     }
-    Ok(u)
+    Ok(Read { inputs, rates, output, sums, maxima })
 }
 
 /// Divides each token by its last row and drops that row; the error is the token at which x/0 was met.
@@ -135,7 +175,7 @@ fn first_not_finite<T: Real>(m: &DMatrix<T>) -> Option<usize> {
     Some(bad / m.nrows())
 }
 
-fn decay_of<T: Real>(head: &Head<T>) -> Option<T> {
+pub(super) fn decay_of<T: Real>(head: &Head<T>) -> Option<T> {
     if let Memory::Decay(g) = head.memory { Some(g) } else { None }
 }
 

@@ -4,20 +4,21 @@
 //! the accumulated values are rescaled by `exp(m_old - m_new)` when it grows, so that no exponent is positive
 //! (Milakov & Gimelshein 2018, arXiv 1805.02867).
 
-use super::blocks::{for_each_block_of, powers};
+use super::blocks::{for_each_block_with, powers};
 use super::inputs::Inputs;
-use crate::attention::{Kernel, Mask};
+use super::{decay_of, is_softmax};
+use crate::attention::{Head, Kernel, Mask};
 use crate::linalg::{Operand, Real, count, exp_nonpositive, gemm_into, maximum, real};
 use nalgebra::DMatrix;
 
 /// Queries per tile.
-const QUERIES: usize = 128;
+pub(in crate::attention) const QUERIES: usize = 128;
 /// Context tokens per tile.
-const CONTEXT: usize = 256;
+pub(in crate::attention) const CONTEXT: usize = 256;
 
 /// Which weights a tile turns its scores into.
 #[derive(Clone, Copy)]
-pub(super) struct Scoring<T> {
+pub(in crate::attention) struct Scoring<T> {
     pub kernel: Kernel,
     /// subtract the maximum: the read-out will be divided by the sum
     pub softmax: bool,
@@ -25,13 +26,21 @@ pub(super) struct Scoring<T> {
     pub decay: Option<T>,
 }
 
-/// Read-outs `[value rows, n_query]`, not yet divided.
-pub(super) fn read<T: Real>(x: &Inputs<T>, how: Scoring<T>, parallel: bool) -> DMatrix<T> {
+impl<T: Real> Scoring<T> {
+    pub fn of(head: &Head<T>) -> Self {
+        let (kernel, mask, decay) = (head.kernel, head.mask, decay_of(head));
+        Self { kernel, softmax: is_softmax(head), mask, decay }
+    }
+}
+
+/// Read-outs `[value rows, n_query]`, not yet divided, and the maximum that was subtracted from each query's scores.
+pub(super) fn read<T: Real>(x: &Inputs<T>, how: Scoring<T>, parallel: bool) -> (DMatrix<T>, Vec<T>) {
     let rows = x.values.nrows();
     let n = x.keys.ncols();
     let fade = powers(how.decay, n);
     let mut out = DMatrix::zeros(rows, x.queries.ncols());
-    for_each_block_of(QUERIES, &mut out, parallel, |first, block| {
+    let mut maxima = vec![T::zero(); out.ncols()];
+    for_each_block_with(QUERIES, &mut out, &mut maxima, parallel, |first, block, maxima| {
         let count = block.len() / rows;
         let queries = Operand::columns(&x.queries, first, count);
         let mut top = vec![None; count];
@@ -67,8 +76,11 @@ pub(super) fn read<T: Real>(x: &Inputs<T>, how: Scoring<T>, parallel: bool) -> D
             let values = Operand::columns(&x.values, start, height);
             gemm_into(block, T::one(), values, Operand::from_columns(tile, height, count), T::one());
         }
+        for (maximum, top) in maxima.iter_mut().zip(top) {
+            *maximum = top.unwrap_or_default();
+        }
     });
-    out
+    (out, maxima)
 }
 
 /// Turns one query's scores into `exp(s - maximum)` and rescales what it has accumulated.
@@ -79,12 +91,7 @@ fn exponentials<T: Real>(
     age: impl Fn(usize) -> usize,
     how: Scoring<T>,
 ) {
-    if let Some(g) = how.decay {
-        let log = g.to_f64().ln();
-        for (j, s) in scores.iter_mut().enumerate() {
-            *s += real::<T>(count(age(j)) * log); // exp(s) g^age
-        }
-    }
+    fade_exponents(scores, age, how.decay);
     let new = maximum(scores, top.unwrap_or(scores[0]));
     if let Some(old) = *top
         && old != new
@@ -97,8 +104,22 @@ fn exponentials<T: Real>(
     exp_nonpositive(scores);
 }
 
+/// `s + age ln g`: the exponent of `exp(s) g^age`.
+pub(in crate::attention) fn fade_exponents<T: Real>(
+    scores: &mut [T],
+    age: impl Fn(usize) -> usize,
+    decay: Option<T>,
+) {
+    if let Some(g) = decay {
+        let log = g.to_f64().ln();
+        for (j, s) in scores.iter_mut().enumerate() {
+            *s += real::<T>(count(age(j)) * log);
+        }
+    }
+}
+
 /// What a kernel makes of a score.
-pub(super) fn weight<T: Real>(kernel: Kernel, score: T) -> T {
+pub(in crate::attention) fn weight<T: Real>(kernel: Kernel, score: T) -> T {
     match kernel {
         Kernel::Exp => score.exp(),
         Kernel::Power(n) => (0..n).fold(T::one(), |product, _| product * score),
@@ -107,7 +128,7 @@ pub(super) fn weight<T: Real>(kernel: Kernel, score: T) -> T {
 }
 
 /// How many context tokens query `i` sees: they are always the first ones.
-pub(super) fn seen(mask: Mask, i: usize, n_context: usize) -> usize {
+pub(in crate::attention) fn seen(mask: Mask, i: usize, n_context: usize) -> usize {
     match mask {
         Mask::Full => n_context,
         Mask::Causal => i + 1,
@@ -116,6 +137,6 @@ pub(super) fn seen(mask: Mask, i: usize, n_context: usize) -> usize {
 }
 
 /// How often token `j` has faded when query `i` reads.
-pub(super) fn age(mask: Mask, i: usize, j: usize, n_context: usize) -> usize {
+pub(in crate::attention) fn age(mask: Mask, i: usize, j: usize, n_context: usize) -> usize {
     seen(mask, i, n_context) - 1 - j
 }

@@ -13,9 +13,9 @@ const CLOSE_F64: f64 = 1e-12;
 /// The same in single precision.
 const CLOSE_F32: f64 = 1e-5;
 
-const MASKS: [Mask; 3] = [Mask::Full, Mask::Causal, Mask::Strict];
+pub const MASKS: [Mask; 3] = [Mask::Full, Mask::Causal, Mask::Strict];
 
-fn kernels() -> [Kernel; 7] {
+pub fn kernels() -> [Kernel; 7] {
     let feature = |key, query| Kernel::Feature { key, query };
     [
         Kernel::Linear,
@@ -28,7 +28,7 @@ fn kernels() -> [Kernel; 7] {
     ]
 }
 
-fn memories(draw: &mut Draw, d_k: usize, d_v: usize) -> Vec<Memory> {
+pub fn memories(draw: &mut Draw, d_k: usize, d_v: usize) -> Vec<Memory> {
     let gated = |side, gate| Memory::Gated { side, gate };
     vec![
         Memory::None,
@@ -48,7 +48,7 @@ fn memories(draw: &mut Draw, d_k: usize, d_v: usize) -> Vec<Memory> {
     ]
 }
 
-fn supported(kernel: Kernel, normalisation: Normalisation, memory: &Memory) -> bool {
+pub fn supported(kernel: Kernel, normalisation: Normalisation, memory: &Memory) -> bool {
     let state_kernel = matches!(kernel, Kernel::Linear | Kernel::Feature { .. });
     match memory {
         Memory::Delta(_) | Memory::Gated { .. } => state_kernel && normalisation == Normalisation::None,
@@ -62,7 +62,7 @@ fn gap<T: Real>(y: &DMatrix<T>, want: &DMatrix<f64>) -> f64 {
     y.iter().zip(want.iter()).fold(0.0, |m: f64, (x, w)| m.max((x.to_f64() - w).abs())) / size
 }
 
-fn single(streams: &Streams) -> Streams<f32> {
+pub fn single(streams: &Streams) -> Streams<f32> {
     streams.iter().map(|(s, x)| (s.clone(), x.map(f32::from_f64))).collect()
 }
 

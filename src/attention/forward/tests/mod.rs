@@ -1,5 +1,5 @@
 //! The forward pass against the oracle, on random heads of every supported kind.
 
-mod agreement;
+pub mod agreement;
 mod failures;
-mod random;
+pub mod random;

@@ -81,7 +81,7 @@ impl Draw {
     }
 }
 
-fn rows(m: &DMatrix<f64>) -> oracle::Rows {
+pub fn rows(m: &DMatrix<f64>) -> oracle::Rows {
     m.row_iter().map(|r| r.iter().copied().collect()).collect()
 }
 
@@ -100,7 +100,7 @@ fn map(m: FeatureMap) -> oracle::Map {
     }
 }
 
-fn stream(name: &str) -> usize {
+pub fn stream(name: &str) -> usize {
     usize::from(name == "b")
 }
 
@@ -115,7 +115,7 @@ fn gate(g: &Gate) -> oracle::Gate {
     }
 }
 
-fn spec(h: &Head) -> oracle::HeadSpec {
+pub fn spec(h: &Head) -> oracle::HeadSpec {
     oracle::HeadSpec {
         w_q: rows(&h.w_q),
         w_k: rows(&h.w_k),

@@ -1,0 +1,55 @@
+//! The squared error of a block's output.
+
+use crate::attention::ForwardError;
+use crate::linalg::{Real, real};
+use nalgebra::DMatrix;
+
+/// Which tokens a loss counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted<'a> {
+    All,
+    /// the last token only, as in tasks that ask a question at the end
+    Last,
+    /// those marked `true`, one mark per token
+    Marked(&'a [bool]),
+}
+
+/// `L = 1/2 sum_i |y_i - t_i|^2` over the counted tokens, and `dL/dY`, which is `y_i - t_i` there and 0 elsewhere.
+///
+/// `y` and `t` are `[d_model, n_tokens]`. The sum is **not** divided by the number of tokens: a learning rate acts on
+/// the sum. It runs in `f64`, token by token.
+///
+/// # Errors
+/// [`ForwardError::Shape`] if `y`, `t` and the marks do not fit.
+pub fn squared_error<T: Real>(
+    y: &DMatrix<T>,
+    t: &DMatrix<T>,
+    counted: Counted<'_>,
+) -> Result<(T, DMatrix<T>), ForwardError> {
+    let misfit = |what: &str, shape| {
+        let (what, other) = (what.to_owned(), "the output".to_owned());
+        Err(ForwardError::Shape { what, shape, other, other_shape: y.shape() })
+    };
+    if t.shape() != y.shape() {
+        return misfit("the target", t.shape());
+    }
+    if let Counted::Marked(marks) = counted
+        && marks.len() != y.ncols()
+    {
+        return misfit("the row of marks", (1, marks.len()));
+    }
+    let counts = |i: usize| match counted {
+        Counted::All => true,
+        Counted::Last => i + 1 == y.ncols(),
+        Counted::Marked(marks) => marks[i],
+    };
+    let mut d_output = DMatrix::zeros(y.nrows(), y.ncols());
+    let mut loss = 0.0;
+    for (i, mut d) in d_output.column_iter_mut().enumerate().filter(|(i, _)| counts(*i)) {
+        for (a, d) in d.iter_mut().enumerate() {
+            *d = y[(a, i)] - t[(a, i)];
+            loss += 0.5 * d.to_f64().powi(2);
+        }
+    }
+    Ok((real(loss), d_output))
+}

@@ -1,0 +1,135 @@
+//! Derivatives of a loss by everything that a block is made of.
+
+use crate::attention::{Block, Gate, Memory, Rate, Streams};
+use crate::linalg::Real;
+use nalgebra::{DMatrix, DVector};
+
+/// Derivatives by the parameters of a block and by its input streams.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradient<T: Real = f64> {
+    pub block: BlockGradient<T>,
+    /// one entry for each stream that was given, 0 where the block does not read it
+    pub streams: Streams<T>,
+}
+
+/// Derivatives by the parameters of a stack of blocks and by its input streams.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StackGradient<T: Real = f64> {
+    /// in the order of the blocks
+    pub blocks: Vec<BlockGradient<T>>,
+    /// one entry for each stream that was given, 0 where nobody reads it
+    pub streams: Streams<T>,
+}
+
+/// Derivatives by the parameters of one block; each has the shape of the parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockGradient<T: Real = f64> {
+    pub heads: Vec<HeadGradient<T>>,
+    /// one matrix for each residual path
+    pub residual: Vec<DMatrix<T>>,
+    pub b_o: DVector<T>,
+}
+
+/// Derivatives by the parameters of one head.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadGradient<T: Real = f64> {
+    pub w_q: DMatrix<T>,
+    pub w_k: DMatrix<T>,
+    pub w_v: DMatrix<T>,
+    pub w_o: DMatrix<T>,
+    pub b_q: DVector<T>,
+    pub b_k: DVector<T>,
+    pub b_v: DVector<T>,
+    pub scale: T,
+    pub memory: MemoryGradient<T>,
+}
+
+/// Derivatives by the parameters of a memory rule.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemoryGradient<T: Real = f64> {
+    /// nothing to learn: no memory, or a hebbian one
+    None,
+    /// by the decay `g`
+    Decay(T),
+    /// by the constant write strength of a delta memory
+    Rate(T),
+    /// by the gate of a gated memory or of the write strength of a delta memory
+    Gate(GateGradient<T>),
+}
+
+/// Derivatives by the parameters of a gate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateGradient<T: Real = f64> {
+    pub constant: DVector<T>,
+    pub weights: DMatrix<T>,
+    pub features: DMatrix<T>,
+    pub bias: DVector<T>,
+}
+
+impl<T: Real> BlockGradient<T> {
+    /// Every derivative with its name (`head 0: W_Q`, `residual 0`, `b_O`), numbers column after column.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<(String, &[T])> {
+        let mut all = Vec::new();
+        for (h, head) in self.heads.iter().enumerate() {
+            let mut add = |name: &str, numbers| all.push((format!("head {h}: {name}"), numbers));
+            add("W_Q", head.w_q.as_slice());
+            add("W_K", head.w_k.as_slice());
+            add("W_V", head.w_v.as_slice());
+            add("W_O", head.w_o.as_slice());
+            add("b_Q", head.b_q.as_slice());
+            add("b_K", head.b_k.as_slice());
+            add("b_V", head.b_v.as_slice());
+            add("scale", std::slice::from_ref(&head.scale));
+            match &head.memory {
+                MemoryGradient::None => {}
+                MemoryGradient::Decay(g) => add("decay", std::slice::from_ref(g)),
+                MemoryGradient::Rate(b) => add("rate", std::slice::from_ref(b)),
+                MemoryGradient::Gate(gate) => {
+                    add("gate constant", gate.constant.as_slice());
+                    add("gate weights", gate.weights.as_slice());
+                    add("gate features", gate.features.as_slice());
+                    add("gate bias", gate.bias.as_slice());
+                }
+            }
+        }
+        for (r, path) in self.residual.iter().enumerate() {
+            all.push((format!("residual {r}"), path.as_slice()));
+        }
+        all.push(("b_O".into(), self.b_o.as_slice()));
+        all
+    }
+}
+
+/// Every parameter of a block that has a derivative: names and order of [`BlockGradient::tensors`].
+pub fn parameters_mut<T: Real>(block: &mut Block<T>) -> Vec<(String, &mut [T])> {
+    let mut all = Vec::new();
+    for (h, head) in block.heads.iter_mut().enumerate() {
+        let mut add = |name: &str, numbers| all.push((format!("head {h}: {name}"), numbers));
+        add("W_Q", head.w_q.as_mut_slice());
+        add("W_K", head.w_k.as_mut_slice());
+        add("W_V", head.w_v.as_mut_slice());
+        add("W_O", head.w_o.as_mut_slice());
+        add("b_Q", head.b_q.as_mut_slice());
+        add("b_K", head.b_k.as_mut_slice());
+        add("b_V", head.b_v.as_mut_slice());
+        add("scale", std::slice::from_mut(&mut head.scale));
+        match &mut head.memory {
+            Memory::None | Memory::Hebbian => {}
+            Memory::Decay(g) => add("decay", std::slice::from_mut(g)),
+            Memory::Delta(Rate::Constant(b)) => add("rate", std::slice::from_mut(b)),
+            Memory::Delta(Rate::Gate(gate)) | Memory::Gated { gate, .. } => {
+                let Gate { constant, weights, features, bias, .. } = gate;
+                add("gate constant", constant.as_mut_slice());
+                add("gate weights", weights.as_mut_slice());
+                add("gate features", features.as_mut_slice());
+                add("gate bias", bias.as_mut_slice());
+            }
+        }
+    }
+    for (r, path) in block.residual.iter_mut().enumerate() {
+        all.push((format!("residual {r}"), path.matrix.as_mut_slice()));
+    }
+    all.push(("b_O".into(), block.b_o.as_mut_slice()));
+    all
+}
