@@ -87,6 +87,19 @@ def one_head_key_value_memory(w, x):
 
 
 @circuit
+def tokens_in_time(w, x):
+    """M_i = g M_{i-1} + v_i k_i^T in two areas, g = 0.95 and 0.5; y_i = x_i + sum of W_O M_i q_i."""
+    x = x["main"]
+    all_identity(w["slow_M"], w["fast_M"], w["skip"])
+    y = x
+    for area, g in [("slow", 0.95), ("fast", 0.5)]:
+        q, k, v = (x @ w[f"{area}_{role}"].T for role in "QKV")
+        keep = torch.full((x.shape[0], v.shape[1]), g, dtype=torch.float64)
+        y = y + unfolding_memory(k, q, v, keep) @ w[f"{area}_O"].T
+    return y
+
+
+@circuit
 def broadcast_lateral(w, x):
     """The score k_j . q_i is one number per pair; y_i = x_i + sum_{j <= i} (k_j . q_i) W_O v_j."""
     x = x["main"]

@@ -18,6 +18,14 @@ const PROSPECTIVE: f64 = 1e-12;
 /// stacked blocks multiply that, a hundredfold at most in these circuits.
 const SETTLED: f64 = 1e-10;
 
+/// Tokens of 100 ms with gaps of 100 ms, time constants up to 15 ms: each stage of the chain memory, deep cells, relay
+/// keeps some e^-6.7 = 1.3e-3 of what it had (measured: 4e-3 in all).
+const HELD: f64 = 1e-2;
+
+fn in_time(circuit: &Circuit) -> bool {
+    matches!(circuit.layout, pulvinar::spec::LayoutSpec::Time { .. })
+}
+
 /// The tokens of a circuit; a prefix of the long ones, as the oracle visits every pair cell by cell.
 fn tokens(name: &str, circuit: &Circuit, folder: &std::path::Path, most: usize) -> Streams {
     let tokens = inputs(circuit, folder, &BTreeMap::new()).unwrap_or_else(|d| panic!("{name}: {d}"));
@@ -51,6 +59,13 @@ fn prospective_cells_are_the_algebra_at_every_step() {
             let tau = |k: usize| Time { ms: [0.2, 1.0, 7.0, 30.0, 100.0][k % 5] };
             p.options.tau = Some(TauSpec::Each { basal: tau(k), apical: tau(k + 3) });
         }
+        if in_time(&circuit) {
+            // The schedule says how long to run.
+            let settings = Settings { stop: StopSpec::Settle, ..prospective(1.0) };
+            let error = relative(&checked(&name, &circuit, &tokens, &settings).output, &want);
+            assert!(error < PROSPECTIVE, "{name}: the cells differ by {error:e}");
+            continue;
+        }
         for steps in [1.0, 2.0, 5.0] {
             let got = checked(&name, &circuit, &tokens, &prospective(steps));
             assert_eq!((got.end, got.steps), (End::TimeLimit, steps as usize), "{name}");
@@ -72,6 +87,11 @@ fn leaky_cells_settle_to_the_algebra() {
         for integrator in [Integrator::Euler, Integrator::ExponentialEuler] {
             let settings = Settings { integrator, ..Settings::default() };
             let got = checked(&name, &circuit, &tokens, &settings);
+            if in_time(&circuit) {
+                let error = relative(&got.output, &want);
+                assert!(error < HELD && error > 1e-6, "{name}: cells differ by {error:e}");
+                continue;
+            }
             assert_eq!(got.end, End::Settled, "{name} after {} steps, gap {:e}", got.steps, got.gap);
             let error = relative(&got.output, &want);
             assert!(error < SETTLED, "{name}: settled cells differ by {error:e}");
