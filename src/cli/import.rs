@@ -188,7 +188,7 @@ fn report(args: &Import, loaded: &Loaded, imported: &Imported, beside: &Path) ->
 }
 
 /// What was chosen where the file is silent, overruled, or left out.
-pub(super) fn said(text: &mut String, loaded: &Loaded) {
+fn said(text: &mut String, loaded: &Loaded) {
     for line in &loaded.assumed {
         let _ = writeln!(text, "  assumed: {line}");
     }

@@ -6,7 +6,7 @@ use super::matched::{HeadMatch, matched_heads};
 use super::probe::{Input, Probed, gaussian_inputs, probe};
 use super::scope::OutOfScope;
 use super::softmax::{SoftmaxDistance, is_softmax, softmax_distance, softmax_folded, softmax_head_distance};
-use crate::attention::{Block, Head, forward};
+use crate::attention::{Block, Head};
 use nalgebra::DVector;
 
 /// How two blocks are to be compared.
@@ -32,7 +32,7 @@ pub struct HeadRow {
     /// of the outputs of the two heads by themselves, see [`Probed`]
     pub max_abs: f64,
     pub max_rel: f64,
-    /// `max_abs` over the largest output of the whole block
+    /// `max_abs` over the largest output of the whole blocks
     pub share: f64,
 }
 
@@ -95,7 +95,7 @@ pub fn compare(a: &Block, b: &Block, wish: &Wish) -> Result<Comparison, OutOfSco
         Some(ExactDistance::Exact(fraction)) => fraction.is_zero(),
         _ => relative_distance <= wish.tolerance && (certificate.is_some() || probed.ran > 0),
     };
-    let heads = rows(a, b, &inputs)?;
+    let heads = rows(a, b, &inputs, &probed)?;
     Ok(Comparison {
         equivalent,
         relative_distance,
@@ -111,12 +111,10 @@ pub fn compare(a: &Block, b: &Block, wish: &Wish) -> Result<Comparison, OutOfSco
 }
 
 /// Matched heads, each pair compared by itself.
-fn rows(a: &Block, b: &Block, inputs: &[Input]) -> Result<Vec<HeadRow>, OutOfScope> {
+fn rows(a: &Block, b: &Block, inputs: &[Input], whole: &Probed) -> Result<Vec<HeadRow>, OutOfScope> {
     // Biases that softmax does not see would spoil the match.
     let (fa, fb) = (softmax_folded(a), softmax_folded(b));
     let matched = matched_heads(&fa, &fb)?;
-    let outputs = inputs.iter().filter_map(|i| forward(a, &i.streams).ok());
-    let largest = outputs.map(|y| y.amax()).fold(0.0, f64::max);
     let rows = matched.into_iter().map(|m| {
         let (x, y) = (alone(a, &fa.heads[m.a]), alone(b, &fb.heads[m.b]));
         let probed = probe(&x, &y, inputs);
@@ -127,7 +125,7 @@ fn rows(a: &Block, b: &Block, inputs: &[Input]) -> Result<Vec<HeadRow>, OutOfSco
         } else {
             distance(&x, &y).map_or(probed.relative, |d| d.total.relative())
         };
-        let share = if probed.max_abs > 0.0 { probed.max_abs / largest } else { 0.0 };
+        let share = if probed.max_abs > 0.0 { probed.max_abs / whole.size } else { 0.0 };
         HeadRow { matched: m, relative, max_abs: probed.max_abs, max_rel: probed.max_rel, share }
     });
     Ok(rows.collect())

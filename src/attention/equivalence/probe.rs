@@ -37,6 +37,8 @@ pub struct Probed {
     pub max_abs: f64,
     /// largest over all inputs of that difference over the largest number of the output
     pub max_rel: f64,
+    /// largest number of the outputs of either block
+    pub size: f64,
     /// where the relative difference of an output is largest; none where all agree
     pub worst: Option<Worst>,
     /// inputs that both blocks ran on
@@ -107,6 +109,7 @@ pub fn probe(a: &Block, b: &Block, inputs: &[Input]) -> Probed {
         let top = size(&y).max(f64::MIN_POSITIVE);
         let relative = over((&gap / top).norm(), (&y / top).norm().max((&z / top).norm()));
         out.max_abs = out.max_abs.max(gap.amax());
+        out.size = out.size.max(size(&y)).max(size(&z));
         out.max_rel = out.max_rel.max(over(gap.amax(), size(&y).max(size(&z))));
         if relative > out.relative {
             out.relative = relative;
