@@ -9,13 +9,13 @@ use super::report::{Outcome, Reporter, diagnostics_json, not_yet};
 use super::run_files::RunFiles;
 use super::simulate::bytes;
 use crate::attention::Streams;
-use crate::circuit::{Circuit, Population};
-use crate::compile::compile;
+use crate::circuit::Circuit;
+use crate::compile::{Compiled, compile};
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::figures::cells::{Pictured, Plan, draw, plan};
 use crate::files::{Array, Dtype, atomic_write, prepare_output_dir, write_npy, write_npz};
 use crate::seed::sha256_hex;
-use crate::simulate::cells::{End, Run, Settings, Token, Trace, lesioned, run as run_cells};
+use crate::simulate::cells::{End, Run, Settings, Token, Trace, extents, lesioned, run as run_cells};
 use crate::simulate::{inputs, run as run_algebra};
 use crate::spec::{Document, StopSpec};
 use nalgebra::DMatrix;
@@ -60,34 +60,29 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     for (name, tokens) in &streams {
         out.detail(&format!("stream {name}: {} tokens x {}", tokens.ncols(), tokens.nrows()));
     }
-    let picture = args.output.is_some().then(|| {
-        let tokens = |clock: Option<usize>| {
-            clock.and_then(|s| streams.get(&circuit.streams[s].name)).map_or(0, |x| x.ncols())
-        };
-        let clock = |of: fn(&Population) -> Option<usize>| {
-            circuit.order.iter().map(|id| circuit.population(*id)).filter_map(of).next()
-        };
-        plan(&circuit, tokens(clock(|p| p.query_clock)), tokens(clock(|p| p.context_clock)))
-    });
+    let picture = args.output.is_some().then(|| plan(&circuit));
     if let Some(plan) = &picture {
         settings.draw.clone_from(&plan.record);
     }
     let run = run_cells(&circuit, &streams, &settings).map_err(placed)?;
+    let left = lesioned(&circuit, &settings.lesions).map_err(placed)?;
+    let hits = extents(&circuit, &settings.lesions).map_err(placed)?;
+    let compiled = compile(left.as_ref().unwrap_or(&circuit));
     let change = if settings.lesions.is_empty() {
         None
     } else {
         let without =
             Settings { lesions: Vec::new(), record: Vec::new(), draw: Vec::new(), ..settings.clone() };
         let intact = run_cells(&circuit, &streams, &without).map_err(placed)?;
-        change(&circuit, &settings, &intact.output, &run.output)
+        let left = compiled.as_ref().ok().filter(|_| left.is_some());
+        change(&circuit, left, &intact.output, &run.output)
     };
-    let left = lesioned(&circuit, &settings.lesions).map_err(placed)?;
     let whose = match (settings.lesions.is_empty(), &left) {
         (true, _) => "",
         (false, Some(_)) => " of the lesioned circuit",
         (false, None) => " of the intact circuit",
     };
-    let algebra = algebra(left.as_ref().unwrap_or(&circuit), &streams);
+    let algebra = algebra(compiled, &streams);
     let job = Job {
         document: &document,
         circuit: &circuit,
@@ -95,13 +90,15 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         run: &run,
         algebra: &algebra,
         whose,
+        hits: &hits,
         change,
     };
     let hash = sha256_hex(&bytes(&run.output));
     let files = match &args.output {
         None => Vec::new(),
         Some(dir) => {
-            let mut folder = RunFiles::open(dir, &document, &circuit, &streams, &overrides)?;
+            let ran = as_run(&document, &settings);
+            let mut folder = RunFiles::open(dir, &ran, &circuit, &streams, &overrides)?;
             if !matches!(run.end, End::Diverged { .. }) {
                 write_npy(&folder.path("output.npy"), &run.output)?;
             }
@@ -143,9 +140,25 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     Ok(u8::from(diverged.is_some()))
 }
 
+/// The circuit with what the command line added, so that its file repeats the run.
+fn as_run(document: &Document, settings: &Settings) -> Document {
+    let mut ran = document.clone();
+    ran.spec.reserved.record.clone_from(&settings.record);
+    ran.spec.reserved.lesions.clone_from(&settings.lesions);
+    if settings.prospective {
+        let areas = ran.spec.areas.0.iter_mut().flat_map(|(_, a)| &mut a.populations.0);
+        let cells = areas.map(|(_, p)| &mut p.options);
+        let relays = ran.spec.thalamus.0.iter_mut().map(|(_, r)| &mut r.options);
+        for options in cells.chain(relays) {
+            options.prospective.get_or_insert(true);
+        }
+    }
+    ran
+}
+
 /// What the compiled heads say, if the circuit is attention.
-fn algebra(circuit: &Circuit, streams: &Streams) -> Algebra {
-    let output = compile(circuit).and_then(|c| run_algebra::<f64>(&c.plain_blocks(), streams));
+fn algebra(compiled: Result<Compiled, Diagnostic>, streams: &Streams) -> Algebra {
+    let output = compiled.and_then(|c| run_algebra::<f64>(&c.plain_blocks(), streams));
     match output {
         Ok(run) => Algebra::Output(run.output),
         Err(d) => Algebra::None(d),
@@ -195,6 +208,8 @@ struct Job<'a> {
     algebra: &'a Algebra,
     /// which circuit the algebra is of
     whose: &'static str,
+    /// cells or synapses that each lesion hits, and of how many
+    hits: &'a [Option<[usize; 2]>],
     /// what the lesions changed
     change: Option<Change>,
 }
@@ -288,6 +303,7 @@ impl Job<'_> {
         put("dt_ms", json!(run.dt_ms));
         put("t_ms", json!(run.t_ms()));
         put("integrator", json!(self.settings.integrator));
+        put("prospective", json!(self.settings.prospective));
         put("cells", json!(run.cells));
         put("gap", finite(run.gap));
         if let End::Diverged { population, t_ms } = &run.end {
@@ -301,6 +317,7 @@ impl Job<'_> {
         }
         if let Some(change) = &self.change {
             put("lesions", json!(self.settings.lesions));
+            put("lesions_hit", json!(self.hits));
             put("change", change.json());
         }
         if let Algebra::None(d) = self.algebra {
@@ -334,6 +351,12 @@ impl Job<'_> {
             }
             (Algebra::Output(_), None) => writeln!(text, "no output to compare with the compiled heads"),
         };
+        for (lesion, hit) in self.settings.lesions.iter().zip(self.hits) {
+            if let Some([hit, of]) = hit {
+                let what = if lesion.name() == "cut" { "synapses" } else { "cells" };
+                let _ = writeln!(text, "{} {}: {hit} of {of} {what}", lesion.name(), lesion.target());
+            }
+        }
         if let Some(change) = &self.change {
             text += &change.text();
         }

@@ -4,9 +4,9 @@
 //! [`plan`] says which few cells and tokens are worth a line; [`draw`] makes the picture.
 
 use super::style::{COLOURS, FAINT, FINE, FONT, HEADING, INK, SMALL, TITLE, finished};
-use crate::circuit::{Circuit, Indices, Kind, Output, Population, PopulationId};
-use crate::simulate::cells::{Token, Trace};
-use crate::spec::{LayoutSpec, RecordSpec, Variable};
+use crate::circuit::{Circuit, Kind, Output, PopulationId};
+use crate::simulate::cells::{Sketch, Token, Trace};
+use crate::spec::LayoutSpec;
 use nalgebra::DMatrix;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -26,7 +26,7 @@ const WATCHED: (usize, usize) = (16, 16);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// panels column by column, then the output relays
-    pub record: Vec<RecordSpec>,
+    pub record: Vec<Sketch>,
     /// number of panels of each area shown
     columns: Vec<usize>,
     /// areas that are not shown
@@ -47,50 +47,38 @@ pub struct Pictured<'a> {
     pub made: String,
 }
 
-/// Which cells to record for a picture of a run on `n_query` and `n_context` tokens.
+/// Which cells to record for a picture.
 #[must_use]
-pub fn plan(circuit: &Circuit, n_query: usize, n_context: usize) -> Plan {
-    let in_time = matches!(circuit.layout, LayoutSpec::Time { .. });
-    let running = || circuit.order.iter().map(|id| circuit.population(*id));
+pub fn plan(circuit: &Circuit) -> Plan {
     let mut areas: Vec<usize> = Vec::new();
-    for p in running() {
-        if let Kind::Cells { area } = p.kind
+    for id in &circuit.order {
+        if let Kind::Cells { area } = circuit.population(*id).kind
             && !areas.contains(&area)
         {
             areas.push(area);
         }
     }
     areas.sort_unstable();
-    let last = |n: usize| -> Vec<usize> { (n.saturating_sub(TOKENS)..n).collect() };
-    let spec = |p: &Population, sends: Indices, cells: usize| RecordSpec {
-        population: p.name.clone(),
-        variable: Variable::Rate,
-        compartment: None,
-        cells: Some((0..p.size().min(cells)).collect()),
-        // One query and the last contexts of a pair, else the last tokens.
-        query: (sends.query && !in_time)
-            .then(|| if sends.context { vec![n_query.saturating_sub(1)] } else { last(n_query) }),
-        context: (sends.context && !in_time).then(|| last(n_context)),
-        every: 1,
-    };
+    let lines = if is_in_time(circuit) { CELLS * TOKENS } else { CELLS };
     let mut plan = Plan { record: Vec::new(), columns: Vec::new(), left_out: 0 };
     plan.left_out = areas.len().saturating_sub(AREAS);
     for area in areas.into_iter().take(AREAS) {
-        let mut own: Vec<&Population> = running().filter(|p| p.kind == Kind::Cells { area }).collect();
+        let is_own = |id: &&PopulationId| circuit.population(**id).kind == Kind::Cells { area };
+        let mut own: Vec<PopulationId> = circuit.order.iter().filter(is_own).copied().collect();
         // As the file has them, not in the order of evaluation.
-        own.sort_by_key(|p| circuit.populations.iter().position(|q| q.name == p.name));
-        let lines = if in_time { CELLS * TOKENS } else { CELLS };
-        let panels = own.iter().take(POPULATIONS).map(|p| spec(p, p.sends(), lines));
-        let before = plan.record.len();
-        plan.record.extend(panels);
-        plan.columns.push(plan.record.len() - before);
+        own.sort_unstable();
+        own.truncate(POPULATIONS);
+        plan.columns.push(own.len());
+        let panel = |population| Sketch { population, cells: lines, columns: TOKENS, last: true };
+        plan.record.extend(own.into_iter().map(panel));
     }
-    for relay in outputs(circuit) {
-        let p = circuit.population(relay);
-        let tokens = (0..n_query.min(WATCHED.0)).collect();
-        plan.record.push(RecordSpec { query: (!in_time).then_some(tokens), ..spec(p, p.sends(), WATCHED.1) });
-    }
+    let watched = |population| Sketch { population, cells: WATCHED.1, columns: WATCHED.0, last: false };
+    plan.record.extend(outputs(circuit).into_iter().map(watched));
     plan
+}
+
+fn is_in_time(circuit: &Circuit) -> bool {
+    matches!(circuit.layout, LayoutSpec::Time { .. })
 }
 
 fn outputs(circuit: &Circuit) -> Vec<PopulationId> {

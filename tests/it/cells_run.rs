@@ -54,6 +54,13 @@ fn a_compartment_approaches_its_input_as_the_method_says() {
         let got = ran(&chain(3.0, ", tau: 8 ms", "", &rest));
         let v = trace(&got, "HO.basal.potential");
         assert_eq!(v.t_ms.len(), 40);
+        // Samples belong to the beginning of their step, the output to the end of the last one.
+        let end = 3.0 * (1.0 - left.powi(40));
+        assert!(
+            (got.output[(0, 0)] - end).abs() < 1e-14 * 3.0,
+            "{method}: {}, not {end}",
+            got.output[(0, 0)]
+        );
         for (n, v) in v.values.iter().enumerate() {
             let want = 3.0 * (1.0 - left.powi(n as i32));
             assert!((v - want).abs() < 1e-14 * 3.0, "{method}, step {n}: {v}, not {want}");

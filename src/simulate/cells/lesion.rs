@@ -245,6 +245,21 @@ impl Act {
     }
 }
 
+/// How many cells or synapses each lesion hits, and of how many; none for what hits all of its target.
+///
+/// # Errors
+/// As [`lesioned`].
+pub fn extents(circuit: &Circuit, specs: &[LesionSpec]) -> Result<Vec<Option<[usize; 2]>>, Diagnostic> {
+    let one = |(k, spec): (usize, &LesionSpec)| {
+        Ok(match act(circuit, spec, k)? {
+            Act::Silence(_, flags) => Some([flags.iter().filter(|f| **f).count(), flags.len()]),
+            Act::Keep(_, kept) => Some([kept.iter().filter(|k| !**k).count(), kept.len()]),
+            Act::Scale(..) | Act::Noise(..) => None,
+        })
+    };
+    specs.iter().enumerate().map(one).collect()
+}
+
 /// The circuit that is left, for lesions of the whole run that change synapses only: silent cells lose their outgoing
 /// ones. None for windows, noise, and a silenced output.
 ///

@@ -46,7 +46,7 @@ mod settings;
 mod step;
 mod sweep;
 
-pub use lesion::lesioned;
-pub use record::{MOST_RECORDED, Token, Trace};
+pub use lesion::{extents, lesioned};
+pub use record::{MOST_RECORDED, Sketch, Token, Trace};
 pub use run::{End, Run, check, run};
 pub use settings::{MOST_STEPS, Settings, TAU_MS};

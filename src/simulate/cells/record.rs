@@ -7,7 +7,7 @@ use super::columns::Columns;
 use super::net::{Cells, Net};
 use super::run::time;
 use super::settings::has_equation;
-use crate::circuit::{Circuit, Compartment};
+use crate::circuit::{Circuit, Compartment, Indices, PopulationId};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 use crate::spec::{CompartmentSpec, RecordSpec, Variable};
 
@@ -22,6 +22,18 @@ const MOST_DRAWN: usize = 2048;
 pub struct Token {
     pub query: Option<usize>,
     pub context: Option<usize>,
+}
+
+/// A few cells and tokens of a population, for a picture: whatever tokens it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sketch {
+    pub population: PopulationId,
+    /// the first cells of each column, at most
+    pub cells: usize,
+    /// columns (tokens, or pairs of tokens query by query), at most
+    pub columns: usize,
+    /// the last columns, or the first
+    pub last: bool,
 }
 
 /// One recorded variable.
@@ -128,7 +140,7 @@ impl Recorder {
         circuit: &Circuit,
         net: &Net<'_>,
         specs: &[RecordSpec],
-        drawn: &[RecordSpec],
+        drawn: &[Sketch],
         steps: usize,
         dt_ms: f64,
     ) -> Result<Self, Diagnostic> {
@@ -156,9 +168,10 @@ impl Recorder {
             probes.push(probe);
         }
         let kept = probes.len();
-        for spec in drawn {
-            let place = find(circuit, spec, "record")?;
-            probes.push(probe(place, &net.cells[place], spec, "record")?);
+        for sketch in drawn {
+            if let Some(place) = circuit.order.iter().position(|id| *id == sketch.population) {
+                probes.push(sketched(place, &net.cells[place], sketch));
+            }
         }
         Ok(Self { probes, kept, dt_ms })
     }
@@ -226,20 +239,8 @@ impl Probe {
 }
 
 fn probe(place: usize, p: &Cells<'_>, spec: &RecordSpec, path: &str) -> Result<Probe, Diagnostic> {
-    let is_rate = spec.variable == Variable::Rate;
-    let columns = if is_rate { p.sends } else { p.columns };
-    let indices = if is_rate { p.of.sends() } else { p.of.indices };
-    let token = |column: usize| match columns {
-        Columns::Once => Token { query: None, context: None },
-        Columns::Line(_) => Token {
-            query: indices.query.then_some(column),
-            context: (!indices.query && indices.context).then_some(column),
-        },
-        Columns::Pairs { .. } => {
-            let (i, j) = columns.locate(column);
-            Token { query: Some(i), context: Some(j) }
-        }
-    };
+    let (columns, indices) = recorded(p, spec.variable);
+    let token = |column: usize| token(columns, indices, column);
     let wanted = |list: &Option<Vec<usize>>, at: Option<usize>| match (list, at) {
         (Some(list), Some(at)) => list.contains(&at),
         _ => true,
@@ -252,21 +253,65 @@ fn probe(place: usize, p: &Cells<'_>, spec: &RecordSpec, path: &str) -> Result<P
         return Err(Diagnostic::error(codes::C053, path, what).help("tokens are counted from 0"));
     }
     let cells: Vec<usize> = spec.cells.clone().unwrap_or_else(|| (0..p.n).collect());
-    let picks = chosen.iter().flat_map(|c| cells.iter().map(move |k| c * p.n + k)).collect();
+    let mut probe = of_rates(place, p, &chosen, cells, token);
     let which = spec.compartment.map(compartment);
     let inside = spec.compartment.map_or(String::new(), |c| format!(".{}", c.name()));
+    probe.membrane = which.and_then(|w| p.membranes.iter().position(|m| m.which == w));
+    probe.trace.name = format!("{}{inside}.{}", p.of.name, spec.variable.name());
+    probe.trace.variable = spec.variable;
+    probe.trace.compartment = spec.compartment;
+    probe.trace.every = spec.every;
+    Ok(probe)
+}
+
+/// A trace of rates for a picture.
+fn sketched(place: usize, p: &Cells<'_>, sketch: &Sketch) -> Probe {
+    let (columns, indices) = recorded(p, Variable::Rate);
+    let n = columns.count();
+    let shown = sketch.columns.min(n);
+    let chosen: Vec<usize> = if sketch.last { (n - shown..n).collect() } else { (0..shown).collect() };
+    of_rates(place, p, &chosen, (0..p.n.min(sketch.cells)).collect(), |c| token(columns, indices, c))
+}
+
+/// The columns of a variable, and the indices that they stand for.
+fn recorded(p: &Cells<'_>, variable: Variable) -> (Columns, Indices) {
+    if variable == Variable::Rate { (p.sends, p.of.sends()) } else { (p.columns, p.of.indices) }
+}
+
+fn token(columns: Columns, indices: Indices, column: usize) -> Token {
+    match columns {
+        Columns::Once => Token { query: None, context: None },
+        Columns::Line(_) => Token {
+            query: indices.query.then_some(column),
+            context: (!indices.query && indices.context).then_some(column),
+        },
+        Columns::Pairs { .. } => {
+            let (i, j) = columns.locate(column);
+            Token { query: Some(i), context: Some(j) }
+        }
+    }
+}
+
+/// A probe of the rates of some cells in some columns, in every step.
+fn of_rates(
+    place: usize,
+    p: &Cells<'_>,
+    columns: &[usize],
+    cells: Vec<usize>,
+    token: impl Fn(usize) -> Token,
+) -> Probe {
+    let picks = columns.iter().flat_map(|c| cells.iter().map(move |k| c * p.n + k)).collect();
     let trace = Trace {
-        name: format!("{}{inside}.{}", p.of.name, spec.variable.name()),
+        name: format!("{}.{}", p.of.name, Variable::Rate.name()),
         population: p.of.name.clone(),
-        variable: spec.variable,
-        compartment: spec.compartment,
+        variable: Variable::Rate,
+        compartment: None,
         unit: "1",
-        every: spec.every,
+        every: 1,
         cells,
-        tokens: chosen.iter().map(|c| token(*c)).collect(),
+        tokens: columns.iter().map(|c| token(*c)).collect(),
         t_ms: Vec::new(),
         values: Vec::new(),
     };
-    let membrane = which.and_then(|w| p.membranes.iter().position(|m| m.which == w));
-    Ok(Probe { population: place, membrane, picks, trace })
+    Probe { population: place, membrane: None, picks, trace }
 }

@@ -133,7 +133,7 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
         end = End::Diverged { population: net.cells[i].of.name.clone(), t_ms: time(steps, grid.dt_ms) };
     }
     if schedule.is_none() {
-        output = sent(circuit, &net);
+        output = sent(circuit, &net, wild.is_some());
     }
     let onsets = schedule.map_or(Vec::new(), |s| s.onsets().map(|k| time(k, grid.dt_ms)).collect());
     let cells = count(&net);
@@ -266,10 +266,16 @@ pub fn output_relays(circuit: &Circuit) -> Vec<(usize, f64)> {
 }
 
 /// What the output relay sends now.
-fn sent(circuit: &Circuit, net: &Net<'_>) -> DMatrix<f64> {
+fn sent(circuit: &Circuit, net: &Net<'_>, diverged: bool) -> DMatrix<f64> {
     let of = |i: usize| {
         let p = &net.cells[i];
-        DMatrix::from_column_slice(p.n, p.sends.count(), &net.rates[i])
+        let mut rates = net.rates[i].clone();
+        // Rates of a step belong to its beginning; the output to the end of the last one.
+        if !diverged {
+            let mut held = [(); 3].map(|()| vec![0.0; rates.len()]);
+            schedule::rates_after(net, i, &mut held, &mut rates);
+        }
+        DMatrix::from_vec(p.n, p.sends.count(), rates)
     };
     match output_relays(circuit).as_slice() {
         [(plus, _), (minus, _)] => of(*plus) - of(*minus),

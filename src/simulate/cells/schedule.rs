@@ -268,20 +268,19 @@ fn hold(m: &Membrane, to: &mut [f64]) {
     to.iter_mut().enumerate().for_each(|(k, x)| *x = m.input(k));
 }
 
-/// Rates of a population when a step is over, into `room.rates`.
-fn rates_after(net: &Net<'_>, i: usize, room: &mut Room) {
-    let p = &net.cells[i];
-    let rates = &mut room.rates[..p.n];
+/// Rates of a population when a step is over, all its columns; `held` is room for its membranes.
+pub fn rates_after(net: &Net<'_>, i: usize, held: &mut [Vec<f64>; 3], rates: &mut [f64]) {
+    let (p, n) = (&net.cells[i], rates.len());
     if p.membranes.is_empty() || p.memory.is_some() {
         rates.copy_from_slice(&net.rates[i]);
         return;
     }
-    let [basal, apical, _] = &mut room.held;
-    apical[..p.n].fill(0.0);
+    let [basal, apical, _] = held;
+    apical[..n].fill(0.0);
     for (m, to) in p.membranes.iter().zip([&mut *basal, &mut *apical]) {
-        hold(m, &mut to[..p.n]);
+        hold(m, &mut to[..n]);
     }
-    activate(p.output(), &basal[..p.n], &apical[..p.n], rates, &mut false);
+    activate(p.output(), &basal[..n], &apical[..n], rates, &mut false);
     net.silence(i, rates);
 }
 
@@ -289,7 +288,7 @@ fn sample(circuit: &Circuit, net: &Net<'_>, room: &mut Room, output: &mut DMatri
     let mut column = output.column_mut(token);
     column.fill(0.0);
     for (i, sign) in output_relays(circuit) {
-        rates_after(net, i, room);
+        rates_after(net, i, &mut room.held, &mut room.rates[..net.cells[i].n]);
         for (y, r) in column.iter_mut().zip(&room.rates) {
             *y += sign * r;
         }
@@ -304,7 +303,7 @@ fn write(net: &mut Net<'_>, room: &mut Room, token: usize, block: Option<usize>)
         if net.incoming[k].sum.is_none() || !due(room.depths[from]) || !room.has(from, token) {
             continue;
         }
-        rates_after(net, from, room);
+        rates_after(net, from, &mut room.held, &mut room.rates[..net.cells[from].n]);
         if let Some(sum) = &mut net.incoming[k].sum {
             sum.iter_mut().zip(&room.rates).for_each(|(s, r)| *s += r);
         }

@@ -1,5 +1,6 @@
 //! How a run is made: step, integrator, end. Every default is stated here and in `circuits/README.md`.
 
+use super::record::Sketch;
 use crate::circuit::{Circuit, Population};
 use crate::diag::{Diagnostic, codes};
 use crate::spec::{
@@ -34,7 +35,7 @@ pub struct Settings {
     pub noise: Option<NoiseSpec>,
     pub record: Vec<RecordSpec>,
     /// traces for a picture: long ones lose every other sample
-    pub draw: Vec<RecordSpec>,
+    pub draw: Vec<Sketch>,
     pub lesions: Vec<LesionSpec>,
 }
 
