@@ -11,8 +11,10 @@
 
 mod decode;
 mod decode_cells;
+mod decode_learn;
 mod decode_reserved;
 mod decode_run;
+mod decode_task;
 mod decode_tokens;
 mod fields;
 mod guard;
@@ -21,10 +23,12 @@ pub mod node;
 mod params;
 mod pretty;
 pub mod schema;
+mod schema_learn;
 mod syntax;
 pub mod template;
 pub mod types;
 mod types_cells;
+mod types_learn;
 mod types_projection;
 mod types_run;
 mod weights;

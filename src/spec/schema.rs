@@ -2,6 +2,7 @@
 //!
 //! The program itself reads with `super::decode`; a test holds the two together.
 
+use super::schema_learn;
 use serde_json::{Map, Value, json};
 
 /// Named parts that sections refer to.
@@ -62,6 +63,8 @@ fn definitions() -> Value {
             "populations": table("population"),
             "template": r("template"),
         }), &[]),
+        "plasticity": schema_learn::plasticity(),
+        "tokens_of": schema_learn::tokens_of(),
         "template": template(),
         "weights": weights(),
         "gain": {"anyOf": [r("number"), object(json!({"inv_sqrt": r("number")}), &["inv_sqrt"])]},
@@ -71,7 +74,7 @@ fn definitions() -> Value {
             "onto": word(&["cells", "microcolumns", "all"], ""), "pool": word(&["cells", "microcolumns"], ""),
             "weights": r("weights"), "gain": r("gain"), "sign": word(&["excitatory", "inhibitory"], ""),
             "effect": word(&["additive", "divisive"], ""), "mask": r("mask"),
-            "plasticity": {"type": "object"}, "delay": r("time"), "tied": r("flag"),
+            "plasticity": r("plasticity"), "delay": r("time"), "tied": r("flag"),
         }), &["from", "to", "weights"]),
     })
 }
@@ -131,7 +134,6 @@ fn template() -> Value {
 /// The schema of circuit files, as JSON text.
 #[must_use]
 pub fn json_schema() -> String {
-    let map = json!({"type": "object"});
     let tokens = json!({
         "d_model": r("count"), "input": r("input"), "mask": r("mask"), "layout": r("layout"), "streams": table("stream"),
     });
@@ -155,9 +157,9 @@ pub fn json_schema() -> String {
             "stop": {"anyOf": [word(&["settle"], ""), object(json!({"duration": r("time")}), &["duration"])]},
         }), &[]),
         "record": {"type": "array", "items": r("record")}, "noise": r("noise"),
-        "lesions": {"type": "array", "items": r("lesion")}, "task": map, "train": map,
+        "lesions": {"type": "array", "items": r("lesion")}, "task": schema_learn::task(), "train": schema_learn::train(),
         "loss": object(json!({"on": word(&["all", "last"], "")}), &[]),
-        "protocol": map, "fidelity": word(&["full", "reduced", "event"], ""),
+        "protocol": {"type": "object"}, "fidelity": word(&["full", "reduced", "event"], ""),
     });
     let mut schema = object(properties, &["schema", "name", "tokens", "thalamus", "output"]);
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
@@ -166,16 +168,16 @@ pub fn json_schema() -> String {
     format!("{schema:#}\n")
 }
 
-fn r(name: &str) -> Value {
+pub(super) fn r(name: &str) -> Value {
     json!({"$ref": format!("#/definitions/{name}")})
 }
 
-fn object(properties: Value, required: &[&str]) -> Value {
+pub(super) fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
 /// One of these words, or a parameter that holds one.
-fn word(words: &[&str], description: &str) -> Value {
+pub(super) fn word(words: &[&str], description: &str) -> Value {
     let mut schema = json!({"anyOf": [{"enum": words}, r("parameter")]});
     if !description.is_empty() {
         schema["description"] = json!(description);
@@ -188,7 +190,7 @@ fn table(of: &str) -> Value {
 }
 
 /// A map with exactly one of these keys.
-fn one_of(forms: &[(&str, Value)]) -> Value {
+pub(super) fn one_of(forms: &[(&str, Value)]) -> Value {
     let properties: Map<String, Value> = forms.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
     json!({"type": "object", "properties": properties, "minProperties": 1, "maxProperties": 1, "additionalProperties": false})
 }

@@ -1,6 +1,7 @@
 //! The circuit as written: names are still names, weights are still recipes, `$parameters` are filled in.
 
 pub use super::types_cells::*;
+pub use super::types_learn::*;
 pub use super::types_projection::*;
 pub use super::types_run::*;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -100,11 +101,11 @@ pub struct Reserved {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lesions: Vec<LesionSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<Carried>,
+    pub task: Option<TaskSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub train: Option<Carried>,
+    pub train: Option<TrainSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub loss: Option<Carried>,
+    pub loss: Option<LossSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Carried>,
     #[serde(skip_serializing_if = "Option::is_none")]
