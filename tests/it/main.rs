@@ -28,6 +28,8 @@ mod import;
 mod import_dale;
 mod import_idle;
 mod layout;
+mod learning_gradients;
+mod learning_rules;
 mod minilm;
 mod mistakes;
 mod odd;
