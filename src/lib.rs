@@ -59,6 +59,7 @@
 //! | [`attention`] | blocks, heads, masks, kernels, memory rules; the forward pass; [`attention::gradient`]: its derivatives; [`attention::equivalence`] | the base row |
 //! | [`compile`] | circuit -> factor form -> blocks; reasons; provenance | `circuit` `attention` `spec` |
 //! | [`simulate`] | tokens, the algebraic run, every cell in time | `circuit` `attention` `spec` |
+//! | [`plasticity`] | learning: tasks | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
 //! | [`figures`] | pictures of runs; plotters | all above |
 //! | [`cli`] | one file per verb; terminals, exit codes | everything |
@@ -88,6 +89,7 @@ pub mod figures;
 pub mod files;
 pub mod linalg;
 pub mod oracle;
+pub mod plasticity;
 pub mod seed;
 pub mod simulate;
 pub mod spec;
