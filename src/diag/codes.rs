@@ -114,8 +114,10 @@ codes! {
     C053 "nothing to record there": "Traces are of populations that the output depends on, of compartments that receive something, and of cells and tokens that exist.";
     C054 "traces too long": "The size of all traces is checked before the run: record fewer cells or tokens, less often, or run shorter.";
     C055 "a lesion of nothing": "Lesions hit populations and projections that the output depends on.";
-    C060 "errors that cannot be evaluated": "Learning works on settled values: no loops through delays, feedback that runs one way from the output towards the input, and none out of a memory.";
-    C061 "a rule that does not fit": "A rule needs the signals that it is made of: errors on the third compartment, a memory for traces, weights that can change.";
+    C060 "a task that does not fit the circuit": "A task says how wide its streams are and which share a clock: targets have the width and the clock of the output, examples and question the same width. The message says which stream is at fault.";
+    C061 "a stream that the task does not fill": "While a circuit learns, every relay gets its tokens from the task. Tasks fill the streams that they name; a teacher also all others, as their `input: {gaussian: ...}` says.";
+    C062 "errors that cannot be evaluated": "Learning works on settled values: no loops through delays, feedback that runs one way from the output towards the input, and none out of a memory.";
+    C063 "a rule that does not fit": "A rule needs the signals that it is made of: errors on the third compartment, a memory for traces, weights that can change.";
     N001 "degree 2 in the query": "A head is linear in the query token (its kernel apart): two factors of x_i multiply. Typical: the value comes from the query relay, or all relays are swapped.";
     N002 "degree 3 in the context": "A head is key times value in the context token; a third factor of x_j multiplies. Typical: W_Q starts from a relay per [context].";
     N003 "a sum without a query": "A summed term has no factor of the query token. Typical: the query is replaced by `tonic`, or a skip starts at a relay per [context].";

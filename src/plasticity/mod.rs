@@ -28,6 +28,7 @@ mod plan;
 mod prepare;
 pub mod rules;
 mod sequences;
+pub mod tasks;
 mod third;
 mod token;
 mod trainer;

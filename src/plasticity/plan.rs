@@ -60,14 +60,14 @@ impl<'c> Plan<'c> {
     /// Lays the circuit out for sequences of the shapes of `sample`, one matrix `[d_model, n_tokens]` per stream.
     ///
     /// # Errors
-    /// `C060` for what has no value within a token step (loops through delays, errors that wait for each other,
+    /// `C062` for what has no value within a token step (loops through delays, errors that wait for each other,
     /// feedback out of a memory), `R003` for token counts that do not fit, `C006` for what would not fit into memory.
     pub fn new(circuit: &'c Circuit, sample: &Streams) -> Result<Self, Diagnostic> {
         if let Some(id) = circuit.loops.first() {
             let p = circuit.projection(*id);
             let what =
                 format!("`{}` closes a loop through a delay: it has no value within a token step", p.name);
-            return Err(Diagnostic::error(codes::C060, &p.path, what).help(
+            return Err(Diagnostic::error(codes::C062, &p.path, what).help(
                 "learning works on the settled values of circuits without loops; remove the projection",
             ));
         }
@@ -146,7 +146,7 @@ impl<'c> Plan<'c> {
         {
             let from = &circuit.population(p.from).name;
             let what = format!("feedback out of the memory `{from}` would need the errors of later tokens");
-            return Err(Diagnostic::error(codes::C060, format!("{}.from", p.path), what)
+            return Err(Diagnostic::error(codes::C062, format!("{}.from", p.path), what)
                 .help("end the chain of feedback at the memory, or use a population per [query, context]"));
         }
         let mut open: Vec<usize> = (0..self.cells.len()).filter(|i| errors().any(|p| p.to.0 == *i)).collect();
@@ -159,7 +159,7 @@ impl<'c> Plan<'c> {
                 let names: Vec<&str> = open.iter().map(|i| self.cells[*i].of.name.as_str()).collect();
                 let path = errors().find(|p| p.to.0 == open[0]).map_or("", |p| p.path.as_str());
                 let what = format!("the errors of {} wait for each other", names.join(", "));
-                return Err(Diagnostic::error(codes::C060, path, what)
+                return Err(Diagnostic::error(codes::C062, path, what)
                     .help("feedback runs one way, from the output towards the input: remove one projection of the loop"));
             };
             sorted.push(open.remove(at));

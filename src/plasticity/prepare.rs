@@ -36,7 +36,7 @@ pub struct Prepared {
 /// learning one gets weights of its own, drawn with the same root mean square.
 ///
 /// # Errors
-/// `C061` for each rule that lacks what it is made of, `C006` for matrices that are too large to be written out.
+/// `C063` for each rule that lacks what it is made of, `C006` for matrices that are too large to be written out.
 pub fn prepare(
     circuit: &Circuit,
     route: Option<RouteSpec>,
@@ -76,7 +76,7 @@ pub fn prepare(
     }
     if plastic.is_empty() && !d.has_errors() {
         d.push(
-            Diagnostic::error(codes::C061, "projections", "no projection of this circuit learns")
+            Diagnostic::error(codes::C063, "projections", "no projection of this circuit learns")
                 .help("give those that shall learn a rule: `plasticity: {three_factor: {rate: 0.001}}`"),
         );
     }
@@ -116,7 +116,7 @@ fn write_out(circuit: &mut Circuit, k: usize) -> Result<(), Diagnostic> {
     if own_copies && let Some(q) = circuit.projections.iter().find(|q| q.tie.is_some_and(|t| t.to.0 == k)) {
         let what =
             format!("`{}` has the weights of `{}`, which has its own copy for each cell", q.name, p.name);
-        return Err(Diagnostic::error(codes::C061, format!("{}.tied", p.path), what)
+        return Err(Diagnostic::error(codes::C063, format!("{}.tied", p.path), what)
             .help("leave `tied: false` out, or give the other projection weights of its own"));
     }
     let entries = if own_copies { to.saturating_mul(from) } else { p.synapses.weights.entries() };
@@ -141,7 +141,7 @@ fn fits(circuit: &Circuit, k: usize, rule: RuleName) -> Result<(), Diagnostic> {
     let target = circuit.population(p.to);
     let (name, cells) = (rule.name(), &target.name);
     let refuse = |what: String, help: &str| {
-        Err(Diagnostic::error(codes::C061, format!("{}.plasticity", p.path), what).help(help))
+        Err(Diagnostic::error(codes::C063, format!("{}.plasticity", p.path), what).help(help))
     };
     if p.compartment == Compartment::Third {
         return match rule {

@@ -10,11 +10,11 @@ use nalgebra::DMatrix;
 /// Lays the circuit out for single tokens.
 ///
 /// # Errors
-/// `C061` for what needs more than one token at a time: sums over the context, pairs of tokens, memories that are read
+/// `C063` for what needs more than one token at a time: sums over the context, pairs of tokens, memories that are read
 /// when all is written, streams of different lengths, and the exact gradient.
 pub fn plan<'c>(circuit: &'c Circuit, sample: &Streams, gradient: bool) -> Result<Plan<'c>, Diagnostic> {
     let refuse =
-        |path: &str, what: String, help: &str| Err(Diagnostic::error(codes::C061, path, what).help(help));
+        |path: &str, what: String, help: &str| Err(Diagnostic::error(codes::C063, path, what).help(help));
     if gradient {
         return refuse(
             "train.update",

@@ -41,6 +41,7 @@ mod schema;
 mod schema_examples;
 mod softmax_heads;
 mod support;
+mod tasks;
 mod transformer;
 mod weights;
 mod weights_refused;
