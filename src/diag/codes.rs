@@ -158,10 +158,13 @@ codes! {
     F014 "no known layout of attention weights": "Read are: the native heads file, torch MultiheadAttention (`in_proj_weight`, `out_proj`), `q_proj` `k_proj` `v_proj` `o_proj`, BERT (`attention.self.query`, `attention.output.dense`), GPT-2 (`c_attn`, `c_proj`), and fewer key and value heads than query heads. The message lists the tensors that were found.";
     F015 "which layer, block or head": "A file with several layers needs --prefix, a stack of blocks is chosen from with --block (from 1), heads with --select (from 0).";
     F016 "number of heads": "Most layouts do not say how many heads share a matrix: give --heads. It must divide the rows of the query matrix.";
+    F017 "a checkpoint of another training": "A training goes on from its own checkpoint only: the same circuit, the same settings. `train --resume DIR` alone takes both from the directory.";
     R001 "diverged": "A number became infinite, or a non-zero number was divided by zero. The message says where.";
     R002 "expect not met": "The section `expect` claims something about the compiled heads that is not so.";
     R003 "tokens that a block does not run on": "A stream is missing, or has another width or number of tokens than its block needs.";
     R004 "blocks that cannot be compared": "The circuit and the heads are not functions of the same tokens: their widths or streams differ. `--prefix` and `--block` choose another layer or block.";
+    R005 "learning diverged": "A weight or a rate became infinite or no number while learning. The last good checkpoint is kept; a smaller rate, fewer tokens or smaller tokens keep the steps small.";
+    R006 "gradients disagree": "The analytic gradient and finite differences differ by more than the tolerance.";
     U002 "--tokens names no stream": "Write `--tokens FILE`, or `--tokens STREAM=FILE` for circuits with several streams.";
     U003 "a stream without tokens": "Give them with --tokens, or with `input:` in the circuit.";
     U004 "not in this version": "The capability is planned; the message says which verb or mode works today.";

@@ -18,11 +18,14 @@
 //! the circuit's graph.
 
 mod adjoint;
+pub mod checkpoint;
+pub mod differences;
 mod forward;
 mod group;
 mod link;
 mod local;
 mod memory;
+pub mod metrics;
 mod optimise;
 mod plan;
 mod prepare;

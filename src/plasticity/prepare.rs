@@ -175,7 +175,12 @@ fn fits(circuit: &Circuit, k: usize, rule: RuleName) -> Result<(), Diagnostic> {
             "bring the error there: `fb: {from: ERR, to: CELLS.third, weights: {transpose_of: W}}`; `--rule gradient` needs none",
         );
     }
+    let no_memory = circuit.populations.iter().all(|p| p.accumulate.is_none());
     match target.accumulate {
+        None if no_memory && matches!(rule, RuleName::OwnToken | RuleName::FrozenMemory) => refuse(
+            format!("{name} says how synapses on memories learn, but this circuit has no memory"),
+            "use `three_factor`, or a circuit with `accumulate`",
+        ),
         None => Ok(()),
         Some(_) if rule == RuleName::ThreeFactor => refuse(
             format!(

@@ -1,6 +1,8 @@
 //! Where sequences to learn from come from.
 
+use super::tasks::Task;
 use crate::attention::Streams;
+use crate::diag::Diagnostic;
 use nalgebra::DMatrix;
 
 /// Which sequences.
@@ -18,7 +20,10 @@ pub trait Sequences: Sync {
     fn sample(&self) -> Streams;
 
     /// Writes sequence `index` into the room.
-    fn fill(&self, split: Split, index: u64, room: &mut Streams);
+    ///
+    /// # Errors
+    /// Why there is no such sequence: a teacher that diverges, say.
+    fn fill(&self, split: Split, index: u64, room: &mut Streams) -> Result<(), Diagnostic>;
 
     /// The stream that holds the targets of the output.
     fn target(&self) -> &str;
@@ -32,5 +37,27 @@ pub trait Sequences: Sync {
     /// `[d_model, n_tokens]`.
     fn right(&self, _y: &DMatrix<f64>, _t: &DMatrix<f64>, _counted: &[bool]) -> Option<(usize, usize)> {
         None
+    }
+}
+
+impl Sequences for Task {
+    fn sample(&self) -> Streams {
+        Self::sample(self)
+    }
+
+    fn fill(&self, split: Split, index: u64, room: &mut Streams) -> Result<(), Diagnostic> {
+        Self::fill(self, split, index, room)
+    }
+
+    fn target(&self) -> &str {
+        Self::target(self)
+    }
+
+    fn size(&self, split: Split) -> Option<u64> {
+        Self::size(self, split)
+    }
+
+    fn right(&self, y: &DMatrix<f64>, t: &DMatrix<f64>, counted: &[bool]) -> Option<(usize, usize)> {
+        Self::right(self, y, t, counted)
     }
 }

@@ -27,6 +27,8 @@ const GROUPS: usize = 16;
 pub enum Stop {
     /// a number of the forward pass became infinite, or something was divided by zero
     Cells { step: usize, wild: Wild },
+    /// a sequence could not be made
+    Task { step: usize, why: Diagnostic },
     /// a weight became infinite or no number
     Weights { step: usize, projection: String },
 }
@@ -72,7 +74,7 @@ impl<'c> Trainer<'c> {
     /// A trainer before its first step.
     ///
     /// # Errors
-    /// As [`Plan::new`]; `C061` for updates at every token of circuits that need more than one token at a time.
+    /// As [`Plan::new`]; `C063` for updates at every token of circuits that need more than one token at a time.
     pub fn new(
         prepared: &'c Prepared,
         task: &'c dyn Sequences,
@@ -122,6 +124,11 @@ impl<'c> Trainer<'c> {
     #[must_use]
     pub fn steps_done(&self) -> usize {
         self.step
+    }
+
+    /// The circuit, for as long as it lives.
+    pub(super) fn plan_circuit(&self) -> &'c Circuit {
+        self.plan.circuit
     }
 
     /// One matrix for each projection of the circuit, ties included.
@@ -175,7 +182,8 @@ impl<'c> Trainer<'c> {
         let (plan, task, weights, plastic, loss) =
             (&self.plan, self.task, &self.weights, &self.plastic, self.loss);
         let groups = self.groups.len();
-        let results: Vec<Result<(), Wild>> = self
+        let step = self.step;
+        let results: Vec<Result<(), Stop>> = self
             .groups
             .par_iter_mut()
             .enumerate()
@@ -183,13 +191,15 @@ impl<'c> Trainer<'c> {
                 group.clear();
                 let (from, to) = (g * sequences / groups, (g + 1) * sequences / groups);
                 (from..to).try_for_each(|s| {
-                    task.fill(split, first + count_u64(s), &mut group.tokens);
-                    group.sequence(plan, weights, plastic, task, loss, kind)
+                    task.fill(split, first + count_u64(s), &mut group.tokens)
+                        .map_err(|why| Stop::Task { step, why })?;
+                    group
+                        .sequence(plan, weights, plastic, task, loss, kind)
+                        .map_err(|wild| Stop::Cells { step, wild })
                 })
             })
             .collect();
-        let step = self.step;
-        results.into_iter().collect::<Result<Vec<()>, Wild>>().map_err(|wild| Stop::Cells { step, wild })?;
+        results.into_iter().collect::<Result<Vec<()>, Stop>>()?;
         Ok(self.groups.iter().map(|g| g.loss).sum())
     }
 
@@ -224,7 +234,9 @@ impl<'c> Trainer<'c> {
         let first = count_u64(self.step) * count_u64(self.train.batch);
         let (mut total, start) = (0.0, self.step);
         for s in 0..self.train.batch {
-            self.task.fill(Split::Train, first + count_u64(s), &mut self.groups[0].whole);
+            self.task
+                .fill(Split::Train, first + count_u64(s), &mut self.groups[0].whole)
+                .map_err(|why| Stop::Task { step: start, why })?;
             let tokens = self.plan.queries;
             for t in 0..tokens {
                 let Some(plan) = &self.token_plan else { break };
@@ -257,19 +269,21 @@ impl<'c> Trainer<'c> {
             .map_or(sequences, |n| usize::try_from(n).unwrap_or(usize::MAX).min(sequences));
         let mut groups = self.evaluation_groups();
         let (plan, task, weights, loss) = (&self.plan, self.task, &self.weights, self.loss);
-        let n = groups.len();
-        let results: Vec<Result<(), Wild>> = groups
+        let (n, step) = (groups.len(), self.step);
+        let results: Vec<Result<(), Stop>> = groups
             .par_iter_mut()
             .enumerate()
             .map(|(g, group)| {
                 (g * most / n..(g + 1) * most / n).try_for_each(|s| {
-                    task.fill(Split::HeldOut, count_u64(s), &mut group.tokens);
-                    group.sequence(plan, weights, &[], task, loss, Kind::Evaluate)
+                    task.fill(Split::HeldOut, count_u64(s), &mut group.tokens)
+                        .map_err(|why| Stop::Task { step, why })?;
+                    group
+                        .sequence(plan, weights, &[], task, loss, Kind::Evaluate)
+                        .map_err(|wild| Stop::Cells { step, wild })
                 })
             })
             .collect();
-        let step = self.step;
-        results.into_iter().collect::<Result<Vec<()>, Wild>>().map_err(|wild| Stop::Cells { step, wild })?;
+        results.into_iter().collect::<Result<Vec<()>, Stop>>()?;
         Ok(merge(&groups, most))
     }
 
@@ -281,7 +295,7 @@ impl<'c> Trainer<'c> {
     /// For each projection that learns: cosine between what its rule changes and the descent of the exact gradient,
     /// over `sequences` training sequences from number `first` on, the weights standing still. A projection into a
     /// third compartment has no gradient: there it is the cosine to the transpose of what it answers, if that is
-    /// there. `None` where either is 0.
+    /// there. `None` where either is 0. The last number is that of all weights together, those without a gradient left out.
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -300,6 +314,7 @@ impl<'c> Trainer<'c> {
             })
         };
         let mut cosines = Vec::new();
+        let (mut dot, mut changed, mut descended) = (0.0, 0.0, 0.0);
         for (n, plastic) in self.plastic.iter().enumerate() {
             let p = &self.plan.circuit.projections[plastic.k];
             let cosine = if p.compartment == crate::circuit::Compartment::Third {
@@ -313,10 +328,16 @@ impl<'c> Trainer<'c> {
                     cosine(&self.weights[plastic.k].dense(), &self.weights[k].transposed().dense())
                 })
             } else {
-                cosine(&sum(n, Kind::Local), &sum(n, Kind::Gradient))
+                let (change, descent) = (sum(n, Kind::Local), sum(n, Kind::Gradient));
+                dot += change.dot(&descent);
+                changed += change.norm_squared();
+                descended += descent.norm_squared();
+                cosine(&change, &descent)
             };
             cosines.push(cosine);
         }
+        let sizes = (changed * descended).sqrt();
+        cosines.push((sizes > 0.0).then(|| dot / sizes));
         Ok(cosines)
     }
 }

@@ -19,7 +19,7 @@ use crate::attention::{Block, Streams};
 use crate::circuit::Circuit;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::seed;
-use crate::spec::{CountedSpec, TaskSpec};
+use crate::spec::TaskSpec;
 use data::Data;
 use draw::{Recall, Regression};
 use nalgebra::DMatrix;
@@ -28,12 +28,7 @@ use resolve::Resolved;
 use std::path::Path;
 use teacher::Teacher;
 
-/// Which sequences: those to learn from, or held-out ones (never the same numbers).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Split {
-    Train,
-    HeldOut,
-}
+pub use super::sequences::Split;
 
 /// One kind of sequences, resolved against a circuit: all sizes are known and checked.
 #[derive(Clone, Debug)]
@@ -150,24 +145,13 @@ impl Task {
         Ok(())
     }
 
-    /// Of a task of classes: how many counted tokens have their largest `output` where the target has its largest, and
-    /// how many are counted. `None` for other tasks. `output` is `[d_model, n_tokens]` as the target.
-    ///
-    /// # Panics
-    /// If `output` has another shape than the target.
+    /// Of a task of classes: how many counted tokens have their largest output where the target has its largest, and
+    /// how many are counted. `None` for other tasks. Both are `[d_model, n_tokens]`.
     #[must_use]
-    pub fn correct(
-        &self,
-        output: &DMatrix<f64>,
-        streams: &Streams,
-        counted: CountedSpec,
-    ) -> Option<(u64, u64)> {
+    pub fn right(&self, y: &DMatrix<f64>, t: &DMatrix<f64>, counted: &[bool]) -> Option<(usize, usize)> {
         let Kind::Data(Data { classes: true, .. }) = self.kind else { return None };
-        let target = &streams[self.target()];
-        assert_eq!(output.shape(), target.shape(), "an output for each target");
-        let n = target.ncols();
-        let first = if counted == CountedSpec::Last { n - 1 } else { 0 };
-        let right = (first..n).filter(|&i| output.column(i).argmax().0 == target.column(i).argmax().0);
-        Some((right.count() as u64, (n - first) as u64))
+        let asked = (0..t.ncols()).filter(|i| counted[*i]);
+        let right = asked.clone().filter(|&i| y.column(i).argmax().0 == t.column(i).argmax().0);
+        Some((right.count(), asked.count()))
     }
 }

@@ -1,0 +1,19 @@
+//! A bar on stderr for long work: only on a terminal, and not with `-q`.
+
+use super::report::Reporter;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+
+/// A bar of `length` pieces of work; silent where nobody looks.
+pub fn bar(out: &Reporter, length: usize, what: &str) -> ProgressBar {
+    if out.quiet || out.json || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr_with_hz(10));
+    let template = "{prefix} {wide_bar} {pos}/{len} {per_sec} {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_prefix(what.to_owned());
+    bar
+}
