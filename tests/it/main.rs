@@ -36,6 +36,7 @@ mod odd;
 mod random_circuits;
 mod readme;
 mod recorded;
+mod regression_floor;
 mod robust;
 mod schema;
 mod schema_examples;

@@ -6,6 +6,7 @@
 //!
 //! In one stream the targets of the examples are w.x_j, without noise, and value_j.
 
+use super::regression_floor::Setting;
 use super::resolve::{Finder, Resolved};
 use crate::attention::Streams;
 use crate::circuit::Circuit;
@@ -29,6 +30,7 @@ struct Places {
 #[derive(Clone, Debug)]
 pub(super) struct Regression {
     places: Places,
+    d: usize,
     noise: f64,
 }
 
@@ -82,12 +84,17 @@ impl Regression {
             );
         }
         f.wants_width("target", target, 1, "a regression has targets of width");
-        Ok((f.finish(target)?, Self { places, noise: spec.noise }))
+        let d = f.d_model(examples) - 1;
+        Ok((f.finish(target)?, Self { places, d, noise: spec.noise }))
+    }
+
+    pub fn setting(&self) -> Setting {
+        Setting { d: self.d, n: self.places.count, noise: self.noise }
     }
 
     pub fn fill(&self, rng: &mut ChaCha8Rng, streams: &mut Streams) {
         let mut at = self.places.take(streams);
-        let d = at.examples.nrows() - 1;
+        let d = self.d;
         // w stands in the token of the question until its x is drawn.
         for i in 0..d {
             at.question()[i] = seed::normal(rng);

@@ -114,6 +114,15 @@ impl Task {
         }
     }
 
+    /// Of in-context regression: what [`regression_floor`] needs to know.
+    #[must_use]
+    pub fn regression(&self) -> Option<regression_floor::Setting> {
+        match &self.kind {
+            Kind::Regression(task) => Some(task.setting()),
+            _ => None,
+        }
+    }
+
     /// Matrices of the right shapes, `[d_model, n_tokens]`, to be filled again and again.
     #[must_use]
     pub fn sample(&self) -> Streams {
