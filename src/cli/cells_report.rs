@@ -122,7 +122,7 @@ impl Job<'_> {
             grew.to
         );
         Some(Diagnostic::warning(codes::R005, path(&grew.population), what).help(
-            "what comes to rest less than doubles in the second half of a run: weaken the delayed loop (a gain below one), or bound the rates (`limits`)",
+            "weaken the delayed loop (a gain below one comes to rest, a gain of one at most doubles), or bound the rates (`limits`)",
         ))
     }
 

@@ -40,17 +40,19 @@ impl Scale {
             .collect()
     }
 
+    /// The longest round step that gives enough of them.
     fn steps(&self, n: f64) -> Vec<(f64, String)> {
         let rough = (self.high / n - self.low / n).max(f64::MIN_POSITIVE);
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough * 0.999);
-        let step = step.filter(|s| s.is_normal()).unwrap_or(rough);
-        let first = (self.low / step - 1e-9).ceil();
-        let all = (0..64)
-            .map(|k| first + f64::from(k))
-            .take_while(|k| k * step <= self.high * (1.0 + 1e-12) + 1e-9 * step);
+        let least = if n >= 3.0 { 3 } else { 2 };
+        let inside = |step: f64| -> Vec<f64> {
+            let (first, last) = ((self.low / step - 1e-9).ceil(), self.high / step + 1e-9);
+            (0..64).map(|k| first + f64::from(k)).take_while(|k| *k <= last).map(|k| k * step).collect()
+        };
+        let steps = [10.0, 5.0, 2.0, 1.0, 0.5, 0.2].map(|m| m * power);
+        let step = steps.into_iter().find(|s| s.is_normal() && inside(*s).len() >= least).unwrap_or(rough);
         let largest = self.low.abs().max(self.high.abs());
-        all.map(|k| (k * step, number(k * step, step, largest))).collect()
+        inside(step).into_iter().map(|x| (x, number(x, step, largest))).collect()
     }
 }
 
@@ -62,7 +64,7 @@ fn number(x: f64, step: f64, largest: f64) -> String {
     let sign = if x < 0.0 { "\u{2212}" } else { "" };
     if (1e-3..1e5).contains(&largest) && step >= 1e-4 {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let digits = (-step.log10() + 1e-9).ceil().max(0.0) as usize;
+        let digits = (-step.log10() - 1e-9).ceil().max(0.0) as usize;
         return format!("{sign}{:.digits$}", x.abs());
     }
     let power = x.abs().log10().floor();
@@ -102,13 +104,13 @@ impl Frame {
     pub fn axes(&self, canvas: &Canvas<'_>, names: [&str; 2]) -> Result<(), String> {
         let [left, top, right, bottom] = self.inside;
         canvas.line(&[(left, top), (left, bottom), (right, bottom)], FAINT, 1.0, 1.0)?;
-        let wide = ((right - left) / 70.0).clamp(2.0, 6.0);
+        let wide = ((right - left) / 48.0).clamp(2.0, 6.0);
         for (t, words) in self.x.ticks(wide) {
             let (x, _) = self.at(t, self.y.high);
             canvas.line(&[(x, bottom), (x, bottom + 4.0)], FAINT, 1.0, 1.0)?;
             canvas.write(&words, (x, bottom + 6.0), LABEL, Side::Above)?;
         }
-        let tall = ((bottom - top) / 30.0).clamp(2.0, 6.0);
+        let tall = ((bottom - top) / 24.0).clamp(2.0, 6.0);
         for (y, words) in self.y.ticks(tall) {
             let (_, y) = self.at(self.x.low, y);
             canvas.line(&[(left - 4.0, y), (left, y)], FAINT, 1.0, 1.0)?;
@@ -131,7 +133,7 @@ mod tests {
             (Scale::linear(0.0, 157.0), vec!["0", "50", "100", "150"]),
             (Scale::linear(-0.9, 0.7), vec!["\u{2212}0.5", "0", "0.5"]),
             (Scale::linear(-3e7, 5e7), vec!["\u{2212}2×10⁷", "0", "2×10⁷", "4×10⁷"]),
-            (Scale::linear(-1e-9, 3e-9), vec!["\u{2212}1×10⁻⁹", "0", "1×10⁻⁹", "2×10⁻⁹", "3×10⁻⁹"]),
+            (Scale::linear(-0.5e-9, 3e-9), vec!["0", "1×10⁻⁹", "2×10⁻⁹", "3×10⁻⁹"]),
             (log(1e-13, 3.0), vec!["10⁻¹⁰", "10⁻⁵", "1"]),
             (log(1e-4, 1e308), vec!["1", "10¹⁰⁰", "10²⁰⁰", "10³⁰⁰"]),
         ] {

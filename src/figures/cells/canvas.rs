@@ -13,7 +13,10 @@ pub(super) const LABEL: f64 = LARGER * style::SMALL as f64;
 pub(super) const HEADING: f64 = LARGER * style::HEADING as f64;
 pub(super) const TITLE: f64 = LARGER * style::TITLE as f64;
 /// Width of a letter, at most, in the size of its word: wide fonts are about that wide on average.
-const LETTER: f64 = 0.5;
+const LETTER: f64 = 0.45;
+
+/// Bold letters are that much wider.
+pub(super) const BOLD: f64 = 1.2;
 
 /// On which side of a word its place is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The distance of the output to the compiled heads over time.
 
 use super::axis::{Frame, Scale};
-use super::canvas::{Canvas, HEADING, fit};
+use super::canvas::{BOLD, Canvas, HEADING, fit};
 use super::panel::{bands, clock, onsets};
 use super::{Pictured, Plan};
-use crate::figures::style::{COLOURS, INK};
+use crate::figures::style::INK;
 
 /// Distances below this are drawn there.
 const FLOOR: f64 = 1e-17;
@@ -60,8 +60,8 @@ impl Distance {
         shown: [f64; 2],
     ) -> Result<(), String> {
         let all = || self.line.iter().chain(&self.reads).map(|(_, e)| e.max(FLOOR));
-        let high = all().fold(FLOOR, f64::max) * 3.0;
-        let low = 10f64.powf(all().fold(high, f64::min).log10().floor()).min(high / 10.0);
+        let low = 10f64.powf(all().fold(f64::MAX, f64::min).log10().floor());
+        let high = (all().fold(FLOOR, f64::max) * 3.0).max(low * 30.0);
         let (x, unit) = clock(shown);
         let frame = Frame { inside, x, y: Scale { low, high, is_log: true } };
         bands(canvas, &frame, unit, &run.lesions, shown)?;
@@ -71,13 +71,15 @@ impl Distance {
             [if unit == 1.0 { "time (ms)" } else { "time (s)" }, "relative distance (unitless)"],
         )?;
         let place = |(t, e): &(f64, f64)| frame.at(t / unit, e.max(low));
-        let line: Vec<(f64, f64)> = self.line.iter().map(place).collect();
+        let mut line: Vec<(f64, f64)> = self.line.iter().map(place).collect();
+        // The last step has its length too.
+        line.extend(self.line.last().map(|(_, e)| place(&(shown[1], *e))));
         canvas.line(&line, INK, 1.0, 1.8)?;
         for read in &self.reads {
-            canvas.dot(place(read), if self.has_line() { 3.2 } else { 2.0 }, COLOURS[1])?;
+            canvas.dot(place(read), if self.has_line() { 3.2 } else { 2.0 }, INK)?;
         }
-        let words = "distance of the output to the compiled heads";
-        canvas.bold(&fit(words, (inside[2] - inside[0]) / 1.12, HEADING), heading, HEADING)
+        let words = "distance to the compiled heads";
+        canvas.bold(&fit(words, (inside[2] - inside[0]) / BOLD, HEADING), heading, HEADING)
     }
 }
 

@@ -17,7 +17,7 @@ pub use plan::{Plan, plan};
 
 use super::style::{FINE, finished};
 use crate::simulate::cells::Trace;
-use canvas::{Canvas, HEADING, LABEL, Side, TITLE, fit, text};
+use canvas::{BOLD, Canvas, HEADING, LABEL, Side, TITLE, fit, text};
 use nalgebra::DMatrix;
 use panel::{Panel, output};
 use plotters::prelude::*;
@@ -62,7 +62,7 @@ const RIGHT: f64 = 18.0;
 const WORDS: f64 = 26.0;
 const LEGEND: f64 = 18.0;
 const BANDS: f64 = 16.0;
-const BELOW: f64 = 50.0;
+const BELOW: f64 = 46.0;
 const SMALL: f64 = 96.0;
 const LARGE: f64 = 190.0;
 const LINE: f64 = 17.0;
@@ -96,7 +96,11 @@ pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
         area.fill(&WHITE).map_err(text)?;
         let canvas = Canvas { area };
         let room = WIDTH - 2.0 * EDGE;
-        canvas.bold(&fit(&format!("{}: cells in time", run.name), room, TITLE), (EDGE, 22.0), TITLE)?;
+        canvas.bold(
+            &fit(&format!("{}: cells in time", run.name), room / BOLD, TITLE),
+            (EDGE, 22.0),
+            TITLE,
+        )?;
         if let Some(words) = run.description {
             canvas.write(&fit(words, room, LABEL), (EDGE, 46.0), LABEL, Side::Left)?;
         }

@@ -1,7 +1,7 @@
 //! One panel of traces: a line for each token or cell, lesions behind them, the compiled heads as rings.
 
 use super::axis::{Frame, Scale};
-use super::canvas::{Canvas, HEADING, LABEL, Side, fit, width};
+use super::canvas::{BOLD, Canvas, HEADING, LABEL, Side, fit, width};
 use super::plan::{CELLS, LINES, TOKENS};
 use super::{BANDS, Band, Pictured};
 use crate::figures::style::{COLOURS, FAINT, INK};
@@ -10,13 +10,15 @@ use plotters::style::RGBColor;
 
 /// Behind lesions.
 const SHADE: RGBColor = RGBColor(245, 232, 214);
+/// Where they begin and end.
+const EDGES: RGBColor = RGBColor(222, 190, 145);
 /// Least room between the lines of token onsets, in pixels.
 const APART: f64 = 12.0;
 /// A change this much larger than its neighbours is a jump.
 const JUMP: f64 = 4.0;
 /// Runaway numbers are drawn over logarithmic axes where they span more than this.
 const SPAN: f64 = 1e4;
-/// How many of its own largest numbers a runaway trace begins to be drawn at.
+/// A runaway trace is drawn from this fraction of its first numbers on.
 const BOTTOM: f64 = 1e-2;
 
 /// A trace with what is drawn of it.
@@ -91,7 +93,12 @@ impl Panel {
             for cell in 0..cells {
                 let place = |k: usize| (k * all_tokens + first + token) * all_cells + cell;
                 let points = samples.iter().map(|k| (trace.t_ms[*k], trace.values[place(*k)]));
-                lines.push(Line { token, cell, points: points.filter(|(_, y)| y.is_finite()).collect() });
+                let mut points: Vec<(f64, f64)> = points.filter(|(_, y)| y.is_finite()).collect();
+                // The last step has its length too.
+                if let (Some((_, y)), false) = (points.last().copied(), run.runs_away) {
+                    points.push((until, y));
+                }
+                lines.push(Line { token, cell, points });
             }
         }
         let y = scale(&lines, run.runs_away);
@@ -157,15 +164,26 @@ impl Panel {
         Ok(())
     }
 
-    /// `A1.deep, cells 0, 1`
-    pub fn heading(&self, canvas: &Canvas<'_>, at: (f64, f64), room: f64) -> Result<(), String> {
+    /// Does a word have to say which cells have a line? The first ones need none, nor those that are told by colours.
+    pub fn names_cells(&self) -> bool {
+        self.tokens.len() > 1 && self.cells.iter().enumerate().any(|(k, cell)| k != *cell)
+    }
+
+    /// `A1.deep`; `A1.deep, cells 3, 7`
+    pub fn heading(&self, canvas: &Canvas<'_>, at: (f64, f64), mut room: f64) -> Result<(), String> {
+        if self.has_rings() {
+            let words = "compiled heads";
+            let left = at.0 + room - width(words, LABEL);
+            canvas.ring((left - 9.0, at.1), 3.2, INK)?;
+            canvas.write(words, (left, at.1), LABEL, Side::Left)?;
+            room -= width(words, LABEL) + 24.0;
+        }
         let mut words = self.name.clone();
-        if self.tokens.len() > 1 && !self.cells.is_empty() {
+        if self.names_cells() {
             let list: Vec<String> = self.cells.iter().map(ToString::to_string).collect();
             words += &format!(", cell{} {}", if list.len() == 1 { "" } else { "s" }, list.join(", "));
         }
-        // Bold letters are wider.
-        canvas.bold(&fit(&words, room / 1.12, HEADING), at, HEADING)
+        canvas.bold(&fit(&words, room / BOLD, HEADING), at, HEADING)
     }
 
     /// What the colours stand for: words before, and one for each colour.
@@ -244,6 +262,9 @@ pub(super) fn bands(
     marks.sort_by(|a, b| a.0.total_cmp(&b.0));
     for (from, until, _) in &marks {
         canvas.shade([*from, top, *until, bottom], SHADE)?;
+    }
+    for x in marks.iter().flat_map(|(from, until, _)| [*from, *until]).filter(|x| *x > left && *x < right) {
+        canvas.line(&[(x, top), (x, bottom)], EDGES, 1.0, 0.8)?;
     }
     for (from, until, word) in &marks {
         let size = width(word, LABEL);
@@ -326,7 +347,7 @@ fn scale(lines: &[Line], runs_away: bool) -> Scale {
         };
         lines.iter().map(of).fold(0.0, f64::max)
     };
-    let (early, late) = (largest(16), largest(1));
+    let (early, late) = (largest(256), largest(1));
     if runs_away && early > 0.0 && late > SPAN * early {
         return Scale { low: BOTTOM * early, high: (late * 10.0).min(f64::MAX), is_log: true };
     }

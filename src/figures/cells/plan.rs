@@ -61,7 +61,9 @@ pub fn plan(circuit: &Circuit, settings: &Settings, streams: &Streams) -> Plan {
         }
     }
     for population in outputs(circuit) {
-        let (of, shown_ms) = (rate(circuit, population), [0.0, f64::INFINITY]);
+        let of = rate(circuit, population);
+        // The way to the heads is drawn of the whole run, unless tokens crowd.
+        let shown_ms = plan.shown_ms;
         plan.record.push(Sketch { of, cells: WATCHED.1, columns: WATCHED.0, last: true, shown_ms });
     }
     plan

@@ -21,7 +21,10 @@ pub(super) fn caption(
     let pale = panels.iter().any(|p| p.tokens.len() > 1 && p.cells.len() > 1);
     let mut marks = "One line per cell".to_owned();
     if pale {
-        marks += "; colours are tokens, pale lines the second cell of a heading";
+        let named = panels.iter().any(Panel::names_cells);
+        let which =
+            if named { "the second cell of a heading (else cell 1)" } else { "cell 1 (others: cell 0)" };
+        marks += &format!("; colours are tokens, pale lines {which}");
     }
     if panels.iter().any(Panel::is_log) {
         marks += "; where numbers run away, the axis shows absolute values on a logarithmic scale";

@@ -1,9 +1,10 @@
 //! Does a circuit run away? Loops with a gain above one grow without end, and a finite run may end before the numbers do.
 //!
-//! What comes to rest does so ever more slowly: after a time T it is at most twice as large as after T / 2. So a
-//! population that closes a delayed loop is **growing** if its largest rate in the second half of a run is more than
-//! twice that in the first half, where a half lasts at least ten of the longest time constants or delays (before that,
-//! signals are still on their way in). Halves begin with the last change by a lesion.
+//! What comes to rest does so ever more slowly: after a time T it is at most twice as large as after T / 2. A loop with a
+//! gain of one grows with time, twofold, and two in a row with its square, fourfold. So a population that closes a delayed
+//! loop is **growing** if its largest rate in the second half of a run is more than four times that in the first half, where
+//! a half lasts at least ten of the longest time constants or delays (before that, signals are still on their way in).
+//! Halves begin with the last change by a lesion.
 //!
 //! **Deliberately absent:** circuits without loops, which cannot run away, and tokens in time, whose memories grow.
 
@@ -15,8 +16,8 @@ use crate::spec::LayoutSpec;
 
 /// Least length of a half, in time constants or delays.
 const HALF: f64 = 10.0;
-/// Growth from half to half beyond which a population does not come to rest.
-const TWICE: f64 = 2.0;
+/// Growth from half to half beyond which a loop has a gain above one.
+const FOURFOLD: f64 = 4.0;
 
 /// A population that was still growing when the time was over.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +69,7 @@ impl Growth {
 
     /// The population that grew most, if one is growing.
     pub fn found(&self, net: &Net<'_>, dt_ms: f64) -> Option<Growing> {
-        let grew = self.watched.iter().filter(|(_, [a, b])| *b > TWICE * a);
+        let grew = self.watched.iter().filter(|(_, [a, b])| *b > FOURFOLD * a);
         let factor = |[a, b]: [f64; 2]| b / a;
         let most = grew.max_by(|(_, a), (_, b)| factor(*a).total_cmp(&factor(*b)))?;
         let (place, [from, to]) = *most;

@@ -54,7 +54,12 @@ pub fn notes(circuit: &Circuit, settings: &Settings) -> Result<Vec<String>, Diag
         else {
             continue;
         };
-        let what = if lesion.name() == "cut" { "synapses" } else { "cells" };
+        let what = match (lesion.name(), of) {
+            ("cut", 1) => "synapse",
+            ("cut", _) => "synapses",
+            (_, 1) => "cell",
+            _ => "cells",
+        };
         notes.push(format!(
             "`{} {}` hits nothing: {fraction} of {of} {what}, rounded, is none",
             lesion.name(),
