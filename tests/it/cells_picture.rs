@@ -176,10 +176,8 @@ fn what_is_recorded_is_drawn_and_lesions_are_marked() {
         assert_eq!(has(&asked, word), n, "{word}");
     }
     assert_eq!(has(&asked, "silence"), 3);
-    assert!(
-        asked.iter().any(|w| w.contains("Lesion: silence A1.deep from 100 to 200 ms (shaded).")),
-        "{asked:?}"
-    );
+    let caption = asked.join(" ");
+    assert!(caption.contains("Lesion: silence A1.deep from 100 to 200 ms (shaded)."), "{caption}");
     // The output alone has its panel anyway.
     assert_eq!(has(&shown(&["--record", "HO@50"]), "A1.superficial"), 1);
 
@@ -201,7 +199,7 @@ fn writes_are_steps() {
     for length in ["length: 6", "length: 128"] {
         fs::write(dir.path().join("time.yaml"), file.replace("length: 6", length)).expect("written");
         let svg = picture(dir.path(), "time.yaml", &["--record", "SLOW.superficial"]);
-        let panel = svg.split("HO, output").next().expect("before the output");
+        let panel = svg.split("SLOW.superficial").next().expect("before its heading");
         let lines: Vec<&str> =
             panel.split("<polyline").skip(1).filter_map(|p| attribute(p, "points")).collect();
         let lines: Vec<Vec<[f64; 2]>> = lines
@@ -232,6 +230,7 @@ fn a_crowd_of_tokens_is_thinned_out() {
     // One for each token, and a filled and an open one for each ring: 8 tokens of 6 cells, and the word.
     assert_eq!(dots, 128 + 2 * (8 * 6 + 1));
     let all: Vec<String> = words(&svg).into_iter().map(|w| w.words).collect();
-    assert!(all.iter().any(|w| w.contains("from 0 to 1600 ms")), "{all:?}");
+    let caption = all.join(" ");
+    assert!(caption.contains("Rates are shown from 0 to 1600 ms: 8 of the 128 tokens"), "{caption}");
     assert!(svg.len() < 400_000, "{} bytes", svg.len());
 }
