@@ -80,6 +80,11 @@ impl Change {
                 Expected::Squared(x) => finite(x),
                 _ => Value::Null,
             },
+            "not_expected": match &self.expected {
+                Expected::Squared(_) => Value::Null,
+                Expected::TooLarge(n) => json!(format!("{n} key and value cells")),
+                Expected::None(why) => json!(why),
+            },
         })
     }
 

@@ -141,6 +141,19 @@ fn tokens_that_do_not_exist_are_named() {
     }
 }
 
+/// Euler's method leaves `1 - dt / tau` of a distance: it swings beyond tau and is unstable from 2 tau, which is what is said.
+#[test]
+fn the_help_on_eulers_method_names_its_limit() {
+    let with = |dt: f64| {
+        chain(3.0, ", tau: 10 ms", "", &format!("simulation: {{dt: {dt} ms, integrator: euler}}\n"))
+    };
+    assert!((ran(&with(19.0)).output[(0, 0)] - 3.0).abs() < 1e-9);
+    let (document, circuit) = from_text(&with(20.0)).unwrap_or_else(|e| panic!("{e}"));
+    let refused =
+        notes(&circuit, &Settings::of(&document.spec)).err().and_then(|d| d.help).unwrap_or_default();
+    assert!(refused.contains("stable below 20 ms") && refused.contains("swings above 10 ms"), "{refused}");
+}
+
 /// Exit 0 with a warning at the population's line; the key `growing` for programs. A run that diverged has no hash.
 #[test]
 fn a_runaway_is_reported() {

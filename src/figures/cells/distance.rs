@@ -2,7 +2,7 @@
 
 use super::axis::{Frame, Scale};
 use super::canvas::{BOLD, Canvas, HEADING, fit};
-use super::panel::{bands, clock, onsets};
+use super::marks::{bands, clock, onsets};
 use super::{Pictured, Plan};
 use crate::figures::style::INK;
 

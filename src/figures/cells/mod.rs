@@ -9,6 +9,7 @@
 mod axis;
 mod canvas;
 mod distance;
+mod marks;
 mod panel;
 mod plan;
 mod words;
