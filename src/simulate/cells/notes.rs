@@ -13,7 +13,7 @@ const WHOLE: f64 = 1e-6;
 /// Remarks on a run, one sentence each: delays, windows and durations that are rounded, lesions that hit nothing.
 ///
 /// # Errors
-/// As [`mod@super::run`].
+/// As [`super::run()`].
 pub fn notes(circuit: &Circuit, settings: &Settings) -> Result<Vec<String>, Diagnostic> {
     let grid = Grid::new(circuit, settings)?;
     let dt_ms = grid.dt_ms;
@@ -72,7 +72,7 @@ pub fn notes(circuit: &Circuit, settings: &Settings) -> Result<Vec<String>, Diag
 /// Windows of the lesions as they act: from and until, in ms of whole steps; no end is the end of the run.
 ///
 /// # Errors
-/// As [`mod@super::run`].
+/// As [`super::run()`].
 pub fn windows(circuit: &Circuit, settings: &Settings) -> Result<Vec<[Option<f64>; 2]>, Diagnostic> {
     let grid = Grid::new(circuit, settings)?;
     let edge = |t: Option<crate::spec::Time>| match t {
