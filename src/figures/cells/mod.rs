@@ -1,7 +1,7 @@
 //! A run of cells in time: rates of superficial and deep cells, of the output relay, and the distance of the output to
 //! what the compiled heads say.
 //!
-//! [`plan`] says which few cells and tokens are worth a line; [`draw`] makes the picture: panels of populations above,
+//! [`plan()`] says which few cells and tokens are worth a line; [`draw`] makes the picture: panels of populations above,
 //! the output and its distance below, then what the marks mean.
 //!
 //! **Deliberately absent:** running cells; statistics over cells.
