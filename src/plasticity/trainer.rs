@@ -318,12 +318,7 @@ impl<'c> Trainer<'c> {
         for (n, plastic) in self.plastic.iter().enumerate() {
             let p = &self.plan.circuit.projections[plastic.k];
             let cosine = if p.compartment == crate::circuit::Compartment::Third {
-                let answered = self
-                    .plan
-                    .circuit
-                    .projections
-                    .iter()
-                    .position(|q| q.from == p.to && q.to == p.from && q.compartment != p.compartment);
+                let answered = answered(self.plan.circuit, plastic.k);
                 answered.and_then(|k| {
                     cosine(&self.weights[plastic.k].dense(), &self.weights[k].transposed().dense())
                 })
@@ -340,6 +335,23 @@ impl<'c> Trainer<'c> {
         cosines.push((sizes > 0.0).then(|| dot / sizes));
         Ok(cosines)
     }
+}
+
+/// The projection that feedback `k` answers: it leaves the population where the feedback ends, for the one that the
+/// error comes from, or for one that gets its own error from there.
+fn answered(circuit: &Circuit, k: usize) -> Option<usize> {
+    let third = crate::circuit::Compartment::Third;
+    let p = &circuit.projections[k];
+    let shape = (p.synapses.weights.columns(), p.synapses.weights.rows());
+    circuit.projections.iter().position(|q| {
+        let there = q.to == p.from
+            || circuit
+                .projections
+                .iter()
+                .any(|e| e.from == p.from && e.to == q.to && e.compartment == third);
+        let w = &q.synapses.weights;
+        q.from == p.to && q.compartment != third && there && (w.rows(), w.columns()) == shape
+    })
 }
 
 /// `a . b / (|a| |b|)` over all entries; none if shapes differ or either is 0.

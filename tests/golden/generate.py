@@ -294,6 +294,84 @@ def learn_digits(w, x):
 
 
 @circuit
+def learn_in_context(w, x):
+    """Before it learns: one question reads all examples, y = W_O sum_j (k_j . q) v_j."""
+    z, q = x["examples"], x["question"] @ w["W_Q"].T
+    k, v = (z @ w[f"W_{letter}"].T for letter in "KV")
+    return (q @ k.T) @ v @ w["W_O"].T
+
+
+@circuit
+def in_context_optimum(w, x):
+    """One step of gradient descent from zero: y = (1 / 13) x_q . sum_j x_j y_j."""
+    z, q = x["examples"], x["question"]
+    return q @ (z[:, :4] * z[:, 4:]).sum(0)[:, None] / 13
+
+
+@circuit
+def learn_in_context_memory(w, x):
+    """Before it learns: y_i = W_O sum_{j<i} (k_j . q_i) v_j."""
+    k, q, v = (x["main"] @ w[f"W_{letter}"].T for letter in "KQV")
+    return torch.tril(q @ k.T, -1) @ v @ w["W_O"].T
+
+
+@circuit
+def learn_recall(w, x):
+    """Before it learns: y_i = W_O sum_{j<i} 0.95^(i-1-j) (k_j . q_i) v_j."""
+    k, q, v = (x["main"] @ w[f"W_{letter}"].T for letter in "KQV")
+    i = torch.arange(k.shape[0], dtype=torch.float64)
+    age = (i[:, None] - 1 - i[None, :]).clamp(min=0)
+    return torch.tril((q @ k.T) * 0.95**age, -1) @ v @ w["W_O"].T
+
+
+@circuit
+def learn_teacher(w, x):
+    """Before it learns: y_i = x_i + sum over two heads and j <= i of (k_j . q_i) W_O v_j."""
+    x = x["main"]
+    k, q, v = (torch.chunk(x @ w[f"W_{letter}"].T, 2, dim=1) for letter in "KQV")
+    u = [((q[h] @ k[h].T) * causal(x.shape[0])) @ v[h] for h in range(2)]
+    return x + torch.cat(u, 1) @ w["W_O"].T
+
+
+def plain_head(w, x):
+    """y_i = sum_{j<=i} (k_j . q_i) W_O v_j."""
+    k, q, v = (x @ w[f"W_{letter}"].T for letter in "KQV")
+    return ((q @ k.T) * causal(x.shape[0])) @ v @ w["W_O"].T
+
+
+@circuit
+def learn_feedback_alignment(w, x):
+    """Before it learns: the plain head with a residual."""
+    return x["main"] + plain_head(w, x["main"])
+
+
+@circuit
+def learn_kolen_pollack(w, x):
+    """Before it learns: the plain head with a residual."""
+    return x["main"] + plain_head(w, x["main"])
+
+
+@circuit
+def learn_dale(w, x):
+    """Before it learns: the plain head."""
+    assert all((w[f"W_{letter}"] >= 0).all() for letter in "KQVO")
+    return plain_head(w, x["main"])
+
+
+@circuit
+def excitatory_head(w, x):
+    assert all((w[f"W_{letter}"] >= 0).all() for letter in "KQVO")
+    return plain_head(w, x["main"])
+
+
+@circuit
+def learn_oja(w, x):
+    """Before it learns: y_i = sum_{j<=i} 0.05 (x_j . x_i) (W x_j)."""
+    x = x["main"]
+    return (0.05 * (x @ x.T) * causal(x.shape[0])) @ (x @ w["W"].T)
+
+
+@circuit
 def digits(w, x):
     """One memory that keeps all rows and one with decay 0.75; y_i = x_i + both read-outs."""
     x = x["main"]

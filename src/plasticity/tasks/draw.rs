@@ -1,7 +1,7 @@
 //! Sequences that are drawn: in-context regression and associative recall.
 //!
 //! In-context regression (von Oswald et al. 2023, arXiv 2212.07677): w, x_j, x_q ~ N(0, I_d), examples
-//! (x_j, w.x_j + s eps_j), the question (x_q, 0), target w.x_q. Associative recall: keys are random unit vectors, values +1
+//! (x_j, w.x_j + s eps_j), the question (x_q, 0) (or x_q alone, in a stream of its own), target w.x_q. Associative recall: keys are random unit vectors, values +1
 //! or -1; examples (key_j, value_j), the question (key_r, 0), target value_r.
 //!
 //! In one stream the targets of the examples are w.x_j, without noise, and value_j.
@@ -52,8 +52,11 @@ fn places(f: &mut Finder<'_>, tokens: &TokensOf, target: &str, count: usize) -> 
     let target_stream = f.stream("target", target, length);
     let (examples_stream, target_stream) = (examples?, target_stream?);
     if let Some(question) = question {
-        let width = f.d_model(examples_stream);
-        f.wants_width("tokens.query", question?, width, "the tokens of the context have");
+        // A question may leave its blank out: x alone, or a key alone.
+        let (question, width) = (question?, f.d_model(examples_stream));
+        if f.d_model(question) + f.d_model(target_stream) != width {
+            f.wants_width("tokens.query", question, width, "the tokens of the context have");
+        }
     }
     let places = match tokens {
         TokensOf::One(name) => {
@@ -116,7 +119,7 @@ impl Regression {
             answer += *w * x;
             *w = x;
         }
-        question[d] = 0.0;
+        question[d..].fill(0.0);
         at.set_answer(0, answer);
     }
 }

@@ -153,11 +153,16 @@ fn check(block: &Block, setting: &Setting) -> Result<(), NoClosedForm> {
         }
     }
     if let Some(path) =
-        block.residual.iter().find(|p| p.stream != first.query_stream || p.matrix.ncols() != width)
+        block.residual.iter().find(|p| p.stream != first.query_stream || !asks(p.matrix.ncols(), width))
     {
         return no(format!("the direct path from `{}` is not one of the question", path.stream));
     }
     Ok(())
+}
+
+/// A question is (x, 0), or x alone in a stream of its own.
+fn asks(columns: usize, width: usize) -> bool {
+    columns == width || columns + 1 == width
 }
 
 /// What of a head the formula does not know.
@@ -175,7 +180,9 @@ fn beyond(head: &Head, first: &Head, width: usize) -> Option<&'static str> {
         Some("has keys and values from two streams")
     } else if (&head.query_stream, &head.context_stream) != (&first.query_stream, &first.context_stream) {
         Some("reads other streams than the first")
-    } else if [&head.w_q, &head.w_k, &head.w_v].iter().any(|w| w.ncols() != width) {
+    } else if [&head.w_k, &head.w_v].iter().any(|w| w.ncols() != width)
+        || !asks(head.w_q.ncols(), width)
+    {
         Some("reads tokens of another width than x and y")
     } else {
         None
