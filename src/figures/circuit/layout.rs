@@ -1,0 +1,193 @@
+//! Left to right: areas in the order in which signals meet them, their cells side by side, relays below where their
+//! partners are.
+
+use super::columns::{Column, GRID, columns};
+use super::model::{CORE, Sketch};
+use super::plan::Size;
+use super::words;
+
+/// Left of the bands: their names.
+pub(super) const MARGIN: f64 = 66.0;
+/// Between the frame of an area and its cells.
+const PAD: f64 = 8.0;
+/// Between areas.
+const APART: f64 = 24.0;
+/// Between relays.
+const RELAYS_APART: f64 = 12.0;
+/// Drawings wider than this have upright labels.
+const ROOMY: f64 = 1150.0;
+
+/// Everything about x.
+pub(super) struct Across {
+    pub columns: Vec<Column>,
+    /// centre of each node
+    pub x: Vec<f64>,
+    /// left and right side of each area
+    pub areas: Vec<(f64, f64)>,
+    /// right end of the bands
+    pub right: f64,
+    pub dense: bool,
+}
+
+/// Labels beside their axons if there is room, else along them.
+pub(super) fn across(sketch: &Sketch) -> Across {
+    let roomy = placed(sketch, false);
+    if roomy.right <= ROOMY { roomy } else { placed(sketch, true) }
+}
+
+fn placed(sketch: &Sketch, dense: bool) -> Across {
+    // Which axon comes from the left is known once the nodes have a place; that place hardly depends on it.
+    let mut rank: Vec<usize> = (0..sketch.nodes.len()).collect();
+    let mut across = once(sketch, &rank, dense);
+    for _ in 0..2 {
+        let mut order: Vec<usize> = (0..sketch.nodes.len()).collect();
+        order.sort_by(|a, b| across.x[*a].total_cmp(&across.x[*b]));
+        for (place, node) in order.into_iter().enumerate() {
+            rank[node] = place;
+        }
+        across = once(sketch, &rank, dense);
+    }
+    across
+}
+
+fn once(sketch: &Sketch, rank: &[usize], dense: bool) -> Across {
+    let columns = columns(sketch, rank, dense);
+    let relays: Vec<usize> = (0..sketch.nodes.len()).filter(|n| sketch.nodes[*n].band >= CORE).collect();
+    let thalamus: f64 =
+        relays.iter().map(|r| columns[*r].left + columns[*r].right + RELAYS_APART).sum::<f64>() + PAD;
+    let mut x = vec![0.0; sketch.nodes.len()];
+    let (areas, cortex) = cortical(sketch, &columns, MARGIN, &mut x);
+    let spare = ((thalamus + GRID - (cortex - MARGIN)) / 2.0).max(0.0);
+    let (areas, cortex) = if spare > 0.0 && !areas.is_empty() {
+        cortical(sketch, &columns, MARGIN + (spare / GRID).floor() * GRID, &mut x)
+    } else {
+        (areas, cortex)
+    };
+    let right = thalamic(sketch, &columns, &relays, cortex, &mut x);
+    Across { columns, x, areas, right: right.max(cortex), dense }
+}
+
+/// Areas from `start` on; their sides, and where the last one ends.
+fn cortical(sketch: &Sketch, columns: &[Column], start: f64, x: &mut [f64]) -> (Vec<(f64, f64)>, f64) {
+    let mut at = start;
+    let mut sides = Vec::new();
+    for area in &sketch.areas {
+        let left = at;
+        at += PAD;
+        for &n in &area.nodes {
+            x[n] = ((at + columns[n].left) / GRID).ceil() * GRID;
+            at = x[n] + columns[n].right + PAD;
+        }
+        at = at.max(left + heading(&area.name, &area.note) + 2.0 * PAD).ceil();
+        sides.push((left, at));
+        at += APART;
+    }
+    (sides, if sketch.areas.is_empty() { start } else { at - APART })
+}
+
+/// Width of the words above an area.
+pub(super) fn heading(name: &str, note: &str) -> f64 {
+    let name = words::width(name, f64::from(Size::Heading.pixels()), true);
+    name + if note.is_empty() { 0.0 } else { super::columns::small(note) + 10.0 }
+}
+
+/// Relays in one row of columns, as near as possible to their partners; returns where the last one ends.
+fn thalamic(sketch: &Sketch, columns: &[Column], relays: &[usize], cortex: f64, x: &mut [f64]) -> f64 {
+    if relays.is_empty() {
+        return cortex;
+    }
+    let wish = wishes(sketch, relays, cortex, x);
+    let mut order: Vec<usize> = (0..relays.len()).collect();
+    order.sort_by(|a, b| wish[*a].total_cmp(&wish[*b]).then(a.cmp(b)));
+    // Distance of each centre from the first, at least.
+    let mut offset = vec![0.0; order.len()];
+    for k in 1..order.len() {
+        let (before, this) = (&columns[relays[order[k - 1]]], &columns[relays[order[k]]]);
+        offset[k] = offset[k - 1] + before.right + RELAYS_APART + this.left;
+    }
+    let wanted: Vec<f64> = order.iter().zip(&offset).map(|(o, by)| wish[*o] - by).collect();
+    let first = &columns[relays[order[0]]];
+    let last = &columns[relays[order[order.len() - 1]]];
+    let low = MARGIN + PAD + first.left;
+    let high = (cortex - PAD - last.right - offset[order.len() - 1]).max(low);
+    let mut before = f64::NEG_INFINITY;
+    let mut end = cortex;
+    for (k, place) in isotonic(&wanted).into_iter().enumerate() {
+        let node = relays[order[k]];
+        let target = (place.clamp(low, high) + offset[k]).max(before + columns[node].left);
+        // Between the lines of the grid that cortical axons stand on.
+        x[node] = ((target - GRID / 2.0) / GRID).ceil() * GRID + GRID / 2.0;
+        before = x[node] + columns[node].right + RELAYS_APART;
+        end = x[node] + columns[node].right + PAD;
+    }
+    end
+}
+
+/// Where each relay would stand: under what it projects to, right of what it receives from.
+fn wishes(sketch: &Sketch, relays: &[usize], cortex: f64, x: &[f64]) -> Vec<f64> {
+    let partner = |n: usize| (sketch.nodes[n].band < CORE).then(|| x[n]);
+    let mut wish: Vec<Option<f64>> = relays
+        .iter()
+        .map(|&r| {
+            let forward = |l: &&super::model::Link| !l.learning;
+            let targets = sketch.links.iter().filter(forward).filter(|l| l.from == Some(r));
+            let sources = sketch.links.iter().filter(forward).filter(|l| l.to == r);
+            let first = targets.filter_map(|l| partner(l.to)).reduce(f64::min);
+            let last = sources.filter_map(|l| l.from.and_then(partner)).reduce(f64::max);
+            match (last, first) {
+                (Some(last), Some(first)) => Some(f64::midpoint(last, first)),
+                (Some(last), None) => Some(last + 60.0),
+                (None, first) => first,
+            }
+        })
+        .collect();
+    // Relays among relays follow those that have a place.
+    for _ in 0..relays.len() {
+        let mut next = wish.clone();
+        for (n, &r) in relays.iter().enumerate().filter(|(n, _)| wish[*n].is_none()) {
+            let near: Vec<f64> = sketch
+                .links
+                .iter()
+                .filter_map(|l| match l.from {
+                    Some(f) if f == r => Some(l.to),
+                    Some(f) if l.to == r => Some(f),
+                    _ => None,
+                })
+                .filter_map(|other| relays.iter().position(|o| *o == other))
+                .filter_map(|other| wish[other])
+                .collect();
+            if !near.is_empty() {
+                next[n] = Some(near.iter().sum::<f64>() / near.len() as f64 + 30.0);
+            }
+        }
+        wish = next;
+    }
+    wish.into_iter().map(|w| w.unwrap_or(cortex)).collect()
+}
+
+/// The nearest non-decreasing sequence in least squares: neighbours that are out of order are pooled.
+fn isotonic(wanted: &[f64]) -> Vec<f64> {
+    let mut pools: Vec<(f64, usize)> = Vec::new();
+    for &w in wanted {
+        pools.push((w, 1));
+        while let [.., (a, n), (b, m)] = pools[..]
+            && a > b
+        {
+            pools.truncate(pools.len() - 2);
+            pools.push(((a * n as f64 + b * m as f64) / (n + m) as f64, n + m));
+        }
+    }
+    pools.into_iter().flat_map(|(mean, n)| std::iter::repeat_n(mean, n)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::isotonic;
+
+    #[test]
+    fn neighbours_out_of_order_are_pooled() {
+        assert_eq!(isotonic(&[1.0, 2.0, 3.0]), [1.0, 2.0, 3.0]);
+        assert_eq!(isotonic(&[3.0, 1.0, 5.0]), [2.0, 2.0, 5.0]);
+        assert_eq!(isotonic(&[6.0, 3.0, 0.0]), [3.0, 3.0, 3.0]);
+    }
+}
