@@ -3,10 +3,11 @@
 use super::args::{Compile, Emit};
 use super::emit;
 use super::load;
-use super::report::{Outcome, Reporter, diagnostics_json, exit_code, not_yet};
+use super::report::{Outcome, Reporter, diagnostics_json, exit_code};
 use crate::attention::{Head, Kernel};
 use crate::circuit::Circuit;
 use crate::compile::{Compiled, CompiledBlock, explain::explain};
+use crate::files::atomic_write;
 use crate::spec::Document;
 use crate::weights::dale::rewrite;
 use clap::ValueEnum;
@@ -15,9 +16,6 @@ use std::fmt::Write;
 use std::path::Path;
 
 pub fn run(args: &Compile, out: &Reporter) -> Outcome {
-    if args.emit == Some(Emit::Svg) {
-        return Err(not_yet("`--emit svg`", "use `--emit dot` and Graphviz"));
-    }
     let document = load::document(&args.file, &args.reading)?;
     // Early stages can be looked at when a later one fails.
     if let Some(stage @ Emit::Spec) = args.emit
@@ -34,8 +32,14 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         Some(Emit::Spec) => Some(crate::spec::to_yaml(&document.spec)),
         Some(Emit::Graph) => Some(circuit.to_string()),
         Some(Emit::Dot) => Some(emit::dot(&circuit)),
+        Some(Emit::Svg) => Some(emit::svg(&circuit)?),
         _ => None,
     };
+    if let (Some(Emit::Svg), Some(text), Some(path)) = (args.emit, &early, &args.output)
+        && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"))
+    {
+        return drawing(path, text, out);
+    }
     if let (Some(stage), Some(text), None, false) = (args.emit, &early, &args.output, args.explain) {
         emitted(out, stage, text, Map::new(), true);
         return Ok(0);
@@ -75,6 +79,19 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         out.draw(&unmet, Some(&args.file));
     }
     Ok(exit_code(&unmet))
+}
+
+/// The drawing in a file of its own.
+fn drawing(path: &Path, svg: &str, out: &Reporter) -> Outcome {
+    atomic_write(path, |sink| sink.write_all(svg.as_bytes()))?;
+    out.note(&format!("wrote {}", path.display()));
+    if out.json {
+        let mut rest = Map::new();
+        rest.insert("emit".to_owned(), json!("svg"));
+        rest.insert("files".to_owned(), json!([path.display().to_string()]));
+        out.object("compile", true, rest);
+    }
+    Ok(0)
 }
 
 /// The circuit with plus and minus cells.

@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 
 /// Boxes in one drawing.
 const MOST_AREAS: usize = 8;
-/// Cells in one drawing.
-const MOST_CELLS: usize = 40;
-/// Relays that are drawn one by one.
-const MOST_RELAYS: usize = 24;
+/// Populations in one drawing; one or two areas may have more, as a box would show little of them.
+const MOST_CELLS: usize = 24;
+const MOST_OF_TWO: usize = 64;
 
 /// What is drawn of the circuit.
 pub(super) fn sketch(circuit: &Circuit) -> Sketch {
@@ -30,7 +29,8 @@ pub(super) fn sketch(circuit: &Circuit) -> Sketch {
 
 fn fits(circuit: &Circuit, groups: &[Vec<usize>]) -> bool {
     let cells: usize = groups.iter().map(|g| populations(circuit, g[0]).len()).sum();
-    groups.len() <= MOST_AREAS && cells <= MOST_CELLS
+    let most = if groups.len() <= 2 { MOST_OF_TWO } else { MOST_CELLS };
+    groups.len() <= MOST_AREAS && cells <= most
 }
 
 fn populations(circuit: &Circuit, area: usize) -> Vec<PopulationId> {
@@ -191,6 +191,7 @@ fn boxes(circuit: &Circuit, groups: &[Vec<usize>]) -> Sketch {
             indices: Indices::default(),
             product: false,
             memory: false,
+            tuft: false,
             part: None,
             input: None,
             output: None,
@@ -199,7 +200,6 @@ fn boxes(circuit: &Circuit, groups: &[Vec<usize>]) -> Sketch {
         });
     }
     let relays = relays(circuit);
-    let merge = relays.len() > MOST_RELAYS;
     let mut number: BTreeMap<String, usize> = BTreeMap::new();
     for id in relays {
         let mut node = model::node(circuit, id, None);
@@ -210,13 +210,15 @@ fn boxes(circuit: &Circuit, groups: &[Vec<usize>]) -> Sketch {
             all.dedup();
             all
         };
-        let out = ends(&|p| (p.from == id).then_some(p.to));
+        // Relays of one pathway that serve the same box go together: by what they receive, or else by what they send.
         let into = ends(&|p| (p.to == id).then_some(p.from));
+        let out = ends(&|p| (p.from == id).then_some(p.to));
+        let served = if into.is_empty() { format!("to {out:?}") } else { format!("from {into:?}") };
         let key = format!(
-            "{:?} {:?} {:?} {:?} {:?} {out:?} {into:?}",
+            "{:?} {:?} {:?} {:?} {:?} {served}",
             node.shape, node.part, node.indices, node.input, node.output
         );
-        let known = number.get(&key).copied().filter(|_| merge);
+        let known = number.get(&key).copied();
         let at = known.unwrap_or(nodes.len());
         place[id.0] = Some(at);
         if known.is_some() {
@@ -250,7 +252,7 @@ fn finished(
         links.retain(|l| l.from != Some(l.to) || nodes[l.to].populations.len() == 1);
     }
     Sketch {
-        title: words::shortened(&circuit.name),
+        title: words::cut(&circuit.name, 60),
         subtitle: model::subtitle(circuit),
         areas,
         nodes,

@@ -71,13 +71,21 @@ pub(super) fn way(nodes: &[Node], link: &Link) -> Way {
     }
 }
 
-/// Columns of all nodes. `rank` orders sources from left to right; `dense` turns all labels upright.
-pub(super) fn columns(sketch: &Sketch, rank: &[usize], dense: bool) -> Vec<Column> {
+/// Which labels stand upright, along their axons: those of cells, those of relays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dense {
+    pub cells: bool,
+    pub relays: bool,
+}
+
+/// Columns of all nodes. `rank` orders sources from left to right.
+pub(super) fn columns(sketch: &Sketch, rank: &[usize], dense: Dense) -> Vec<Column> {
     (0..sketch.nodes.len()).map(|n| column(sketch, n, rank, dense)).collect()
 }
 
-fn column(sketch: &Sketch, number: usize, rank: &[usize], dense: bool) -> Column {
+fn column(sketch: &Sketch, number: usize, rank: &[usize], dense: Dense) -> Column {
     let node = &sketch.nodes[number];
+    let dense = if node.band >= CORE { dense.relays } else { dense.cells };
     let mut own: Vec<usize> = (0..sketch.links.len()).filter(|l| sketch.links[*l].to == number).collect();
     own.sort_by_key(|l| (sketch.links[*l].from.map_or(usize::MAX, |f| rank[f]), *l));
     let with = |w: Way| own.iter().copied().filter(move |l| way(&sketch.nodes, &sketch.links[*l]) == w);
@@ -86,11 +94,15 @@ fn column(sketch: &Sketch, number: usize, rank: &[usize], dense: bool) -> Column
     // Innermost the ordinary inputs, then those of the compartments beside them.
     let mut feet: Vec<usize> = with(Way::Foot).collect();
     feet.sort_by_key(|l| special(node, &sketch.links[*l]));
-    let upright = dense || feet.len() > 4;
+    let upright = dense || feet.len() > if boxed { 2 } else { 4 };
     let mut ports = Vec::new();
     let mut side = |links: &[usize], sign: f64| -> f64 {
         let mut dx = FIRST;
         let mut reach: f64 = 0.0;
+        // Marks stand beyond the dendrites.
+        if !boxed && links.first().is_some_and(|l| special(node, &sketch.links[*l]) > 0) {
+            dx += UPRIGHT;
+        }
         for (n, &link) in links.iter().enumerate() {
             if n > 0 {
                 let before = if upright { UPRIGHT } else { snapped(text(links[n - 1]) + 12.0) };
@@ -109,14 +121,21 @@ fn column(sketch: &Sketch, number: usize, rank: &[usize], dense: bool) -> Column
     if boxed {
         let lines = node.lines.iter().map(|l| small(l)).fold(0.0, f64::max);
         let name = words::width(&node.name, 11.0, true).max(lines);
-        half = (name / 2.0 + 8.0).max(last + 8.0).max(28.0).ceil();
+        let beside = if node.part.is_some() { 16.0 } else { 8.0 };
+        half = (name / 2.0 + beside).max(last + 8.0).max(28.0).ceil();
         let beside = half + copies(node, 1.0).max(copies(node, -1.0)) + 2.0;
         left = left.max(beside);
         right = right.max(beside);
     } else {
         let lines = node.lines.iter().map(|l| small(l)).fold(0.0, f64::max);
         let name = words::width(&node.name, 11.0, true).max(lines);
-        right = right.max(name_offset(node) + name + 4.0).max(FIRST + 8.0);
+        if dense {
+            right = right.max(name / 2.0 + 3.0);
+            left = left.max(name / 2.0 + 3.0);
+        } else {
+            right = right.max(name_offset(node) + name + 4.0);
+        }
+        right = right.max(BODY + copies(node, 1.0) + 4.0).max(FIRST + 8.0);
         left = left.max(BODY + copies(node, -1.0) + 4.0).max(FIRST + 8.0);
         // Trunk: labels above the axon, between the trunk and what runs beside it.
         let mut beside: f64 = 0.0;

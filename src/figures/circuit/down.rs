@@ -2,7 +2,7 @@
 
 use super::columns::{Column, Way};
 use super::layout::Across;
-use super::model::{CORE, MATRIX, Node, OTHER, Shape, Sketch};
+use super::model::{CORE, MATRIX, Node, OTHER, Sketch};
 use super::route::{Channel, WHITE_MATTER};
 
 /// Height of a cell body, and of the dendrites under it.
@@ -11,7 +11,11 @@ pub(super) const ROOTS: f64 = 16.0;
 /// Height of a tuft.
 pub(super) const TUFT: f64 = 22.0;
 /// Of one line of text.
-pub(super) const LINE: f64 = 12.0;
+pub(super) const LINE: f64 = 13.0;
+/// How far the copies of a stack stand above a body.
+pub(super) const COPIES: f64 = 8.0;
+/// From the last line of words beside a body to its base.
+pub(super) const WORDS: f64 = 2.0;
 /// Arrow and word below or above a relay that tokens enter or leave by.
 pub(super) const GATEWAY: f64 = 32.0;
 /// Above the first band.
@@ -46,12 +50,12 @@ pub(super) struct Down {
 
 /// Distance of rows in a channel.
 fn pitch(channel: &Channel) -> f64 {
-    if channel.labels { 15.0 } else { 9.0 }
+    if channel.labels { 17.0 } else { 9.0 }
 }
 
 /// Of a row from the top of its channel.
 pub(super) fn row(channel: &Channel, row: usize) -> f64 {
-    let first = if channel.labels { 16.0 } else { 6.0 };
+    let first = if channel.labels { 17.0 } else { 6.0 };
     first + row as f64 * pitch(channel)
 }
 
@@ -72,7 +76,13 @@ pub(super) fn down(sketch: &Sketch, across: &Across, channels: &[Channel]) -> Do
         (0..sketch.nodes.len()).filter(|n| sketch.nodes[*n].band == band).collect()
     };
     let area_top = TITLE;
+    let lines = |nodes: &mut dyn Iterator<Item = &Node>| nodes.map(|n| 1 + n.lines.len()).max().unwrap_or(0) as f64;
+    let above = across.dense.cells && !sketch.collapsed;
     let mut y = TITLE + if sketch.collapsed { 0.0 } else { HEADER };
+    if above {
+        // Names of cells stand over their tufts.
+        y += LINE * lines(&mut sketch.nodes.iter().filter(|n| n.tuft));
+    }
     let mut join = y;
     for band in 0..CORE {
         let nodes = in_band(band);
@@ -84,14 +94,22 @@ pub(super) fn down(sketch: &Sketch, across: &Across, channels: &[Channel]) -> Do
             level.bottom = y;
             continue;
         }
-        if band == 0 && sketch.nodes.iter().any(has_tuft) {
+        if band == 0 && sketch.nodes.iter().any(|n| n.tuft) {
             join = y + 10.0 + TUFT;
             let tufts = across.columns.iter().filter(|c| c.ports.iter().any(|p| p.way == Way::Tuft));
             let text = tufts.map(|c| c.tuft_text).fold(0.0, f64::max);
-            let room = if text == 0.0 { 4.0 } else if across.dense { (text + 14.0).ceil() } else { 26.0 };
+            let room = if text == 0.0 { 4.0 } else if across.dense.cells { (text + 14.0).ceil() } else { 26.0 };
             y = join + room;
         }
-        level.body = y + 12.0;
+        // Words beside a body end above its dendrites.
+        let own = nodes.iter().map(|n| &sketch.nodes[*n]);
+        let head = if above {
+            let names = LINE * lines(&mut own.filter(|n| !n.tuft));
+            if names > 0.0 { names + COPIES + 6.0 } else { 0.0 }
+        } else {
+            LINE * lines(&mut own.into_iter()) - SOMA + WORDS + 2.0
+        };
+        level.body = y + head.max(12.0);
         if nodes.is_empty() {
             y = y.max(level.top + EMPTY - 4.0);
         } else if sketch.collapsed {
@@ -132,11 +150,6 @@ pub(super) fn down(sketch: &Sketch, across: &Across, channels: &[Channel]) -> Do
 fn boxes(sketch: &Sketch, nodes: &[usize]) -> f64 {
     let lines = nodes.iter().map(|n| 1 + sketch.nodes[*n].lines.len()).max().unwrap_or(1);
     10.0 + LINE * lines as f64
-}
-
-/// Pyramids always have a tuft.
-pub(super) fn has_tuft(node: &Node) -> bool {
-    node.shape == Shape::Pyramid
 }
 
 pub(super) fn is_gateway(node: &Node) -> bool {

@@ -91,7 +91,7 @@ pub(super) fn mark(canvas: &Canvas, compartment: Compartment, r: Rect) -> Done {
 }
 
 /// The outline of a body with its base at `base`.
-fn outline(shape: Shape, x: f64, base: f64) -> Vec<Point> {
+pub(super) fn outline(shape: Shape, x: f64, base: f64) -> Vec<Point> {
     match shape {
         Shape::Pyramid => vec![at(x, base - SOMA), at(x + BODY, base), at(x - BODY, base)],
         Shape::Stellate => {
@@ -110,8 +110,8 @@ fn outline(shape: Shape, x: f64, base: f64) -> Vec<Point> {
     }
 }
 
-/// The body of a cell, its copies behind it.
-pub(super) fn soma(canvas: &Canvas, node: &Node, x: f64, base: f64) -> Done {
+/// The copies behind the body of a cell.
+pub(super) fn soma_copies(canvas: &Canvas, node: &Node, x: f64, base: f64) -> Done {
     let own = colour(node.shape);
     for step in [8.0, 4.0] {
         for (shown, side) in [(node.indices.query, 1.0), (node.indices.context, -1.0)] {
@@ -121,6 +121,12 @@ pub(super) fn soma(canvas: &Canvas, node: &Node, x: f64, base: f64) -> Done {
             }
         }
     }
+    Ok(())
+}
+
+/// The body of a cell.
+pub(super) fn soma(canvas: &Canvas, node: &Node, x: f64, base: f64) -> Done {
+    let own = colour(node.shape);
     let inside = if node.shape == Shape::Cell { WHITE } else { own };
     canvas.shape(&outline(node.shape, x, base), inside, if node.shape == Shape::Cell { own } else { WHITE }, 1.5)?;
     let (sign, centre) = match node.shape {
@@ -139,10 +145,13 @@ pub(super) fn soma(canvas: &Canvas, node: &Node, x: f64, base: f64) -> Done {
     Ok(())
 }
 
-/// The box of a relay, or of areas, its copies behind it.
-pub(super) fn boxed(canvas: &Canvas, node: &Node, r: Rect) -> Done {
-    let own = colour(node.shape);
-    let radius = if node.shape == Shape::Areas { 4.0 } else { 14.0 };
+fn radius(shape: Shape) -> f64 {
+    if shape == Shape::Areas { 4.0 } else { 14.0 }
+}
+
+/// The copies behind the box of a relay.
+pub(super) fn box_copies(canvas: &Canvas, node: &Node, r: Rect) -> Done {
+    let (own, radius) = (colour(node.shape), radius(node.shape));
     let moved = |dx: f64, dy: f64| Rect::new(r.left + dx, r.top + dy, r.right + dx, r.bottom + dy);
     for step in [8.0, 4.0] {
         for (shown, side) in [(node.indices.query, 1.0), (node.indices.context, -1.0)] {
@@ -151,7 +160,13 @@ pub(super) fn boxed(canvas: &Canvas, node: &Node, r: Rect) -> Done {
             }
         }
     }
-    canvas.shape(&rounded(r, radius), pale(own, 0.2), own, 1.8)?;
+    Ok(())
+}
+
+/// The box of a relay, or of areas.
+pub(super) fn boxed(canvas: &Canvas, node: &Node, r: Rect) -> Done {
+    let own = colour(node.shape);
+    canvas.shape(&rounded(r, radius(node.shape)), pale(own, 0.2), own, 1.8)?;
     if let Some(part) = node.part {
         sign(canvas, part, at(r.left + 9.0, f64::midpoint(r.top, r.bottom)))?;
     }
@@ -175,7 +190,7 @@ pub(super) fn ending(canvas: &Canvas, ending: Ending, tip: Point, towards: (f64,
     match ending {
         Ending::Excitatory => canvas.shape(&[tip, point(8.0, 3.8), point(8.0, -3.8)], own, own, 0.8),
         Ending::Signed => canvas.shape(&[tip, point(8.0, 3.8), point(8.0, -3.8)], WHITE, own, 1.3),
-        Ending::Inhibitory => canvas.line(&[point(1.2, 5.0), point(1.2, -5.0)], own, 2.6),
+        Ending::Inhibitory => canvas.line(&[point(2.4, 5.0), point(2.4, -5.0)], own, 2.6),
         Ending::Divisive => canvas.disc(point(3.6, 0.0), 4.0, own),
     }
 }

@@ -1,17 +1,17 @@
 //! Left to right: areas in the order in which signals meet them, their cells side by side, relays below where their
 //! partners are.
 
-use super::columns::{Column, GRID, columns};
+use super::columns::{Column, Dense, GRID, Way, columns};
 use super::model::{CORE, Sketch};
 use super::plan::Size;
 use super::words;
 
 /// Left of the bands: their names.
-pub(super) const MARGIN: f64 = 66.0;
+pub(super) const MARGIN: f64 = 78.0;
 /// Between the frame of an area and its cells.
 const PAD: f64 = 8.0;
 /// Between areas.
-const APART: f64 = 24.0;
+const APART: f64 = 18.0;
 /// Between relays.
 const RELAYS_APART: f64 = 12.0;
 /// Drawings wider than this have upright labels.
@@ -26,16 +26,22 @@ pub(super) struct Across {
     pub areas: Vec<(f64, f64)>,
     /// right end of the bands
     pub right: f64,
-    pub dense: bool,
+    pub dense: Dense,
 }
 
 /// Labels beside their axons if there is room, else along them.
 pub(super) fn across(sketch: &Sketch) -> Across {
-    let roomy = placed(sketch, false);
-    if roomy.right <= ROOMY { roomy } else { placed(sketch, true) }
+    let roomy = placed(sketch, Dense { cells: false, relays: false });
+    if roomy.right <= ROOMY {
+        return roomy;
+    }
+    // Relays have the room that the cortex leaves them.
+    let cortex = |a: &Across| a.areas.last().map_or(0.0, |(_, right)| *right);
+    let half = placed(sketch, Dense { cells: true, relays: false });
+    if half.right <= cortex(&half) + APART { half } else { placed(sketch, Dense { cells: true, relays: true }) }
 }
 
-fn placed(sketch: &Sketch, dense: bool) -> Across {
+fn placed(sketch: &Sketch, dense: Dense) -> Across {
     // Which axon comes from the left is known once the nodes have a place; that place hardly depends on it.
     let mut rank: Vec<usize> = (0..sketch.nodes.len()).collect();
     let mut across = once(sketch, &rank, dense);
@@ -50,26 +56,23 @@ fn placed(sketch: &Sketch, dense: bool) -> Across {
     across
 }
 
-fn once(sketch: &Sketch, rank: &[usize], dense: bool) -> Across {
+fn once(sketch: &Sketch, rank: &[usize], dense: Dense) -> Across {
     let columns = columns(sketch, rank, dense);
     let relays: Vec<usize> = (0..sketch.nodes.len()).filter(|n| sketch.nodes[*n].band >= CORE).collect();
     let thalamus: f64 =
         relays.iter().map(|r| columns[*r].left + columns[*r].right + RELAYS_APART).sum::<f64>() + PAD;
     let mut x = vec![0.0; sketch.nodes.len()];
-    let (areas, cortex) = cortical(sketch, &columns, MARGIN, &mut x);
-    let spare = ((thalamus + GRID - (cortex - MARGIN)) / 2.0).max(0.0);
-    let (areas, cortex) = if spare > 0.0 && !areas.is_empty() {
-        cortical(sketch, &columns, MARGIN + (spare / GRID).floor() * GRID, &mut x)
-    } else {
-        (areas, cortex)
-    };
+    let (areas, cortex) = cortical(sketch, &columns, 0.0, &mut x);
+    // A wider thalamus spreads the areas above it.
+    let spare = (thalamus - (cortex - MARGIN)).max(0.0) / areas.len().max(1) as f64;
+    let (areas, cortex) = cortical(sketch, &columns, spare.floor(), &mut x);
     let right = thalamic(sketch, &columns, &relays, cortex, &mut x);
     Across { columns, x, areas, right: right.max(cortex), dense }
 }
 
-/// Areas from `start` on; their sides, and where the last one ends.
-fn cortical(sketch: &Sketch, columns: &[Column], start: f64, x: &mut [f64]) -> (Vec<(f64, f64)>, f64) {
-    let mut at = start;
+/// Areas with `spare` more room between them; their sides, and where the last one ends.
+fn cortical(sketch: &Sketch, columns: &[Column], spare: f64, x: &mut [f64]) -> (Vec<(f64, f64)>, f64) {
+    let mut at = MARGIN + (spare / 2.0).floor();
     let mut sides = Vec::new();
     for area in &sketch.areas {
         let left = at;
@@ -80,9 +83,10 @@ fn cortical(sketch: &Sketch, columns: &[Column], start: f64, x: &mut [f64]) -> (
         }
         at = at.max(left + heading(&area.name, &area.note) + 2.0 * PAD).ceil();
         sides.push((left, at));
-        at += APART;
+        at += APART + spare;
     }
-    (sides, if sketch.areas.is_empty() { start } else { at - APART })
+    let end = sides.last().map_or(MARGIN, |(_, right)| *right);
+    (sides, end)
 }
 
 /// Width of the words above an area.
@@ -112,15 +116,48 @@ fn thalamic(sketch: &Sketch, columns: &[Column], relays: &[usize], cortex: f64, 
     let high = (cortex - PAD - last.right - offset[order.len() - 1]).max(low);
     let mut before = f64::NEG_INFINITY;
     let mut end = cortex;
+    let taken = taken(sketch, columns, x);
     for (k, place) in isotonic(&wanted).into_iter().enumerate() {
         let node = relays[order[k]];
         let target = (place.clamp(low, high) + offset[k]).max(before + columns[node].left);
-        // Between the lines of the grid that cortical axons stand on.
-        x[node] = ((target - GRID / 2.0) / GRID).ceil() * GRID + GRID / 2.0;
+        // Between the lines of the grid that cortical axons stand on, and if possible not next to one.
+        let first = ((target - GRID / 2.0) / GRID).ceil() * GRID + GRID / 2.0;
+        let near = |shift: f64| {
+            let beside = |pin: &f64| taken.iter().any(|t| (t - (first + shift + pin)).abs() < GRID);
+            pins(sketch, columns, node).iter().filter(|p| beside(p)).count()
+        };
+        let shifts = [0.0, GRID, 2.0 * GRID, 3.0 * GRID];
+        let best = shifts.into_iter().min_by_key(|s| near(*s)).unwrap_or(0.0);
+        x[node] = first + best;
         before = x[node] + columns[node].right + RELAYS_APART;
         end = x[node] + columns[node].right + PAD;
     }
     end
+}
+
+/// Where axons come from the cortex or go there.
+fn taken(sketch: &Sketch, columns: &[Column], x: &[f64]) -> Vec<f64> {
+    let mut all = Vec::new();
+    for (number, link) in sketch.links.iter().enumerate() {
+        let Some(from) = link.from else { continue };
+        match (sketch.nodes[from].band >= CORE, sketch.nodes[link.to].band >= CORE) {
+            (true, false) => {
+                let ports = columns[link.to].ports.iter().filter(|p| p.link == number && p.way != Way::Trunk);
+                all.extend(ports.map(|p| x[link.to] + p.dx));
+            }
+            (false, true) => all.push(x[from] + if link.learning { GRID } else { 0.0 }),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// Offsets at which axons come to a relay or leave it.
+fn pins(sketch: &Sketch, columns: &[Column], relay: usize) -> Vec<f64> {
+    let mut all: Vec<f64> = columns[relay].ports.iter().map(|p| p.dx).collect();
+    let sent = sketch.links.iter().filter(|l| l.from == Some(relay));
+    all.extend(sent.map(|l| if l.learning { GRID } else { 0.0 }));
+    all
 }
 
 /// Where each relay would stand: under what it projects to, right of what it receives from.

@@ -62,14 +62,14 @@ impl Entry {
 
     fn words(self) -> &'static str {
         match self {
-            Self::Pyramid => "pyramidal cells: apical dendrite above, basal below",
+            Self::Pyramid => "pyramids: apical dendrite above, basal below",
             Self::Interneuron => "interneurons",
             Self::Stellate => "stellate cells",
             Self::Cell => "cells of no stated type",
             Self::Product => "rate = basal \u{d7} apical input",
-            Self::Memory => "memory: accumulates over tokens j",
-            Self::Query => "stacked to the right: one copy per query token i",
-            Self::Context => "stacked to the left: one copy per context token j",
+            Self::Memory => "memory: adds up over tokens j",
+            Self::Query => "one copy for each query token i",
+            Self::Context => "one copy for each context token j",
             Self::Plus => "sends the positive part",
             Self::Minus => "sends the negative part",
             Self::Alike => "areas alike, drawn once",
@@ -81,9 +81,9 @@ impl Entry {
             Self::Gate => "gate of a memory",
             Self::Third => "third factor of plasticity",
             Self::Tonic => "constant input (bias)",
-            Self::Sum => "sum over the context tokens j",
+            Self::Sum => "sum over context tokens j",
             Self::Plastic => "plastic",
-            Self::Axons => "an axon branches; without the dot, axons cross",
+            Self::Axons => "axon branches (no dot: axons cross)",
         }
     }
 
@@ -132,20 +132,17 @@ impl Entry {
 const SAMPLE: f64 = 30.0;
 const HIGH: f64 = 24.0;
 /// The narrowest drawing.
-const NARROW: f64 = 460.0;
+const NARROW: f64 = 520.0;
 
 /// Puts the legend under the drawing, in lines as wide as that is.
 pub(super) fn add(plan: &mut Plan, sketch: &Sketch) {
     let titles = plan.labels.iter().map(|l| l.rect.right + 16.0);
     plan.width = titles.fold(plan.width.max(NARROW), f64::max).ceil();
     let used: Vec<Entry> = Entry::ALL.into_iter().filter(|e| e.is_used(plan, sketch)).collect();
-    let widest = used.iter().map(|e| small(e.words())).fold(0.0, f64::max) + SAMPLE + 22.0;
-    // Columns of one width are easier to read than running text.
-    let columns = (((plan.width - 24.0) / widest).floor() as usize).clamp(1, used.len().max(1));
-    let rows = used.len().div_ceil(columns);
+    let (rows, lefts) = columns(&used, plan.width - 32.0);
     let top = plan.height;
     for (n, entry) in used.iter().enumerate() {
-        let x = 16.0 + (n / rows) as f64 * widest;
+        let x = 16.0 + lefts[n / rows];
         let y = top + (n % rows) as f64 * HIGH;
         plan.legend.push((*entry, Rect::new(x, y, x + SAMPLE, y + HIGH)));
         let mut word = |text: &str, left: f64| {
@@ -165,6 +162,22 @@ pub(super) fn add(plan: &mut Plan, sketch: &Sketch) {
         word(entry.words(), x + SAMPLE + 8.0);
     }
     plan.height = (top + rows as f64 * HIGH + 12.0).ceil();
+}
+
+/// Number of lines, and where each column begins: as many columns as fit.
+fn columns(used: &[Entry], room: f64) -> (usize, Vec<f64>) {
+    let width = |e: &Entry| small(e.words()) + SAMPLE + 8.0;
+    for rows in 1..used.len() {
+        let mut lefts = vec![0.0];
+        for column in used.chunks(rows) {
+            let widest = column.iter().map(width).fold(0.0, f64::max);
+            lefts.push(lefts[lefts.len() - 1] + widest + 20.0);
+        }
+        if lefts[lefts.len() - 1] - 20.0 <= room {
+            return (rows, lefts);
+        }
+    }
+    (used.len().max(1), vec![0.0])
 }
 
 /// The body that stands for a kind of cells.

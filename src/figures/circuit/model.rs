@@ -42,6 +42,8 @@ pub struct Node {
     pub product: bool,
     /// the cell accumulates over the context
     pub memory: bool,
+    /// it has an apical dendrite: pyramids, and what receives apical input
+    pub tuft: bool,
     pub part: Option<Part>,
     /// tokens come in here: name of the stream
     pub input: Option<String>,
@@ -114,7 +116,9 @@ pub(super) fn node(circuit: &Circuit, id: PopulationId, area: Option<usize>) -> 
         Kind::Relay { part, stream, .. } => (*part, stream.map(|s| circuit.streams[s].name.clone())),
         _ => (None, None),
     };
+    let apical = circuit.inputs_of(id).any(|(_, q)| q.compartment == Compartment::Apical);
     Node {
+        tuft: band < CORE && (shape == Shape::Pyramid || apical),
         name: words::shortened(p.name.rsplit('.').next().unwrap_or(&p.name)),
         lines: words::about(p, BANDS[band]),
         shape,

@@ -1,12 +1,15 @@
 //! Paints a plan, from the back to the front.
 
 use super::canvas::{Canvas, bent, rounded};
-use super::down::{GATEWAY, SOMA};
-use super::glyphs::{boxed, colour, dendrites, ending, mark, pale, sign, soma};
+use super::columns::BODY;
+use super::down::GATEWAY;
+use super::glyphs::{
+    box_copies, boxed, colour, dendrites, ending, mark, outline, pale, sign, soma, soma_copies,
+};
 use super::legend::{self, Entry};
 use super::model::{CORE, Ending, MATRIX, Node, Shape};
-use super::plan::{Plan, Point, Rect, at};
-use crate::circuit::{Compartment, Indices};
+use super::plan::{Placed, Plan, Point, Rect, at};
+use crate::circuit::Compartment;
 use crate::figures::style::{COLOURS, FAINT, INK};
 use crate::spec::{Part, Pathway};
 use plotters::style::{RGBColor, WHITE};
@@ -21,17 +24,16 @@ pub(super) fn paint(canvas: &Canvas, plan: &Plan) -> Done {
     grounds(canvas, plan)?;
     for placed in &plan.nodes {
         dendrites(canvas, placed, placed.body.bottom)?;
+        match placed.node.shape {
+            Shape::Relay(_) | Shape::Areas => box_copies(canvas, &placed.node, front(placed))?,
+            _ => soma_copies(canvas, &placed.node, placed.centre, placed.body.bottom)?,
+        }
     }
     axons(canvas, plan)?;
     for placed in &plan.nodes {
         if matches!(placed.node.shape, Shape::Relay(_) | Shape::Areas) {
-            let copies = |shown: bool| if shown { 8.0 } else { 0.0 };
-            let i = placed.node.indices;
-            let r = placed.body;
-            let up = copies(i.query || i.context);
-            let front = Rect::new(r.left + copies(i.context), r.top + up, r.right - copies(i.query), r.bottom);
-            boxed(canvas, &placed.node, front)?;
-            gateway(canvas, &placed.node, at(placed.centre, r.bottom))?;
+            boxed(canvas, &placed.node, front(placed))?;
+            gateway(canvas, &placed.node, at(placed.centre, placed.body.bottom))?;
         } else {
             soma(canvas, &placed.node, placed.centre, placed.body.bottom)?;
         }
@@ -46,6 +48,14 @@ pub(super) fn paint(canvas: &Canvas, plan: &Plan) -> Done {
         sample(canvas, *entry, *r)?;
     }
     plan.labels.iter().try_for_each(|l| canvas.words(l))
+}
+
+/// The box without its copies.
+fn front(placed: &Placed) -> Rect {
+    let copies = |shown: bool| if shown { 8.0 } else { 0.0 };
+    let (i, r) = (placed.node.indices, placed.body);
+    let up = copies(i.query || i.context);
+    Rect::new(r.left + copies(i.context), r.top + up, r.right - copies(i.query), r.bottom)
 }
 
 fn grounds(canvas: &Canvas, plan: &Plan) -> Done {
@@ -218,21 +228,11 @@ fn stand_in(canvas: &Canvas, entry: Entry, c: Point) -> Done {
             canvas.filled(&small, own)
         }
         _ => {
-            let disc = Node {
-                name: String::new(),
-                lines: Vec::new(),
-                shape: shape.unwrap_or(Shape::Cell),
-                band: 0,
-                indices: Indices::default(),
-                product: false,
-                memory: false,
-                part: None,
-                input: None,
-                output: None,
-                area: None,
-                populations: Vec::new(),
-            };
-            soma(canvas, &disc, c.x, c.y + SOMA / 2.0)
+            // The body at half its size.
+            let whole = outline(shape.unwrap_or(Shape::Cell), 0.0, BODY);
+            let half: Vec<Point> = whole.iter().map(|p| at(c.x + p.x / 2.0, c.y + p.y / 2.0)).collect();
+            let inside = if entry == Entry::Cell { WHITE } else { own };
+            canvas.shape(&half, inside, own, 1.2)
         }
     }
 }

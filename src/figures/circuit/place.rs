@@ -1,7 +1,7 @@
 //! From columns, bands and tracks to places: bodies, dendrites, axons, endings, labels.
 
 use super::columns::{BODY, Port, Way, copies, mark, name_offset};
-use super::down::{Down, GATEWAY, LINE, ROOTS, SOMA, TUFT, down, has_tuft};
+use super::down::{COPIES, Down, GATEWAY, LINE, ROOTS, SOMA, TUFT, WORDS, down};
 use super::layout::{Across, MARGIN, across, heading};
 use super::legend;
 use super::model::{BANDS, CORE, OTHER, Shape, Sketch};
@@ -81,6 +81,17 @@ fn frame(sketch: &Sketch, across: &Across, down: &Down) -> Plan {
             }
         }
     }
+    let mut side = |name: &str, top: f64, bottom: f64| {
+        let wide = super::columns::small(name);
+        let top = f64::midpoint(top, bottom) - wide / 2.0;
+        let rect = Rect::new(8.0, top, 19.0, top + wide);
+        let (text, size, about) = (name.to_owned(), Size::Small, About::Picture);
+        plan.labels.push(Label { text, rect, size, bold: false, upright: true, about });
+    };
+    side("thalamus", down.thalamus.0, down.thalamus.1);
+    if !sketch.areas.is_empty() && !sketch.collapsed {
+        side("cortex", down.levels[0].top, bottom);
+    }
     for (band, level) in down.levels.iter().enumerate().filter(|(_, l)| l.shown) {
         let name = if sketch.collapsed && band == OTHER { "areas" } else { BANDS[band] };
         let wide = super::columns::small(name);
@@ -151,15 +162,23 @@ fn body(plan: &mut Plan, sketch: &Sketch, across: &Across, down: &Down, number: 
             dendrites.push((compartment, rect));
         }
     }
-    if has_tuft(node) {
+    if node.tuft {
         let tuft = column.ports.iter().filter(|p| p.way == Way::Tuft).map(|p| -p.dx).fold(22.0, f64::max);
         dendrites.push((Compartment::Apical, Rect::new(x - 3.0, down.join, x + 3.0, top)));
         dendrites.push((Compartment::Apical, Rect::new(x - tuft - BEYOND, down.join - TUFT, x + 22.0, down.join)));
     }
-    let left = x + name_offset(node);
-    text(plan, &node.name, left, top - 4.0, Size::Small, true, about);
-    for (n, words_) in node.lines.iter().enumerate() {
-        text(plan, words_, left, top - 4.0 + LINE * (n + 1) as f64, Size::Small, false, about);
+    // Beside the body, or where that takes too much room over the tuft or the body.
+    let high = LINE * (1 + node.lines.len()) as f64;
+    let first = match (across.dense.cells, node.tuft) {
+        (false, _) => base - WORDS - high,
+        (true, true) => down.levels[0].top - 2.0 - high,
+        (true, false) => top - COPIES - 3.0 - high,
+    };
+    let lines = std::iter::once((&node.name, true)).chain(node.lines.iter().map(|l| (l, false)));
+    for (n, (words_, bold)) in lines.enumerate() {
+        let wide = words::width(words_, 11.0, bold);
+        let left = if across.dense.cells { x - wide / 2.0 } else { x + name_offset(node) };
+        text(plan, words_, left, first + LINE * n as f64, Size::Small, bold, about);
     }
     plan.nodes.push(Placed { node: node.clone(), centre: x, body, dendrites });
 }
@@ -314,7 +333,7 @@ impl Placing<'_> {
             let column = &self.across.columns[end.to];
             if port.way == Way::Trunk {
                 let left = if port.dx < 0.0 { end.tip.x - 6.0 - wide } else { end.tip.x + 6.0 };
-                text(plan, label, left, end.tip.y - 13.0, Size::Small, false, about);
+                text(plan, label, left, end.tip.y - 14.0, Size::Small, false, about);
                 continue;
             }
             let level = &self.down.levels[placed.node.band];
@@ -327,13 +346,16 @@ impl Placing<'_> {
             };
             let relay = matches!(placed.node.shape, Shape::Relay(_));
             let outwards = if port.way == Way::Tuft { 1.0 } else { port.dx.signum() };
-            let upright = if port.way == Way::Tuft { self.across.dense } else { column.upright };
+            let upright = if port.way == Way::Tuft { self.across.dense.cells } else { column.upright };
             let rect = if upright {
-                let left = if outwards > 0.0 { end.tip.x + 3.0 } else { end.tip.x - 14.0 };
+                let by = if plan.axons[end.axon].from.is_none() { 4.5 } else { 3.0 };
+                let left = if outwards > 0.0 { end.tip.x + by } else { end.tip.x - by - 11.0 };
                 let top = if relay { near - 2.0 - wide } else { near + mark(end.ending) };
                 Rect::new(left, top, left + 11.0, top + wide)
             } else {
-                let left = if outwards > 0.0 { end.tip.x + 5.0 } else { end.tip.x - 5.0 - wide };
+                // A square is wider than an axon.
+                let by = if plan.axons[end.axon].from.is_none() { 7.0 } else { 5.0 };
+                let left = if outwards > 0.0 { end.tip.x + by } else { end.tip.x - by - wide };
                 let top = if relay { near - 11.0 } else { near + 6.0 };
                 Rect::new(left, top, left + wide, top + 11.0)
             };

@@ -125,24 +125,42 @@ fn order(channel: &mut Channel) {
     let cost: Vec<Vec<usize>> = (0..n)
         .map(|a| (0..n).map(|b| crossings(&channel.tracks[a], &channel.tracks[b])).collect())
         .collect();
-    let mut sequence: Vec<usize> = (0..n).collect();
-    sequence.sort_by(|a, b| {
-        let middle = |t: &Track| t.low() + t.high();
-        middle(&channel.tracks[*a]).total_cmp(&middle(&channel.tracks[*b])).then(a.cmp(b))
-    });
-    for _ in 0..ROUNDS {
-        if !improved(&mut sequence, &cost) {
-            break;
+    let middle = |t: usize| channel.tracks[t].low() + channel.tracks[t].high();
+    let mut by_middle: Vec<usize> = (0..n).collect();
+    by_middle.sort_by(|a, b| middle(*a).total_cmp(&middle(*b)).then(a.cmp(b)));
+    let backwards: Vec<usize> = by_middle.iter().rev().copied().collect();
+    // Every second one first: chains of neighbours need few rows that way.
+    let (even, odd): (Vec<_>, Vec<_>) = by_middle.iter().enumerate().partition(|(k, _)| k % 2 == 0);
+    let alternating: Vec<usize> = even.into_iter().chain(odd).map(|(_, t)| *t).collect();
+    let mut best: Option<(usize, usize, Vec<usize>)> = None;
+    for mut sequence in [by_middle, backwards, alternating] {
+        for _ in 0..ROUNDS {
+            if !improved(&mut sequence, &cost) {
+                break;
+            }
+        }
+        let total = (0..n).flat_map(|a| (0..a).map(move |b| (a, b))).map(|(a, b)| cost[sequence[b]][sequence[a]]).sum();
+        let rows = rows(&channel.tracks, &sequence);
+        let height = rows.iter().max().map_or(0, |r| r + 1);
+        if best.as_ref().is_none_or(|(t, h, _)| (total, height) < (*t, *h)) {
+            best = Some((total, height, rows));
         }
     }
-    for k in 0..n {
-        let (low, high) = (channel.tracks[sequence[k]].low(), channel.tracks[sequence[k]].high());
-        let above = sequence[..k].iter().map(|t| &channel.tracks[*t]);
-        let beside = above.filter(|t| t.low() < high + GAP && low < t.high() + GAP);
-        let row = beside.map(|t| t.row + 1).max().unwrap_or(0);
-        channel.tracks[sequence[k]].row = row;
-        channel.rows = channel.rows.max(row + 1);
+    if let Some((_, height, rows)) = best {
+        channel.rows = height;
+        channel.tracks.iter_mut().zip(rows).for_each(|(track, row)| track.row = row);
     }
+}
+
+/// The row of each track: below all that come before it in the sequence and share some of its width.
+fn rows(tracks: &[Track], sequence: &[usize]) -> Vec<usize> {
+    let mut rows = vec![0; tracks.len()];
+    for (k, &t) in sequence.iter().enumerate() {
+        let (low, high) = (tracks[t].low(), tracks[t].high());
+        let beside = sequence[..k].iter().filter(|b| tracks[**b].low() < high + GAP && low < tracks[**b].high() + GAP);
+        rows[t] = beside.map(|b| rows[*b] + 1).max().unwrap_or(0);
+    }
+    rows
 }
 
 /// Moves each track to its best place; says whether that helped.

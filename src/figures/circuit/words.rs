@@ -6,13 +6,19 @@ use crate::spec::{AccumulateSpec, ActivationSpec};
 /// Letters of a name that are shown.
 const LONGEST: usize = 22;
 
-/// Long names lose their middle; what no text may hold is replaced.
+/// A name as it is shown.
 pub(super) fn shortened(name: &str) -> String {
-    let letters: Vec<char> = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    if letters.len() <= LONGEST {
+    cut(name, LONGEST)
+}
+
+/// Long names lose their middle; what no text may hold is replaced.
+pub(super) fn cut(name: &str, longest: usize) -> String {
+    let illegal = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let letters: Vec<char> = name.chars().map(|c| if illegal(c) { '?' } else { c }).collect();
+    if letters.len() <= longest {
         return letters.into_iter().collect();
     }
-    let half = LONGEST / 2;
+    let half = longest / 2;
     let head: String = letters[..half].iter().collect();
     let tail: String = letters[letters.len() - (half - 1)..].iter().collect();
     format!("{head}\u{2026}{tail}")
