@@ -13,6 +13,7 @@ use crate::weights::dale::rewrite;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
+use std::io::Write as _;
 use std::path::Path;
 
 pub fn run(args: &Compile, out: &Reporter) -> Outcome {
@@ -35,18 +36,32 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         Some(Emit::Svg) => Some(emit::svg(&circuit)?),
         _ => None,
     };
-    if let (Some(Emit::Svg), Some(text), Some(path)) = (args.emit, &early, &args.output)
-        && path.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"))
-    {
-        return drawing(path, text, out);
+    // A drawing goes to a file of its own if the file is named like one.
+    let named = |p: &&Path| {
+        args.emit == Some(Emit::Svg) && p.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"))
+    };
+    let picture = args.output.as_deref().filter(named);
+    if let (Some(path), Some(text)) = (picture, &early) {
+        atomic_write(path, |sink| sink.write_all(text.as_bytes()))?;
+        out.note(&format!("wrote {}", path.display()));
+        if !args.explain {
+            if out.json {
+                let mut rest = Map::new();
+                rest.insert("emit".to_owned(), json!("svg"));
+                rest.insert("files".to_owned(), json!([path.display().to_string()]));
+                out.object("compile", true, rest);
+            }
+            return Ok(0);
+        }
     }
+    let early = early.filter(|_| picture.is_none());
     if let (Some(stage), Some(text), None, false) = (args.emit, &early, &args.output, args.explain) {
         emitted(out, stage, text, Map::new(), true);
         return Ok(0);
     }
     let compiled = load::compiled(&document, &circuit, &args.file)?;
     let unmet = load::unmet(&document, &compiled);
-    if let Some(path) = &args.output {
+    if let Some(path) = args.output.as_ref().filter(|_| picture.is_none()) {
         crate::weights::write_heads(path, &compiled.plain_blocks())?;
         out.note(&format!("wrote {}", path.display()));
     }
@@ -79,19 +94,6 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         out.draw(&unmet, Some(&args.file));
     }
     Ok(exit_code(&unmet))
-}
-
-/// The drawing in a file of its own.
-fn drawing(path: &Path, svg: &str, out: &Reporter) -> Outcome {
-    atomic_write(path, |sink| sink.write_all(svg.as_bytes()))?;
-    out.note(&format!("wrote {}", path.display()));
-    if out.json {
-        let mut rest = Map::new();
-        rest.insert("emit".to_owned(), json!("svg"));
-        rest.insert("files".to_owned(), json!([path.display().to_string()]));
-        out.object("compile", true, rest);
-    }
-    Ok(0)
 }
 
 /// The circuit with plus and minus cells.

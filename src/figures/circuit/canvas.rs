@@ -89,7 +89,9 @@ impl<'a, 'b> Canvas<'a, 'b> {
     }
 
     pub fn ring(&self, centre: Point, radius: f64, colour: RGBColor, width: f64) -> Done {
-        self.area.draw(&Circle::new(fine(centre), thick(radius), colour.stroke_width(thick(width)))).map_err(said)
+        self.area
+            .draw(&Circle::new(fine(centre), thick(radius), colour.stroke_width(thick(width))))
+            .map_err(said)
     }
 
     pub fn rect(&self, r: Rect, colour: RGBColor) -> Done {

@@ -91,6 +91,8 @@ fn column(sketch: &Sketch, number: usize, rank: &[usize], dense: Dense) -> Colum
     let with = |w: Way| own.iter().copied().filter(move |l| way(&sketch.nodes, &sketch.links[*l]) == w);
     let text = |l: usize| small(&sketch.links[l].label);
     let boxed = matches!(node.shape, Shape::Relay(_) | Shape::Areas);
+    // A square of `tonic` is wider than an axon.
+    let square = |l: usize| if sketch.links[l].from.is_none() { GRID } else { 0.0 };
     // Innermost the ordinary inputs, then those of the compartments beside them.
     let mut feet: Vec<usize> = with(Way::Foot).collect();
     feet.sort_by_key(|l| special(node, &sketch.links[*l]));
@@ -106,7 +108,7 @@ fn column(sketch: &Sketch, number: usize, rank: &[usize], dense: Dense) -> Colum
         for (n, &link) in links.iter().enumerate() {
             if n > 0 {
                 let before = if upright { UPRIGHT } else { snapped(text(links[n - 1]) + 12.0) };
-                dx += before.max(UPRIGHT);
+                dx += before.max(UPRIGHT) + square(link);
             }
             ports.push(Port { link, way: Way::Foot, dx: sign * dx });
             reach = dx + if upright { 14.0 } else { text(link) + 8.0 };
@@ -129,12 +131,7 @@ fn column(sketch: &Sketch, number: usize, rank: &[usize], dense: Dense) -> Colum
     } else {
         let lines = node.lines.iter().map(|l| small(l)).fold(0.0, f64::max);
         let name = words::width(&node.name, 11.0, true).max(lines);
-        if dense {
-            right = right.max(name / 2.0 + 3.0);
-            left = left.max(name / 2.0 + 3.0);
-        } else {
-            right = right.max(name_offset(node) + name + 4.0);
-        }
+        right = right.max(if dense { name / 2.0 + 3.0 } else { name_offset(node) + name + 4.0 });
         right = right.max(BODY + copies(node, 1.0) + 4.0).max(FIRST + 8.0);
         left = left.max(BODY + copies(node, -1.0) + 4.0).max(FIRST + 8.0);
         // Trunk: labels above the axon, between the trunk and what runs beside it.
@@ -150,17 +147,17 @@ fn column(sketch: &Sketch, number: usize, rank: &[usize], dense: Dense) -> Colum
             ports.push(Port { link, way: Way::Trunk, dx: if from_left { -1.0 } else { 1.0 } });
         }
         let mut dx = snapped(left.max(beside));
+        let mut inner = None;
         for (n, link) in with(Way::Tuft).enumerate() {
-            let slot = if dense { UPRIGHT } else { text(link) + 12.0 };
+            let beside = inner.replace(link).map_or(0.0, square);
+            let slot = if dense { UPRIGHT } else { text(link) + 12.0 } + beside;
             dx = if n == 0 { snapped(dx.max(slot)) } else { dx + snapped(slot) };
             ports.push(Port { link, way: Way::Tuft, dx: -dx });
             left = dx + 8.0;
         }
-        left = left.max(beside);
+        left = left.max(beside).max(if dense { name / 2.0 + 3.0 } else { 0.0 });
     }
-    let longest = |way: Way| {
-        ports.iter().filter(|p| p.way == way).map(|p| text(p.link)).fold(0.0, f64::max)
-    };
+    let longest = |way: Way| ports.iter().filter(|p| p.way == way).map(|p| text(p.link)).fold(0.0, f64::max);
     Column {
         left: left.ceil(),
         right: right.ceil(),

@@ -76,7 +76,8 @@ pub(super) fn down(sketch: &Sketch, across: &Across, channels: &[Channel]) -> Do
         (0..sketch.nodes.len()).filter(|n| sketch.nodes[*n].band == band).collect()
     };
     let area_top = TITLE;
-    let lines = |nodes: &mut dyn Iterator<Item = &Node>| nodes.map(|n| 1 + n.lines.len()).max().unwrap_or(0) as f64;
+    let lines =
+        |nodes: &mut dyn Iterator<Item = &Node>| nodes.map(|n| 1 + n.lines.len()).max().unwrap_or(0) as f64;
     let above = across.dense.cells && !sketch.collapsed;
     let mut y = TITLE + if sketch.collapsed { 0.0 } else { HEADER };
     if above {
@@ -88,7 +89,8 @@ pub(super) fn down(sketch: &Sketch, across: &Across, channels: &[Channel]) -> Do
         let nodes = in_band(band);
         let columns: Vec<&Column> = nodes.iter().map(|n| &across.columns[*n]).collect();
         let level = &mut levels[band];
-        level.shown = !sketch.areas.is_empty() && if band == OTHER { !nodes.is_empty() } else { !sketch.collapsed };
+        level.shown =
+            !sketch.areas.is_empty() && if band == OTHER { !nodes.is_empty() } else { !sketch.collapsed };
         level.top = y;
         if !level.shown {
             level.bottom = y;
@@ -98,7 +100,13 @@ pub(super) fn down(sketch: &Sketch, across: &Across, channels: &[Channel]) -> Do
             join = y + 10.0 + TUFT;
             let tufts = across.columns.iter().filter(|c| c.ports.iter().any(|p| p.way == Way::Tuft));
             let text = tufts.map(|c| c.tuft_text).fold(0.0, f64::max);
-            let room = if text == 0.0 { 4.0 } else if across.dense.cells { (text + 14.0).ceil() } else { 26.0 };
+            let room = if text == 0.0 {
+                4.0
+            } else if across.dense.cells {
+                (text + 14.0).ceil()
+            } else {
+                26.0
+            };
             y = join + room;
         }
         // Words beside a body end above its dendrites.
@@ -137,7 +145,9 @@ pub(super) fn down(sketch: &Sketch, across: &Across, channels: &[Channel]) -> Do
             y += EMPTY + 4.0;
         } else {
             let gateway = nodes.iter().any(|n| is_gateway(&sketch.nodes[*n]));
-            level.body = y + strip(&columns).max(14.0) + if columns.iter().any(|c| c.foot_text > 0.0) { 4.0 } else { 0.0 };
+            level.body = y
+                + strip(&columns).max(14.0)
+                + if columns.iter().any(|c| c.foot_text > 0.0) { 4.0 } else { 0.0 };
             level.boxes = boxes(sketch, &nodes);
             y = level.body + level.boxes + if gateway { GATEWAY } else { 10.0 };
         }

@@ -61,7 +61,11 @@ pub(super) fn dendrites(canvas: &Canvas, placed: &Placed, base: f64) -> Done {
                     canvas.line(&[at(x, r.bottom + 1.0), tip], wood, 3.0)?;
                     for part in [0.35, 0.7, 1.0] {
                         let fork = at(x + (tip.x - x) * part, r.bottom + (tip.y - r.bottom) * part);
-                        canvas.line(&[fork, at(fork.x + (tip.x - x).signum() * 3.0 * (1.0 - part), r.top)], wood, 2.0)?;
+                        canvas.line(
+                            &[fork, at(fork.x + (tip.x - x).signum() * 3.0 * (1.0 - part), r.top)],
+                            wood,
+                            2.0,
+                        )?;
                     }
                 }
             }
@@ -128,7 +132,12 @@ pub(super) fn soma_copies(canvas: &Canvas, node: &Node, x: f64, base: f64) -> Do
 pub(super) fn soma(canvas: &Canvas, node: &Node, x: f64, base: f64) -> Done {
     let own = colour(node.shape);
     let inside = if node.shape == Shape::Cell { WHITE } else { own };
-    canvas.shape(&outline(node.shape, x, base), inside, if node.shape == Shape::Cell { own } else { WHITE }, 1.5)?;
+    canvas.shape(
+        &outline(node.shape, x, base),
+        inside,
+        if node.shape == Shape::Cell { own } else { WHITE },
+        1.5,
+    )?;
     let (sign, centre) = match node.shape {
         Shape::Pyramid => (WHITE, at(x, base - 11.0)),
         Shape::Cell => (INK, at(x, base - BODY)),
@@ -139,7 +148,11 @@ pub(super) fn soma(canvas: &Canvas, node: &Node, x: f64, base: f64) -> Done {
     }
     if node.product {
         for s in [-1.0, 1.0] {
-            canvas.line(&[at(centre.x - 4.0, centre.y - 4.0 * s), at(centre.x + 4.0, centre.y + 4.0 * s)], sign, 2.0)?;
+            canvas.line(
+                &[at(centre.x - 4.0, centre.y - 4.0 * s), at(centre.x + 4.0, centre.y + 4.0 * s)],
+                sign,
+                2.0,
+            )?;
         }
     }
     Ok(())
@@ -156,7 +169,12 @@ pub(super) fn box_copies(canvas: &Canvas, node: &Node, r: Rect) -> Done {
     for step in [8.0, 4.0] {
         for (shown, side) in [(node.indices.query, 1.0), (node.indices.context, -1.0)] {
             if shown {
-                canvas.shape(&rounded(moved(side * step, -step), radius), pale(own, 0.12), pale(own, 0.6), 1.0)?;
+                canvas.shape(
+                    &rounded(moved(side * step, -step), radius),
+                    pale(own, 0.12),
+                    pale(own, 0.6),
+                    1.0,
+                )?;
             }
         }
     }
@@ -183,7 +201,13 @@ pub(super) fn sign(canvas: &Canvas, part: Part, c: Point) -> Done {
 }
 
 /// What stands at the tip of an axon that arrives along `towards`.
-pub(super) fn ending(canvas: &Canvas, ending: Ending, tip: Point, towards: (f64, f64), own: RGBColor) -> Done {
+pub(super) fn ending(
+    canvas: &Canvas,
+    ending: Ending,
+    tip: Point,
+    towards: (f64, f64),
+    own: RGBColor,
+) -> Done {
     let (dx, dy) = towards;
     // `back` behind the tip, `aside` to its side.
     let point = |back: f64, aside: f64| at(tip.x - dx * back - dy * aside, tip.y - dy * back + dx * aside);

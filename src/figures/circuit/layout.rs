@@ -9,11 +9,11 @@ use super::words;
 /// Left of the bands: their names.
 pub(super) const MARGIN: f64 = 78.0;
 /// Between the frame of an area and its cells.
-const PAD: f64 = 8.0;
+const PAD: f64 = 6.0;
 /// Between areas.
 const APART: f64 = 18.0;
 /// Between relays.
-const RELAYS_APART: f64 = 12.0;
+const RELAYS_APART: f64 = 8.0;
 /// Drawings wider than this have upright labels.
 const ROOMY: f64 = 1150.0;
 
@@ -38,7 +38,11 @@ pub(super) fn across(sketch: &Sketch) -> Across {
     // Relays have the room that the cortex leaves them.
     let cortex = |a: &Across| a.areas.last().map_or(0.0, |(_, right)| *right);
     let half = placed(sketch, Dense { cells: true, relays: false });
-    if half.right <= cortex(&half) + APART { half } else { placed(sketch, Dense { cells: true, relays: true }) }
+    if half.right <= cortex(&half) + APART {
+        half
+    } else {
+        placed(sketch, Dense { cells: true, relays: true })
+    }
 }
 
 fn placed(sketch: &Sketch, dense: Dense) -> Across {
@@ -59,8 +63,8 @@ fn placed(sketch: &Sketch, dense: Dense) -> Across {
 fn once(sketch: &Sketch, rank: &[usize], dense: Dense) -> Across {
     let columns = columns(sketch, rank, dense);
     let relays: Vec<usize> = (0..sketch.nodes.len()).filter(|n| sketch.nodes[*n].band >= CORE).collect();
-    let thalamus: f64 =
-        relays.iter().map(|r| columns[*r].left + columns[*r].right + RELAYS_APART).sum::<f64>() + PAD;
+    let room = |r: &usize| columns[*r].left + columns[*r].right + RELAYS_APART + GRID / 2.0;
+    let thalamus = relays.iter().map(room).sum::<f64>() + PAD;
     let mut x = vec![0.0; sketch.nodes.len()];
     let (areas, cortex) = cortical(sketch, &columns, 0.0, &mut x);
     // A wider thalamus spreads the areas above it.
@@ -107,29 +111,35 @@ fn thalamic(sketch: &Sketch, columns: &[Column], relays: &[usize], cortex: f64, 
     let mut offset = vec![0.0; order.len()];
     for k in 1..order.len() {
         let (before, this) = (&columns[relays[order[k - 1]]], &columns[relays[order[k]]]);
-        offset[k] = offset[k - 1] + before.right + RELAYS_APART + this.left;
+        // Whole steps of the grid, so that nobody is pushed on.
+        let step = before.right + RELAYS_APART + this.left;
+        offset[k] = offset[k - 1] + (step / GRID).ceil() * GRID;
     }
     let wanted: Vec<f64> = order.iter().zip(&offset).map(|(o, by)| wish[*o] - by).collect();
     let first = &columns[relays[order[0]]];
     let last = &columns[relays[order[order.len() - 1]]];
     let low = MARGIN + PAD + first.left;
     let high = (cortex - PAD - last.right - offset[order.len() - 1]).max(low);
-    let mut before = f64::NEG_INFINITY;
-    let mut end = cortex;
+    let targets: Vec<f64> =
+        isotonic(&wanted).into_iter().zip(&offset).map(|(place, by)| place.clamp(low, high) + by).collect();
     let taken = taken(sketch, columns, x);
-    for (k, place) in isotonic(&wanted).into_iter().enumerate() {
+    let mut least = f64::NEG_INFINITY;
+    let mut end = cortex;
+    for (k, target) in targets.iter().enumerate() {
         let node = relays[order[k]];
-        let target = (place.clamp(low, high) + offset[k]).max(before + columns[node].left);
-        // Between the lines of the grid that cortical axons stand on, and if possible not next to one.
-        let first = ((target - GRID / 2.0) / GRID).ceil() * GRID + GRID / 2.0;
+        // Between the lines of the grid that cortical axons stand on; if the next relay has room, not next to one.
+        let first = ((target.max(least) - GRID / 2.0) / GRID).ceil() * GRID + GRID / 2.0;
+        let spare = match targets.get(k + 1) {
+            Some(next) => next - first - (offset[k + 1] - offset[k]),
+            None => 3.0 * GRID,
+        };
         let near = |shift: f64| {
             let beside = |pin: &f64| taken.iter().any(|t| (t - (first + shift + pin)).abs() < GRID);
             pins(sketch, columns, node).iter().filter(|p| beside(p)).count()
         };
-        let shifts = [0.0, GRID, 2.0 * GRID, 3.0 * GRID];
-        let best = shifts.into_iter().min_by_key(|s| near(*s)).unwrap_or(0.0);
-        x[node] = first + best;
-        before = x[node] + columns[node].right + RELAYS_APART;
+        let shifts = [0.0, GRID, 2.0 * GRID, 3.0 * GRID].into_iter().filter(|s| *s == 0.0 || *s <= spare);
+        x[node] = first + shifts.min_by_key(|s| near(*s)).unwrap_or(0.0);
+        least = x[node] + offset.get(k + 1).map_or(0.0, |next| next - offset[k]);
         end = x[node] + columns[node].right + PAD;
     }
     end

@@ -2,8 +2,8 @@
 
 use super::words;
 use crate::circuit::{
-    Circuit, Compartment, Indices, IndexRule, Kind, Output, Population, PopulationId, Projection, ProjectionId,
-    Signal, Weights,
+    Circuit, Compartment, IndexRule, Indices, Kind, Output, Population, PopulationId, Projection,
+    ProjectionId, Signal, Weights,
 };
 use crate::spec::{ActivationSpec, Effect, Part, Pathway};
 

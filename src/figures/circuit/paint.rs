@@ -100,7 +100,11 @@ fn axon_colour(plan: &Plan, axon: usize) -> RGBColor {
 fn axons(canvas: &Canvas, plan: &Plan) -> Done {
     let draw = |axon: usize, points: &[Point]| {
         let own = axon_colour(plan, axon);
-        if plan.axons[axon].learning { canvas.dashes(points, own, AXON) } else { canvas.line(points, own, AXON) }
+        if plan.axons[axon].learning {
+            canvas.dashes(points, own, AXON)
+        } else {
+            canvas.line(points, own, AXON)
+        }
     };
     for wire in &plan.wires {
         draw(wire.axon, &bent(&wire.points, 5.0))?;
@@ -181,9 +185,12 @@ fn sample(canvas: &Canvas, entry: Entry, r: Rect) -> Done {
             }
             Ok(())
         }
-        Entry::Query | Entry::Context | Entry::Pyramid | Entry::Interneuron | Entry::Stellate | Entry::Cell => {
-            stand_in(canvas, entry, c)
-        }
+        Entry::Query
+        | Entry::Context
+        | Entry::Pyramid
+        | Entry::Interneuron
+        | Entry::Stellate
+        | Entry::Cell => stand_in(canvas, entry, c),
         Entry::Product | Entry::Memory => stand_in(canvas, entry, c),
         Entry::Sum | Entry::Plastic => Ok(()),
     }
@@ -194,7 +201,11 @@ fn stand_in(canvas: &Canvas, entry: Entry, c: Point) -> Done {
     let shape = legend::shape(entry);
     let own = colour(shape.unwrap_or(Shape::Relay(Pathway::Core)));
     let triangle = |dx: f64, dy: f64| {
-        vec![at(c.x + dx, c.y - 7.0 + dy), at(c.x + 9.0 + dx, c.y + 9.0 + dy), at(c.x - 9.0 + dx, c.y + 9.0 + dy)]
+        vec![
+            at(c.x + dx, c.y - 7.0 + dy),
+            at(c.x + 9.0 + dx, c.y + 9.0 + dy),
+            at(c.x - 9.0 + dx, c.y + 9.0 + dy),
+        ]
     };
     match entry {
         Entry::Query | Entry::Context => {
@@ -222,7 +233,11 @@ fn stand_in(canvas: &Canvas, entry: Entry, c: Point) -> Done {
             let wood = pale(own, 0.55);
             canvas.line(&[at(c.x, c.y - 4.0), at(c.x, c.y - 11.0)], wood, 2.5)?;
             for side in [-1.0, 1.0] {
-                canvas.line(&[at(c.x + side * 6.0, c.y + 6.0), at(c.x + side * 12.0, c.y + 11.0)], wood, 2.0)?;
+                canvas.line(
+                    &[at(c.x + side * 6.0, c.y + 6.0), at(c.x + side * 12.0, c.y + 11.0)],
+                    wood,
+                    2.0,
+                )?;
             }
             let small = [at(c.x, c.y - 7.0), at(c.x + 8.0, c.y + 7.0), at(c.x - 8.0, c.y + 7.0)];
             canvas.filled(&small, own)

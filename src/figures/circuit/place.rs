@@ -67,7 +67,8 @@ fn frame(sketch: &Sketch, across: &Across, down: &Down) -> Plan {
     let bottom = down.levels[OTHER].bottom;
     for (area, (left, right)) in sketch.areas.iter().zip(&across.areas) {
         if !sketch.collapsed {
-            plan.areas.push(AreaBox { rect: Rect::new(*left, down.area_top, *right, bottom), count: area.count });
+            plan.areas
+                .push(AreaBox { rect: Rect::new(*left, down.area_top, *right, bottom), count: area.count });
             let (x, y) = (left + 8.0, down.area_top + 6.0);
             text(&mut plan, &area.name, x, y, Size::Heading, true, About::Picture);
             if !area.note.is_empty() {
@@ -127,7 +128,8 @@ fn body(plan: &mut Plan, sketch: &Sketch, across: &Across, down: &Down, number: 
             }
         }
         if !dendrites.is_empty() {
-            dendrites.push((Compartment::Basal, Rect::new(x - column.half, top - 1.0, x + column.half, bottom)));
+            dendrites
+                .push((Compartment::Basal, Rect::new(x - column.half, top - 1.0, x + column.half, bottom)));
         }
         let first = top + 5.0 + (level.boxes - 10.0 - LINE * (1 + node.lines.len()) as f64) / 2.0;
         let mut line = |words_: &str, n: usize, bold: bool| {
@@ -150,12 +152,14 @@ fn body(plan: &mut Plan, sketch: &Sketch, across: &Across, down: &Down, number: 
     let body = Rect::new(x - BODY - copies(node, -1.0), top - raised, x + BODY + copies(node, 1.0), base);
     let mut dendrites = Vec::new();
     let feet = |c: Compartment| {
-        let own = column.ports.iter().filter(move |p| p.way == Way::Foot && sketch.links[p.link].compartment == c);
+        let own =
+            column.ports.iter().filter(move |p| p.way == Way::Foot && sketch.links[p.link].compartment == c);
         own.map(|p| p.dx).collect::<Vec<f64>>()
     };
     let basal = feet(Compartment::Basal);
     let reach = |sign: f64| basal.iter().map(|dx| dx * sign).fold(BODY + 8.0, f64::max) + BEYOND;
-    dendrites.push((Compartment::Basal, Rect::new(x - reach(-1.0), base - 2.0, x + reach(1.0), base + ROOTS)));
+    dendrites
+        .push((Compartment::Basal, Rect::new(x - reach(-1.0), base - 2.0, x + reach(1.0), base + ROOTS)));
     for compartment in [Compartment::Gate, Compartment::Third] {
         for dx in feet(compartment) {
             let rect = Rect::new(x + dx - 4.0, base + ROOTS - 8.0, x + dx + 4.0, base + ROOTS);
@@ -165,7 +169,8 @@ fn body(plan: &mut Plan, sketch: &Sketch, across: &Across, down: &Down, number: 
     if node.tuft {
         let tuft = column.ports.iter().filter(|p| p.way == Way::Tuft).map(|p| -p.dx).fold(22.0, f64::max);
         dendrites.push((Compartment::Apical, Rect::new(x - 3.0, down.join, x + 3.0, top)));
-        dendrites.push((Compartment::Apical, Rect::new(x - tuft - BEYOND, down.join - TUFT, x + 22.0, down.join)));
+        dendrites
+            .push((Compartment::Apical, Rect::new(x - tuft - BEYOND, down.join - TUFT, x + 22.0, down.join)));
     }
     // Beside the body, or where that takes too much room over the tuft or the body.
     let high = LINE * (1 + node.lines.len()) as f64;
@@ -216,7 +221,9 @@ impl Placing<'_> {
             (Shape::Relay(_), _) if compartment == Compartment::Basal => level.body,
             (Shape::Relay(_), _) => level.body - 9.0,
             // Branches are straight lines from their root to the far corner of their rectangle.
-            (_, Way::Tuft) => own.last().map_or(0.0, |r| along(placed.centre, r.left, x, r.bottom, r.bottom - 16.0)),
+            (_, Way::Tuft) => {
+                own.last().map_or(0.0, |r| along(placed.centre, r.left, x, r.bottom, r.bottom - 16.0))
+            }
             (_, _) if compartment == Compartment::Basal => own.first().map_or(0.0, |r| {
                 let corner = if port.dx < 0.0 { r.left } else { r.right };
                 along(placed.centre + BODY.copysign(port.dx) * 0.8, corner, x, r.top + 2.0, r.bottom)
@@ -258,7 +265,10 @@ impl Placing<'_> {
             let mut level = vec![at(low, y), at(high, y)];
             for pin in &track.pins {
                 let (low_end, high_end) = (pin.x == low, pin.x == high);
-                let arms = usize::from(!low_end) + usize::from(!high_end) + usize::from(pin.up) + usize::from(pin.down);
+                let arms = usize::from(!low_end)
+                    + usize::from(!high_end)
+                    + usize::from(pin.up)
+                    + usize::from(pin.down);
                 if arms > 2 {
                     plan.branches.push((number, at(pin.x, y)));
                 }
@@ -295,7 +305,15 @@ impl Placing<'_> {
             let relay = matches!(plan.nodes[l.to].node.shape, Shape::Relay(_));
             (at(x, tip), (0.0, if relay { 1.0 } else { -1.0 }))
         };
-        plan.ends.push(End { link, to: l.to, compartment: l.compartment, ending: l.ending, axon, tip, towards });
+        plan.ends.push(End {
+            link,
+            to: l.to,
+            compartment: l.compartment,
+            ending: l.ending,
+            axon,
+            tip,
+            towards,
+        });
         tip
     }
 
@@ -359,7 +377,14 @@ impl Placing<'_> {
                 let top = if relay { near - 11.0 } else { near + 6.0 };
                 Rect::new(left, top, left + wide, top + 11.0)
             };
-            plan.labels.push(Label { text: label.clone(), rect, size: Size::Small, bold: false, upright, about });
+            plan.labels.push(Label {
+                text: label.clone(),
+                rect,
+                size: Size::Small,
+                bold: false,
+                upright,
+                about,
+            });
         }
     }
 }

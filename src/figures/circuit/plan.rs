@@ -31,7 +31,10 @@ impl Rect {
     /// They share more than an edge.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
+        self.left < other.right
+            && other.left < self.right
+            && self.top < other.bottom
+            && other.top < self.bottom
     }
 
     /// The point is inside or on the edge.

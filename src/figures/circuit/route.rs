@@ -66,9 +66,8 @@ pub(super) fn nets(sketch: &Sketch, across: &Across) -> Vec<Net> {
     let mut nets: Vec<Net> = Vec::new();
     for learning in [false, true] {
         for from in 0..sketch.nodes.len() {
-            let is_own = |l: &usize| {
-                sketch.links[*l].from == Some(from) && sketch.links[*l].learning == learning
-            };
+            let is_own =
+                |l: &usize| sketch.links[*l].from == Some(from) && sketch.links[*l].learning == learning;
             let links: Vec<usize> = (0..sketch.links.len()).filter(is_own).collect();
             if !links.is_empty() {
                 let x = across.x[from] + if learning { GRID } else { 0.0 };
@@ -122,9 +121,8 @@ fn pin(sketch: &Sketch, across: &Across, net: &Net, link: usize) -> (usize, Pin,
 /// Orders the tracks of a channel and gives them rows.
 fn order(channel: &mut Channel) {
     let n = channel.tracks.len();
-    let cost: Vec<Vec<usize>> = (0..n)
-        .map(|a| (0..n).map(|b| crossings(&channel.tracks[a], &channel.tracks[b])).collect())
-        .collect();
+    let cost: Vec<Vec<usize>> =
+        (0..n).map(|a| (0..n).map(|b| crossings(&channel.tracks[a], &channel.tracks[b])).collect()).collect();
     let middle = |t: usize| channel.tracks[t].low() + channel.tracks[t].high();
     let mut by_middle: Vec<usize> = (0..n).collect();
     by_middle.sort_by(|a, b| middle(*a).total_cmp(&middle(*b)).then(a.cmp(b)));
@@ -139,7 +137,10 @@ fn order(channel: &mut Channel) {
                 break;
             }
         }
-        let total = (0..n).flat_map(|a| (0..a).map(move |b| (a, b))).map(|(a, b)| cost[sequence[b]][sequence[a]]).sum();
+        let total = (0..n)
+            .flat_map(|a| (0..a).map(move |b| (a, b)))
+            .map(|(a, b)| cost[sequence[b]][sequence[a]])
+            .sum();
         let rows = rows(&channel.tracks, &sequence);
         let height = rows.iter().max().map_or(0, |r| r + 1);
         if best.as_ref().is_none_or(|(t, h, _)| (total, height) < (*t, *h)) {
@@ -157,7 +158,8 @@ fn rows(tracks: &[Track], sequence: &[usize]) -> Vec<usize> {
     let mut rows = vec![0; tracks.len()];
     for (k, &t) in sequence.iter().enumerate() {
         let (low, high) = (tracks[t].low(), tracks[t].high());
-        let beside = sequence[..k].iter().filter(|b| tracks[**b].low() < high + GAP && low < tracks[**b].high() + GAP);
+        let beside =
+            sequence[..k].iter().filter(|b| tracks[**b].low() < high + GAP && low < tracks[**b].high() + GAP);
         rows[t] = beside.map(|b| rows[*b] + 1).max().unwrap_or(0);
     }
     rows
@@ -177,7 +179,8 @@ fn improved(sequence: &mut Vec<usize>, cost: &[Vec<usize>]) -> bool {
             costs.push(here);
         }
         let least = costs.iter().copied().min().unwrap_or(0);
-        let to = if costs[from] == least { from } else { costs.iter().position(|c| *c == least).unwrap_or(from) };
+        let to =
+            if costs[from] == least { from } else { costs.iter().position(|c| *c == least).unwrap_or(from) };
         better |= to != from;
         sequence.insert(to, track);
     }
