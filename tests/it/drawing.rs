@@ -134,8 +134,8 @@ fn eight_areas_are_shown_and_more_collapse() {
         let (_, plan) = drawn(&format!("chain of {n}"), &wired(&chain(n)));
         assert_eq!(plan.areas.len(), n);
         assert_eq!(plan.nodes.iter().filter(|p| p.node.shape == Shape::Pyramid).count(), 2 * n);
-        // Letters of a drawing that fills a page of 1200 pixels have 8 of them.
-        assert!(plan.width <= 1200.0 * 11.0 / 8.0, "{}", plan.width);
+        // At a width of 1200 pixels its letters, drawn with 11, have 7.5 or more.
+        assert!(plan.width <= 1200.0 * 11.0 / 7.5, "{}", plan.width);
     }
     for n in [9, 12, 40] {
         let circuit = wired(&chain(n));

@@ -62,7 +62,7 @@ impl Entry {
 
     fn words(self) -> &'static str {
         match self {
-            Self::Pyramid => "pyramids: apical dendrite above, basal below",
+            Self::Pyramid => "pyramids (apical above, basal below)",
             Self::Interneuron => "interneurons",
             Self::Stellate => "stellate cells",
             Self::Cell => "cells of no stated type",
@@ -83,7 +83,7 @@ impl Entry {
             Self::Tonic => "constant input (bias)",
             Self::Sum => "sum over context tokens j",
             Self::Plastic => "plastic",
-            Self::Axons => "axon branches (no dot: axons cross)",
+            Self::Axons => "branching (no dot: crossing)",
         }
     }
 
@@ -132,7 +132,7 @@ impl Entry {
 const SAMPLE: f64 = 30.0;
 const HIGH: f64 = 24.0;
 /// The narrowest drawing.
-const NARROW: f64 = 520.0;
+const NARROW: f64 = 550.0;
 
 /// Puts the legend under the drawing, in lines as wide as that is.
 pub(super) fn add(plan: &mut Plan, sketch: &Sketch) {

@@ -168,14 +168,14 @@ fn rows(tracks: &[Track], sequence: &[usize]) -> Vec<usize> {
 /// Moves each track to its best place; says whether that helped.
 fn improved(sequence: &mut Vec<usize>, cost: &[Vec<usize>]) -> bool {
     let mut better = false;
-    for track in 0..sequence.len() {
+    for (track, own) in cost.iter().enumerate() {
         let from = sequence.iter().position(|t| *t == track).unwrap_or(0);
         sequence.remove(from);
         // Crossings of the track when it stands first; each place further down changes one pair.
-        let mut here: isize = sequence.iter().map(|t| cost[track][*t].cast_signed()).sum();
+        let mut here: isize = sequence.iter().map(|t| own[*t].cast_signed()).sum();
         let mut costs = vec![here];
         for t in &*sequence {
-            here += cost[*t][track].cast_signed() - cost[track][*t].cast_signed();
+            here += cost[*t][track].cast_signed() - own[*t].cast_signed();
             costs.push(here);
         }
         let least = costs.iter().copied().min().unwrap_or(0);
