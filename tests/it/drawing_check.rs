@@ -3,13 +3,14 @@
 use pulvinar::circuit::{Circuit, Kind, ProjectionId};
 use pulvinar::figures::circuit::model::{Ending, Shape, Sketch};
 use pulvinar::figures::circuit::plan::{About, End, Placed, Plan, Point, Rect};
-use pulvinar::spec::Effect;
+use pulvinar::spec::{Effect, Pathway};
 
 /// Looks at everything; `name` says which drawing is wrong.
 pub fn check(name: &str, circuit: &Circuit, sketch: &Sketch, plan: &Plan) {
     inside(name, plan);
     labels(name, plan);
     bodies(name, plan);
+    layers(name, circuit, plan);
     wires(name, sketch, plan);
     for number in 0..circuit.projections.len() {
         projection(name, circuit, sketch, plan, ProjectionId(number));
@@ -92,6 +93,30 @@ fn bodies(name: &str, plan: &Plan) {
     for (n, a) in plan.areas.iter().enumerate() {
         assert!(plan.areas[..n].iter().all(|b| !a.rect.overlaps(&b.rect)), "{name}: areas overlap");
     }
+}
+
+/// Each cell is in the band of its layer, each relay in that of its pathway; bands are in the order of the cortex.
+fn layers(name: &str, circuit: &Circuit, plan: &Plan) {
+    for placed in plan.nodes.iter().filter(|p| p.node.shape != Shape::Areas) {
+        let p = circuit.population(placed.node.populations[0]);
+        let want = match (&p.kind, p.layer.as_deref()) {
+            (Kind::Relay { pathway: Pathway::Core, .. }, _) => "core",
+            (Kind::Relay { .. }, _) => "matrix",
+            (_, Some("L2" | "L3")) => "L2/3",
+            (_, Some("L5/6")) => "L5",
+            (_, Some(layer)) => layer,
+            (_, None) => "no layer",
+        };
+        // The name of a band stands at its middle, left of all.
+        let band = plan.bands.iter().find(|b| b.band == placed.node.band).expect("a band").rect;
+        let middle = f64::midpoint(band.top, band.bottom);
+        let beside = |r: &Rect| r.right < plan.thalamus.left && r.top < middle && middle < r.bottom;
+        let words = plan.labels.iter().filter(|l| !l.upright && beside(&l.rect));
+        assert_eq!(words.map(|l| l.text.as_str()).collect::<Vec<_>>(), [want], "{name}: {}", p.name);
+    }
+    let mut tops: Vec<(usize, f64)> = plan.bands.iter().map(|b| (b.band, b.rect.top)).collect();
+    tops.sort_by_key(|t| t.0);
+    assert!(tops.windows(2).all(|t| t[0].1 <= t[1].1), "{name}: bands out of order");
 }
 
 fn covers(outer: &Rect, inner: &Rect) -> bool {

@@ -15,7 +15,7 @@ const APART: f64 = 18.0;
 /// Between relays.
 const RELAYS_APART: f64 = 8.0;
 /// Drawings wider than this have upright labels.
-const ROOMY: f64 = 1150.0;
+const ROOMY: f64 = 950.0;
 
 /// Everything about x.
 pub(super) struct Across {

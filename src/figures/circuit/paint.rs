@@ -23,11 +23,11 @@ const GAP: f64 = 5.0;
 pub(super) fn paint(canvas: &Canvas, plan: &Plan) -> Done {
     grounds(canvas, plan)?;
     for placed in &plan.nodes {
-        dendrites(canvas, placed, placed.body.bottom)?;
         match placed.node.shape {
             Shape::Relay(_) | Shape::Areas => box_copies(canvas, &placed.node, front(placed))?,
             _ => soma_copies(canvas, &placed.node, placed.centre, placed.body.bottom)?,
         }
+        dendrites(canvas, placed, placed.body.bottom)?;
     }
     axons(canvas, plan)?;
     for placed in &plan.nodes {
