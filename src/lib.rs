@@ -60,7 +60,7 @@
 //! | [`compile`] | circuit -> factor form -> blocks; reasons; provenance | `circuit` `attention` `spec` |
 //! | [`simulate`] | tokens, the algebraic run, every cell in time | `circuit` `attention` `spec` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
-//! | [`figures`] | pictures of runs; plotters | all above |
+//! | [`figures`] | pictures of circuits and of runs; plotters | all above |
 //! | [`cli`] | one file per verb; terminals, exit codes | everything |
 //!
 //! A test reads the sources and holds them to this table.

@@ -1,4 +1,4 @@
-//! Pictures of tables that others computed.
+//! Pictures of circuits, and of tables that others computed.
 //!
 //! - [`circuit`]: a circuit, its cells in their layers and its axons.
 //! - [`cells`]: traces of a run of cells, and how its output comes to the compiled heads.
