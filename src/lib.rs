@@ -61,7 +61,7 @@
 //! | [`simulate`] | tokens, the algebraic run, every cell in time | `circuit` `attention` `spec` |
 //! | [`plasticity`] | learning: local rules on cells, the exact gradient of circuits, tasks, the loop | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
-//! | [`figures`] | pictures of runs; plotters | all above |
+//! | [`figures`] | pictures of circuits and of runs; plotters | all above |
 //! | [`cli`] | one file per verb; terminals, exit codes | everything |
 //!
 //! A test reads the sources and holds them to this table.

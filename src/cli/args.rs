@@ -158,7 +158,7 @@ pub enum Emit {
     Heads,
     /// the circuit as Graphviz text
     Dot,
-    /// a drawing (not in this version)
+    /// a drawing of the circuit
     Svg,
 }
 
@@ -177,7 +177,7 @@ pub struct Compile {
     /// Print the circuit rewritten with plus and minus cells (Dale's law), as YAML
     #[arg(long, conflicts_with_all = ["emit", "explain", "output"])]
     pub dale: bool,
-    /// Write the heads, in the native safetensors form
+    /// Write the heads, in the native safetensors form; with `--emit svg`, to a name that ends in `.svg`, the drawing
     #[arg(short, long, value_name = "HEADS.safetensors")]
     pub output: Option<PathBuf>,
 }

@@ -3,21 +3,20 @@
 use super::args::{Compile, Emit};
 use super::emit;
 use super::load;
-use super::report::{Outcome, Reporter, diagnostics_json, exit_code, not_yet};
+use super::report::{Outcome, Reporter, diagnostics_json, exit_code};
 use crate::attention::{Head, Kernel};
 use crate::circuit::Circuit;
 use crate::compile::{Compiled, CompiledBlock, explain::explain};
+use crate::files::atomic_write;
 use crate::spec::Document;
 use crate::weights::dale::rewrite;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
+use std::io::Write as _;
 use std::path::Path;
 
 pub fn run(args: &Compile, out: &Reporter) -> Outcome {
-    if args.emit == Some(Emit::Svg) {
-        return Err(not_yet("`--emit svg`", "use `--emit dot` and Graphviz"));
-    }
     let document = load::document(&args.file, &args.reading)?;
     // Early stages can be looked at when a later one fails.
     if let Some(stage @ Emit::Spec) = args.emit
@@ -34,15 +33,35 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         Some(Emit::Spec) => Some(crate::spec::to_yaml(&document.spec)),
         Some(Emit::Graph) => Some(circuit.to_string()),
         Some(Emit::Dot) => Some(emit::dot(&circuit)),
+        Some(Emit::Svg) => Some(emit::svg(&circuit)?),
         _ => None,
     };
+    // A drawing goes to a file of its own if the file is named like one.
+    let named = |p: &&Path| {
+        args.emit == Some(Emit::Svg) && p.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"))
+    };
+    let picture = args.output.as_deref().filter(named);
+    if let (Some(path), Some(text)) = (picture, &early) {
+        atomic_write(path, |sink| sink.write_all(text.as_bytes()))?;
+        out.note(&format!("wrote {}", path.display()));
+        if !args.explain {
+            if out.json {
+                let mut rest = Map::new();
+                rest.insert("emit".to_owned(), json!("svg"));
+                rest.insert("files".to_owned(), json!([path.display().to_string()]));
+                out.object("compile", true, rest);
+            }
+            return Ok(0);
+        }
+    }
+    let early = early.filter(|_| picture.is_none());
     if let (Some(stage), Some(text), None, false) = (args.emit, &early, &args.output, args.explain) {
         emitted(out, stage, text, Map::new(), true);
         return Ok(0);
     }
     let compiled = load::compiled(&document, &circuit, &args.file)?;
     let unmet = load::unmet(&document, &compiled);
-    if let Some(path) = &args.output {
+    if let Some(path) = args.output.as_ref().filter(|_| picture.is_none()) {
         crate::weights::write_heads(path, &compiled.plain_blocks())?;
         out.note(&format!("wrote {}", path.display()));
     }

@@ -3,6 +3,7 @@
 use crate::attention::{Kernel, Memory, Rate};
 use crate::circuit::{Circuit, Kind};
 use crate::compile::Compiled;
+use crate::diag::{Diagnostic, codes};
 use nalgebra::DMatrix;
 use petgraph::dot::{Config, Dot};
 use std::fmt::Write;
@@ -24,6 +25,12 @@ pub fn dot(circuit: &Circuit) -> String {
     };
     let config = [Config::EdgeNoLabel, Config::NodeNoLabel];
     format!("{:?}", Dot::with_attr_getters(&graph, &config, &edge, &node))
+}
+
+/// The circuit as a drawing.
+pub fn svg(circuit: &Circuit) -> Result<String, Diagnostic> {
+    crate::figures::circuit::draw(circuit)
+        .map_err(|e| Diagnostic::error(codes::F004, "", format!("the drawing could not be made: {e}")))
 }
 
 /// Every matrix of every head.

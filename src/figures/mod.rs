@@ -1,9 +1,11 @@
-//! Pictures of tables that others computed.
+//! Pictures of circuits, and of tables that others computed.
 //!
+//! - [`circuit`]: a circuit, its cells in their layers and its axons.
 //! - [`cells`]: traces of a run of cells, and how its output comes to the compiled heads.
 //! - `style`: sizes and colours that all pictures share.
 //!
 //! SVG with real text. **Deliberately absent:** computing what is drawn, and files.
 
 pub mod cells;
+pub mod circuit;
 mod style;

@@ -135,7 +135,6 @@ const USAGE: &[Row] = &[
     ("which stream?", "U002", &["simulate", "cross.yaml", "--tokens", "narrow.csv"]),
     ("a stream twice", "U002", &["simulate", "head.yaml", "--tokens", "a.csv", "--tokens", "main=b.csv"]),
     ("no tokens", "U003", &["simulate", "no_input.yaml"]),
-    ("drawings", "U004", &["compile", "head.yaml", "--emit", "svg"]),
     ("plus and minus cells of heads", "U005", &["compile", "head.yaml", "--dale", "--emit", "heads"]),
     ("cells in f32", "U004", &["simulate", "head.yaml", "--mode", "cells", "--precision", "f32"]),
     ("prospective heads", "U005", &["simulate", "head.yaml", "--prospective"]),

@@ -1,0 +1,101 @@
+//! Words of a drawing, and how wide they are.
+
+use crate::circuit::{Indices, Population};
+use crate::spec::{AccumulateSpec, ActivationSpec};
+
+/// Letters of a name that are shown.
+const LONGEST: usize = 22;
+
+/// A name as it is shown.
+pub(super) fn shortened(name: &str) -> String {
+    cut(name, LONGEST)
+}
+
+/// Long names lose their middle; what no text may hold is replaced.
+pub(super) fn cut(name: &str, longest: usize) -> String {
+    let illegal = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let letters: Vec<char> = name.chars().map(|c| if illegal(c) { '?' } else { c }).collect();
+    if letters.len() <= longest {
+        return letters.into_iter().collect();
+    }
+    let half = longest / 2;
+    let head: String = letters[..half].iter().collect();
+    let tail: String = letters[letters.len() - (half - 1)..].iter().collect();
+    format!("{head}\u{2026}{tail}")
+}
+
+/// `1 area`, `3 areas`.
+pub(super) fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Size, indices, nonlinearity and memory of a population; its layer where the band does not say it.
+pub(super) fn about(p: &Population, band: &str) -> Vec<String> {
+    let mut lines = vec![if p.microcolumns == 1 {
+        counted(p.cells, "cell")
+    } else {
+        format!("{} \u{d7} {} cells", p.microcolumns, p.cells)
+    }];
+    let mut more: Vec<String> = Vec::new();
+    more.extend(per(p.indices).map(|i| format!("per {i}")));
+    more.extend(p.layer.iter().filter(|l| *l != band).cloned());
+    more.extend(nonlinearity(p.activation));
+    if !more.is_empty() {
+        lines.push(more.join(", "));
+    }
+    lines.extend(p.accumulate.map(|a| match a {
+        AccumulateSpec::Hebbian { .. } => "Hebbian".to_owned(),
+        AccumulateSpec::Decay { g, .. } => format!("decay {g}"),
+        AccumulateSpec::Delta { .. } => "delta rule".to_owned(),
+        AccumulateSpec::Gated {} => "gated".to_owned(),
+    }));
+    lines
+}
+
+/// Token indices by their letters.
+pub(super) fn per(indices: Indices) -> Option<&'static str> {
+    match (indices.query, indices.context) {
+        (true, true) => Some("i, j"),
+        (true, false) => Some("i"),
+        (false, true) => Some("j"),
+        (false, false) => None,
+    }
+}
+
+fn nonlinearity(activation: ActivationSpec) -> Option<String> {
+    Some(match activation {
+        // The first is drawn into the cell, the second goes without saying.
+        ActivationSpec::Product | ActivationSpec::Linear => return None,
+        ActivationSpec::Relu => "relu".to_owned(),
+        ActivationSpec::Exp => "exp".to_owned(),
+        ActivationSpec::EluPlusOne => "elu + 1".to_owned(),
+        ActivationSpec::Sigmoid => "sigmoid".to_owned(),
+        ActivationSpec::Sign => "sign".to_owned(),
+        ActivationSpec::Power { exponent } => format!("power {exponent}"),
+    })
+}
+
+/// Width of a text in pixels for a font of `size` pixels: advances of a wide sans-serif (DejaVu Sans), so that narrower
+/// fonts leave room. Bold letters are a sixth wider.
+pub(super) fn width(text: &str, size: f64, bold: bool) -> f64 {
+    let em: f64 = text.chars().map(advance).sum();
+    em * size * if bold { 7.0 / 6.0 } else { 1.0 }
+}
+
+/// Advance of a letter in em.
+fn advance(c: char) -> f64 {
+    match c {
+        'i' | 'l' | 'j' | '\'' => 0.28,
+        ' ' | '.' | ',' | '/' | ':' | ';' | 'I' | 'J' | '|' => 0.34,
+        'f' | 't' | '-' | '(' | ')' | '[' | ']' => 0.4,
+        'r' => 0.42,
+        's' | 'c' | 'z' | '_' | '*' => 0.55,
+        'k' | 'v' | 'x' | 'y' | 'L' => 0.6,
+        'm' | 'M' | 'W' | '\u{2026}' | '%' | '@' => 1.0,
+        'w' | '+' | '=' | '<' | '>' | '\u{d7}' | '\u{2212}' | 'N' | 'O' | 'Q' | 'D' | 'G' | 'H' | 'U' => 0.84,
+        c if c.is_ascii_lowercase() || c.is_ascii_digit() => 0.64,
+        c if c.is_ascii() || c == '\u{3a3}' => 0.7,
+        // Other scripts: no letter is wider than its height.
+        _ => 1.05,
+    }
+}
