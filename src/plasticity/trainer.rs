@@ -345,10 +345,7 @@ fn answered(circuit: &Circuit, k: usize) -> Option<usize> {
     let shape = (p.synapses.weights.columns(), p.synapses.weights.rows());
     circuit.projections.iter().position(|q| {
         let there = q.to == p.from
-            || circuit
-                .projections
-                .iter()
-                .any(|e| e.from == p.from && e.to == q.to && e.compartment == third);
+            || circuit.projections.iter().any(|e| e.from == p.from && e.to == q.to && e.compartment == third);
         let w = &q.synapses.weights;
         q.from == p.to && q.compartment != third && there && (w.rows(), w.columns()) == shape
     })

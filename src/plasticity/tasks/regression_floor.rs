@@ -180,9 +180,7 @@ fn beyond(head: &Head, first: &Head, width: usize) -> Option<&'static str> {
         Some("has keys and values from two streams")
     } else if (&head.query_stream, &head.context_stream) != (&first.query_stream, &first.context_stream) {
         Some("reads other streams than the first")
-    } else if [&head.w_k, &head.w_v].iter().any(|w| w.ncols() != width)
-        || !asks(head.w_q.ncols(), width)
-    {
+    } else if [&head.w_k, &head.w_v].iter().any(|w| w.ncols() != width) || !asks(head.w_q.ncols(), width) {
         Some("reads tokens of another width than x and y")
     } else {
         None
