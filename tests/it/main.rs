@@ -34,6 +34,7 @@ mod import_dale;
 mod import_idle;
 mod layout;
 mod learning_gradients;
+mod learning_outcomes;
 mod learning_rules;
 mod minilm;
 mod mistakes;
