@@ -32,7 +32,7 @@ pub fn reserved(d: &mut Decoder, f: &mut Fields<'_>) -> Reserved {
             f.finish(d);
             d.carried(at)
         }),
-        protocol: f.optional(d, "protocol", map),
+        protocol: f.optional(d, "protocol", super::decode_protocol::protocol),
         fidelity: f.optional(d, "fidelity", |d, at| {
             d.word(at, &[("full", ()), ("reduced", ()), ("event", ())])?;
             d.carried(at)

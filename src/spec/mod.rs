@@ -11,6 +11,7 @@
 
 mod decode;
 mod decode_cells;
+mod decode_protocol;
 mod decode_reserved;
 mod decode_run;
 mod decode_tokens;
@@ -26,6 +27,7 @@ pub mod template;
 pub mod types;
 mod types_cells;
 mod types_projection;
+mod types_protocol;
 mod types_run;
 mod weights;
 

@@ -34,6 +34,22 @@ fn definitions() -> Value {
         }), &["population"]),
         "numbers": {"type": "array", "items": {"type": "integer", "minimum": 0}},
         "lesion": lesion(),
+        "counts": {"type": "array", "minItems": 1, "items": r("count")},
+        "number_list": {"type": "array", "minItems": 1, "items": r("number")},
+        "range": {"type": "array", "minItems": 2, "maxItems": 2, "items": r("number")},
+        "stimuli": {"anyOf": [
+            {"type": "array", "items": {"type": "string"}},
+            {"type": "object", "additionalProperties": r("number")},
+        ], "description": "[A, B], or with intensities {A: 1, B: 0.5}"},
+        "phases": {"type": "array", "minItems": 1, "items": object(json!({
+            "repeat": r("count"),
+            "trials": {"type": "array", "minItems": 1, "items": object(json!({"cs": r("stimuli"), "us": r("number")}), &[])},
+        }), &["trials"])},
+        "conditioning": object(json!({
+            "train": r("phases"), "control": r("phases"), "test": r("stimuli"),
+            "shows": word(&["positive", "negative", "less", "more"], "what animals do: a response, less than none, less or more than after the control"),
+        }), &["train", "test", "shows"]),
+        "protocol": protocol(),
         "stream": object(json!({"d_model": r("count"), "input": r("input"), "clock": {"type": "string"}}), &["d_model"]),
         "relay": object(json!({
             "pathway": word(&["core", "matrix"], "core: focal; matrix: diffuse"),
@@ -93,6 +109,27 @@ fn weights() -> Value {
             ("minus_of", part),
         ]),
     ]})
+}
+
+fn protocol() -> Value {
+    let plan = |keys: Value| {
+        let required: Vec<String> = keys.as_object().into_iter().flat_map(Map::keys).cloned().collect();
+        object(keys, &required.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let (counts, list, range, count, number) = (r("counts"), r("number_list"), r("range"), r("count"), r("number"));
+    object(
+        json!({
+            "capacity": plan(json!({"d": counts, "load": list, "ages": counts, "trials": count})),
+            "crossover": plan(json!({"load": list, "trials": count})),
+            "conditioning": table("conditioning"),
+            "identify": plan(json!({"circuits": count, "noise": number, "load": range, "g": range, "rate": range})),
+            "depth": plan(json!({"redundancy": counts, "pairs": counts, "trials": count})),
+            "hopfield": plan(json!({"patterns": count, "norm": number, "beta": list, "n": counts, "trials": count})),
+            "equilibrium": plan(json!({"load": list, "trials": count})),
+            "digits": plan(json!({"stored": counts, "kept": list, "trials": count})),
+        }),
+        &[],
+    )
 }
 
 fn lesion() -> Value {
@@ -157,7 +194,7 @@ pub fn json_schema() -> String {
         "record": {"type": "array", "items": r("record")}, "noise": r("noise"),
         "lesions": {"type": "array", "items": r("lesion")}, "task": map, "train": map,
         "loss": object(json!({"on": word(&["all", "last"], "")}), &[]),
-        "protocol": map, "fidelity": word(&["full", "reduced", "event"], ""),
+        "protocol": r("protocol"), "fidelity": word(&["full", "reduced", "event"], ""),
     });
     let mut schema = object(properties, &["schema", "name", "tokens", "thalamus", "output"]);
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
