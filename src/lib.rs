@@ -60,6 +60,7 @@
 //! | [`compile`] | circuit -> factor form -> blocks; reasons; provenance | `circuit` `attention` `spec` |
 //! | [`simulate`] | tokens, the algebraic run, every cell in time | `circuit` `attention` `spec` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
+//! | [`experiments`] | capacity, conditioning, ...: circuits run beside closed forms; tables | all above |
 //! | [`figures`] | pictures of runs; plotters | all above |
 //! | [`cli`] | one file per verb; terminals, exit codes | everything |
 //!
@@ -84,6 +85,7 @@ pub mod circuit;
 pub mod cli;
 pub mod compile;
 pub mod diag;
+pub mod experiments;
 pub mod figures;
 pub mod files;
 pub mod linalg;

@@ -1,7 +1,9 @@
 //! Verbs and flags.
 
+mod experiment;
 mod heads;
 
+pub use experiment::Experiment;
 pub use heads::{Check, Import};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -65,6 +67,8 @@ pub enum Verb {
     Check(Check),
     /// Write transformer heads as a circuit
     Import(Import),
+    /// Run circuits as memories and compare with closed forms
+    Experiment(Experiment),
     /// Print the JSON Schema of circuit files
     Schema,
     /// Explain the code of a diagnostic
@@ -91,6 +95,7 @@ impl Verb {
             Self::Simulate(_) => "simulate",
             Self::Check(_) => "check",
             Self::Import(_) => "import",
+            Self::Experiment(_) => "experiment",
             Self::Schema => "schema",
             Self::Explain { .. } => "explain",
             Self::Completions { .. } => "completions",

@@ -9,11 +9,13 @@ mod cells_args;
 mod check;
 mod compile;
 mod emit;
+mod experiment;
 mod helpers;
 mod import;
 mod intact;
 mod load;
 mod new;
+mod progress;
 mod report;
 mod resolved;
 mod run_files;
@@ -55,6 +57,7 @@ pub fn main() -> ExitCode {
         Verb::Simulate(a) => simulate::run(a, &out),
         Verb::Check(a) => check::run(a, &out),
         Verb::Import(a) => import::run(a, &out),
+        Verb::Experiment(a) => experiment::run(a, &out),
         Verb::Schema => helpers::schema(&out),
         Verb::Explain { code } => helpers::explain(code, &out),
         Verb::Completions { shell } => helpers::completions(*shell, &out),
