@@ -3,7 +3,7 @@
 use super::synapses::Synapses;
 use crate::spec::{
     AccumulateSpec, ActivationSpec, CellOptions, Effect, InputSpec, LayoutSpec, MaskSpec, Part, Pathway,
-    Sign, Table,
+    PlasticitySpec, Sign,
 };
 use petgraph::graph::DiGraph;
 
@@ -116,7 +116,7 @@ pub struct Projection {
     pub effect: Effect,
     pub index: IndexRule,
     pub sign: Option<Sign>,
-    pub plasticity: Option<Table<crate::spec::Carried>>,
+    pub plasticity: Option<PlasticitySpec>,
     pub delay_ms: Option<f64>,
     pub tied: bool,
     pub tie: Option<Tie>,

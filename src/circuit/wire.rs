@@ -70,7 +70,7 @@ pub fn wires(spec: &CircuitSpec, names: &Names, folder: &Path, d: &mut Diagnosti
             effect: p.effect,
             index,
             sign: p.sign,
-            plasticity: p.plasticity.clone(),
+            plasticity: p.plasticity,
             delay_ms: p.delay.map(|t| t.ms),
             tied: p.tied.unwrap_or(true),
             tie: tie.map(|(i, transposed)| Tie { to: ProjectionId(*i), transposed }),

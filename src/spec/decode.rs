@@ -1,29 +1,19 @@
 //! Node tree -> [`CircuitSpec`]: one function per section, in the order of the file.
 
 use super::decode_cells::{microcolumns, population, relay};
+use super::decode_learn::plasticity;
 use super::decode_reserved::reserved;
 use super::decode_tokens::tokens;
 use super::fields::{At, Decoder};
 use super::node::{Value, shorten};
 use super::types::*;
 use super::{template, weights};
-use crate::diag::{Diagnostic, codes, did_you_mean};
+use crate::diag::{Diagnostic, codes};
 
 pub const MASKS: [(&str, MaskSpec); 3] =
     [("full", MaskSpec::Full), ("causal", MaskSpec::Causal), ("strict", MaskSpec::Strict)];
 const AXES: [(&str, Axis); 3] =
     [("cells", Axis::Cells), ("microcolumns", Axis::Microcolumns), ("all", Axis::All)];
-const PLASTICITY: [&str; 9] = [
-    "three_factor",
-    "online",
-    "own_token",
-    "frozen_memory",
-    "feedback_alignment",
-    "kolen_pollack",
-    "dale_eg",
-    "hebbian",
-    "oja",
-];
 
 /// Reads a whole circuit. Mistakes go to `d`; the result is there only when the skeleton could be read.
 pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, Vec<(String, String)>)> {
@@ -152,25 +142,6 @@ fn gain(d: &mut Decoder, at: At<'_>) -> Option<GainSpec> {
     let n = f.required(d, "inv_sqrt", |d, at| d.number_where(at, "positive", |x| x > 0.0));
     f.finish(d);
     n.map(GainSpec::InvSqrt)
-}
-
-fn plasticity(d: &mut Decoder, at: At<'_>) -> Option<Table<Carried>> {
-    let table = d.table(at, "learning rules", Decoder::carried)?;
-    for (rule, _) in table.iter() {
-        if !PLASTICITY.contains(&rule) {
-            let key = at.node.get(rule).and_then(|(k, _)| k.span);
-            d.error(
-                Diagnostic::error(
-                    codes::S015,
-                    super::fields::join(at.path, rule),
-                    format!("no learning rule `{}`", shorten(rule)),
-                )
-                .help(did_you_mean(rule, PLASTICITY))
-                .at(key),
-            );
-        }
-    }
-    Some(table)
 }
 
 fn output(d: &mut Decoder, at: At<'_>) -> Option<OutputSpec> {

@@ -5,33 +5,15 @@ use super::fields::{At, Decoder, Fields};
 use super::node::Value;
 use super::types::*;
 
-const TASKS: [&str; 5] = ["teacher", "in_context_regression", "associative_recall", "digits", "file"];
-
 pub fn reserved(d: &mut Decoder, f: &mut Fields<'_>) -> Reserved {
-    let map = |d: &mut Decoder, at: At<'_>| match &at.node.value {
-        Value::Map(_) => d.carried(at),
-        _ => d.wrong(at, "a map"),
-    };
     Reserved {
         simulation: f.optional(d, "simulation", simulation),
         record: f.optional(d, "record", |d, at| list(d, at, record)).unwrap_or_default(),
         noise: f.optional(d, "noise", super::decode_cells::noise),
         lesions: f.optional(d, "lesions", |d, at| list(d, at, lesion)).unwrap_or_default(),
-        task: f.optional(d, "task", |d, at| {
-            let (key, _) = d.choice(at, "one task, for example `{teacher: {...}}`")?;
-            if !TASKS.contains(&key.name.as_str()) {
-                d.unknown_word(at, &key.name, TASKS);
-                return None;
-            }
-            d.carried(at)
-        }),
-        train: f.optional(d, "train", map),
-        loss: f.optional(d, "loss", |d, at| {
-            let mut f = d.map(at, "`{on: all}` or `{on: last}`")?;
-            f.optional(d, "on", |d, at| d.word(at, &[("all", ()), ("last", ())]));
-            f.finish(d);
-            d.carried(at)
-        }),
+        task: f.optional(d, "task", super::decode_task::task),
+        train: f.optional(d, "train", super::decode_learn::train),
+        loss: f.optional(d, "loss", super::decode_learn::loss),
         protocol: f.optional(d, "protocol", super::decode_protocol::protocol),
         fidelity: f.optional(d, "fidelity", |d, at| {
             d.word(at, &[("full", ()), ("reduced", ()), ("event", ())])?;

@@ -2,6 +2,7 @@
 //!
 //! The program itself reads with `super::decode`; a test holds the two together.
 
+use super::{schema_learn, schema_protocol};
 use serde_json::{Map, Value, json};
 
 /// Named parts that sections refer to.
@@ -34,22 +35,6 @@ fn definitions() -> Value {
         }), &["population"]),
         "numbers": {"type": "array", "items": {"type": "integer", "minimum": 0}},
         "lesion": lesion(),
-        "counts": {"type": "array", "minItems": 1, "items": r("count")},
-        "number_list": {"type": "array", "minItems": 1, "items": r("number")},
-        "range": {"type": "array", "minItems": 2, "maxItems": 2, "items": r("number")},
-        "stimuli": {"anyOf": [
-            {"type": "array", "items": {"type": "string"}},
-            {"type": "object", "additionalProperties": r("number")},
-        ], "description": "[A, B], or with intensities {A: 1, B: 0.5}"},
-        "phases": {"type": "array", "minItems": 1, "items": object(json!({
-            "repeat": r("count"),
-            "trials": {"type": "array", "minItems": 1, "items": object(json!({"cs": r("stimuli"), "us": r("number")}), &[])},
-        }), &["trials"])},
-        "conditioning": object(json!({
-            "train": r("phases"), "control": r("phases"), "test": r("stimuli"),
-            "shows": word(&["positive", "negative", "less", "more"], "what animals do: a response, less than none, less or more than after the control"),
-        }), &["train", "test", "shows"]),
-        "protocol": protocol(),
         "stream": object(json!({"d_model": r("count"), "input": r("input"), "clock": {"type": "string"}}), &["d_model"]),
         "relay": object(json!({
             "pathway": word(&["core", "matrix"], "core: focal; matrix: diffuse"),
@@ -78,6 +63,8 @@ fn definitions() -> Value {
             "populations": table("population"),
             "template": r("template"),
         }), &[]),
+        "plasticity": schema_learn::plasticity(),
+        "tokens_of": schema_learn::tokens_of(),
         "template": template(),
         "weights": weights(),
         "gain": {"anyOf": [r("number"), object(json!({"inv_sqrt": r("number")}), &["inv_sqrt"])]},
@@ -87,7 +74,7 @@ fn definitions() -> Value {
             "onto": word(&["cells", "microcolumns", "all"], ""), "pool": word(&["cells", "microcolumns"], ""),
             "weights": r("weights"), "gain": r("gain"), "sign": word(&["excitatory", "inhibitory"], ""),
             "effect": word(&["additive", "divisive"], ""), "mask": r("mask"),
-            "plasticity": {"type": "object"}, "delay": r("time"), "tied": r("flag"),
+            "plasticity": r("plasticity"), "delay": r("time"), "tied": r("flag"),
         }), &["from", "to", "weights"]),
     })
 }
@@ -109,27 +96,6 @@ fn weights() -> Value {
             ("minus_of", part),
         ]),
     ]})
-}
-
-fn protocol() -> Value {
-    let plan = |keys: Value| {
-        let required: Vec<String> = keys.as_object().into_iter().flat_map(Map::keys).cloned().collect();
-        object(keys, &required.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-    let (counts, list, range, count, number) = (r("counts"), r("number_list"), r("range"), r("count"), r("number"));
-    object(
-        json!({
-            "capacity": plan(json!({"d": counts, "load": list, "ages": counts, "trials": count})),
-            "crossover": plan(json!({"load": list, "trials": count})),
-            "conditioning": table("conditioning"),
-            "identify": plan(json!({"circuits": count, "noise": number, "load": range, "g": range, "rate": range})),
-            "depth": plan(json!({"redundancy": counts, "pairs": counts, "trials": count})),
-            "hopfield": plan(json!({"patterns": count, "norm": number, "beta": list, "n": counts, "trials": count})),
-            "equilibrium": plan(json!({"load": list, "trials": count})),
-            "digits": plan(json!({"stored": counts, "kept": list, "trials": count})),
-        }),
-        &[],
-    )
 }
 
 fn lesion() -> Value {
@@ -168,7 +134,6 @@ fn template() -> Value {
 /// The schema of circuit files, as JSON text.
 #[must_use]
 pub fn json_schema() -> String {
-    let map = json!({"type": "object"});
     let tokens = json!({
         "d_model": r("count"), "input": r("input"), "mask": r("mask"), "layout": r("layout"), "streams": table("stream"),
     });
@@ -192,27 +157,31 @@ pub fn json_schema() -> String {
             "stop": {"anyOf": [word(&["settle"], ""), object(json!({"duration": r("time")}), &["duration"])]},
         }), &[]),
         "record": {"type": "array", "items": r("record")}, "noise": r("noise"),
-        "lesions": {"type": "array", "items": r("lesion")}, "task": map, "train": map,
+        "lesions": {"type": "array", "items": r("lesion")}, "task": schema_learn::task(), "train": schema_learn::train(),
         "loss": object(json!({"on": word(&["all", "last"], "")}), &[]),
-        "protocol": r("protocol"), "fidelity": word(&["full", "reduced", "event"], ""),
+        "protocol": schema_protocol::protocol(), "fidelity": word(&["full", "reduced", "event"], ""),
     });
     let mut schema = object(properties, &["schema", "name", "tokens", "thalamus", "output"]);
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("pulvinar circuit");
-    schema["definitions"] = definitions();
+    let mut named = definitions();
+    if let Value::Object(named) = &mut named {
+        named.extend(schema_protocol::definitions());
+    }
+    schema["definitions"] = named;
     format!("{schema:#}\n")
 }
 
-fn r(name: &str) -> Value {
+pub(super) fn r(name: &str) -> Value {
     json!({"$ref": format!("#/definitions/{name}")})
 }
 
-fn object(properties: Value, required: &[&str]) -> Value {
+pub(super) fn object(properties: Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
 /// One of these words, or a parameter that holds one.
-fn word(words: &[&str], description: &str) -> Value {
+pub(super) fn word(words: &[&str], description: &str) -> Value {
     let mut schema = json!({"anyOf": [{"enum": words}, r("parameter")]});
     if !description.is_empty() {
         schema["description"] = json!(description);
@@ -225,7 +194,7 @@ fn table(of: &str) -> Value {
 }
 
 /// A map with exactly one of these keys.
-fn one_of(forms: &[(&str, Value)]) -> Value {
+pub(super) fn one_of(forms: &[(&str, Value)]) -> Value {
     let properties: Map<String, Value> = forms.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
     json!({"type": "object", "properties": properties, "minProperties": 1, "maxProperties": 1, "additionalProperties": false})
 }

@@ -1,6 +1,7 @@
 //! The circuit as written: names are still names, weights are still recipes, `$parameters` are filled in.
 
 pub use super::types_cells::*;
+pub use super::types_learn::*;
 pub use super::types_projection::*;
 pub use super::types_protocol::*;
 pub use super::types_run::*;
@@ -101,11 +102,11 @@ pub struct Reserved {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lesions: Vec<LesionSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub task: Option<Carried>,
+    pub task: Option<TaskSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub train: Option<Carried>,
+    pub train: Option<TrainSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub loss: Option<Carried>,
+    pub loss: Option<LossSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<ProtocolSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]

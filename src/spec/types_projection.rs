@@ -1,6 +1,6 @@
 //! Projections and their weights as written.
 
-use super::types::{Carried, MaskSpec, Table, Time};
+use super::types::{MaskSpec, PlasticitySpec, Time};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -43,7 +43,7 @@ pub struct ProjectionSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<MaskSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub plasticity: Option<Table<Carried>>,
+    pub plasticity: Option<PlasticitySpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -35,24 +35,24 @@ areas:
   T4: {template: {key_value_memory_head: {query: Q, context: C, to: H, d_k: 2, d_v: 2, weights: ones, memory: {gated: {}}}}}
 projections:
   p1: {from: Q, to: A.a.basal, onto: cells, pool: microcolumns, weights: ones, gain: {inv_sqrt: 4}, sign: excitatory, effect: divisive, mask: full, plasticity: {hebbian: {rate: 1}}, delay: 5 ms, tied: true}
-  p2: {from: Q, to: A.a.basal, weights: {normal: {fan_in: 1}}, gain: -1}
-  p3: {from: Q, to: A.a.basal, weights: {uniform: {low: 0, high: 1}}}
-  p4: {from: Q, to: A.a.basal, weights: {file: {path: w.npz, tensor: w}}}
-  p5: {from: Q, to: A.a.basal, weights: {values: [[1]]}}
-  p6: {from: Q, to: A.a.basal, weights: {blocks: {count: 2, of: identity}}}
-  p7: {from: Q, to: A.a.basal, weights: {rank: {of: 1, std: 1}}}
+  p2: {from: Q, to: A.a.basal, weights: {normal: {fan_in: 1}}, gain: -1, plasticity: {kolen_pollack: {rate: 1, decay: 0}}}
+  p3: {from: Q, to: A.a.basal, weights: {uniform: {low: 0, high: 1}}, plasticity: {three_factor: {rate: $x}}}
+  p4: {from: Q, to: A.a.basal, weights: {file: {path: w.npz, tensor: w}}, plasticity: {online: {rate: $x}}}
+  p5: {from: Q, to: A.a.basal, weights: {values: [[1]]}, plasticity: {own_token: {rate: $x}}}
+  p6: {from: Q, to: A.a.basal, weights: {blocks: {count: 2, of: identity}}, plasticity: {frozen_memory: {rate: $x}}}
+  p7: {from: Q, to: A.a.basal, weights: {rank: {of: 1, std: 1}}, plasticity: {feedback_alignment: {rate: $x}}}
   p8: {from: Q, to: A.a.basal, weights: {same_as: p1}}
   p9: {from: Q, to: A.a.basal, weights: {transpose_of: p1}}
-  p10: {from: Q, to: A.a.basal, weights: {plus_of: {weights: zeros, draw: K}}}
-  p11: {from: Q, to: A.a.basal, weights: {minus_of: {weights: {normal: {std: 1}}, draw: K}}}
+  p10: {from: Q, to: A.a.basal, weights: {plus_of: {weights: zeros, draw: K}}, plasticity: {dale_eg: {rate: 0}}}
+  p11: {from: Q, to: A.a.basal, weights: {minus_of: {weights: {normal: {std: 1}}, draw: K}}, plasticity: {oja: {rate: 0}}}
 output: {plus: Q, minus: C}
 expect: {heads: {count: 1, above: 0.5}, blocks: 1}
 simulation: {dt: 1 ms, integrator: exponential_euler, stop: {duration: 1 s}}
 record: [{population: A.a, variable: potential, compartment: basal, cells: [0], query: [1], context: [2], every: 5}, {population: A.a}]
 noise: {std: 1}
 lesions: [{silence: {population: A.a, fraction: 0.5, from: 0 ms, until: 10 ms}}, {cut: {projection: p1}}, {scale: {projection: p1, gain: 2}}, {noise: {population: A.a, std: 0.1}}]
-task: {teacher: {file: x}}
-train: {steps: 1}
+task: {teacher: {heads: x.safetensors, prefix: layers.0, tokens: main, target: other}}
+train: {steps: 1, batch: 2, optimiser: {momentum: {beta: 0.5}}, rate: $x, schedule: cosine, update: token, evaluate: {every: 5, sequences: 7}, checkpoint: {every: 9}, rule: gradient, stop_below: 0.5}
 loss: {on: last}
 protocol:
   capacity: {d: [$d], load: [0.5, 1], ages: [1], trials: 2}
@@ -77,3 +77,18 @@ thalamus: {Q: {pathway: core, cells: 4}}
 output: Q
 simulation: {stop: settle}
 "#;
+
+/// The forms of `task` and `train` that the long example has no room for.
+pub const LEARNING: [&str; 5] = [
+    "task: {teacher: {circuit: x.yaml}}\ntrain: {optimiser: {adam: {beta1: 0.5, beta2: 0.6, epsilon: 1e-6}}}\n",
+    "task: {in_context_regression: {context: 8, noise: 0.5, tokens: {query: q, context: c}, target: t}}\ntrain: {optimiser: adam}\n",
+    "task: {associative_recall: {pairs: 4, tokens: main, target: t}}\ntrain: {}\nloss: {}\n",
+    "task: {digits: {path: digits.npz, held_out: 0.25, tokens: main, target: t}}\n",
+    "task: {file: {path: x.npz, tokens: {main: x, more: z}, target: {t: y}, held_out: 0.5}}\n",
+];
+
+/// Every example, whole.
+pub fn examples() -> Vec<String> {
+    let short = LEARNING.iter().map(|sections| format!("{SHORT}{sections}"));
+    [EVERYTHING, SHORT].into_iter().map(str::to_owned).chain(short).collect()
+}
