@@ -86,14 +86,14 @@ fn equilibrium(d: &mut Decoder, at: At<'_>) -> Option<EquilibriumSpec> {
     Some(EquilibriumSpec { load: load?, trials: trials? })
 }
 
-fn digits(d: &mut Decoder, at: At<'_>) -> Option<DigitsSpec> {
+fn digits(d: &mut Decoder, at: At<'_>) -> Option<RetrievalSpec> {
     let mut f = d.map(at, "a map with `stored`, `kept` and `trials`")?;
     let stored = f.required(d, "stored", counts);
     let kept =
         f.required(d, "kept", |d, at| numbers(d, at, "above 0 and at most 1", |x| x > 0.0 && x <= 1.0));
     let trials = f.required(d, "trials", trials);
     f.finish(d);
-    Some(DigitsSpec { stored: stored?, kept: kept?, trials: trials? })
+    Some(RetrievalSpec { stored: stored?, kept: kept?, trials: trials? })
 }
 
 /// Stored pairs over key cells.

@@ -22,7 +22,7 @@ pub struct ProtocolSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equilibrium: Option<EquilibriumSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub digits: Option<DigitsSpec>,
+    pub digits: Option<RetrievalSpec>,
 }
 
 /// Recall error against the number of stored pairs.
@@ -160,7 +160,7 @@ pub struct EquilibriumSpec {
 
 /// Retrieval of handwritten digits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DigitsSpec {
+pub struct RetrievalSpec {
     /// numbers of stored images
     pub stored: Vec<usize>,
     /// fractions of the pixels that a cue keeps
