@@ -1,7 +1,7 @@
 //! Recall error against the number of stored pairs.
 //!
-//! Random unit keys in `R^d`, values of +-1; every stored key is asked once. Each number is a mean over trials, put beside
-//! its law (`laws`). Three parts: pairs stored once, the delta rule passed over the same pairs until it stands still (below
+//! Random unit keys in `R^d`, values of +-1; every stored key is asked once. Each number is a mean over trials (those of the
+//! file at the smallest d, fewer in proportion above it, at least 50), put beside its law (`laws`). Three parts: pairs stored once, the delta rule passed over the same pairs until it stands still (below
 //! d/2 pairs by the circuit, beyond by least squares, which it would reach too slowly), and single pairs of a long
 //! sequence by their age; `aligned` adds the worst case.
 
@@ -23,6 +23,8 @@ const STILL: f64 = 1e-8;
 const SIGN_SLACK: f64 = 0.02;
 /// How much of the beginning a long sequence may still remember.
 const FORGOTTEN: f64 = 1e-9;
+/// Wider keys need fewer trials, as each has more pairs in it; but never fewer than this.
+const FEWEST: usize = 50;
 /// Longest sequence.
 const LONGEST: usize = 100_000;
 
@@ -90,7 +92,10 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
         ],
     );
     let mut worst = super::aligned::table();
+    let smallest = plan.d.iter().copied().min().unwrap_or(1);
+    let trials = plan.trials;
     for d in setup.sweep("d", &plan.d)? {
+        plan.trials = (trials * smallest / d).max(FEWEST).min(trials);
         let document = setup.document(&[("d", d.to_string())])?;
         let memories = memories(&document)?;
         let job = Job { setup, seed: document.spec.seed, memories: &memories, d: width(&document, "key")?, d_v: width(&document, "value")? };
@@ -116,7 +121,7 @@ impl Job<'_> {
         for m in pairs(self.d, &plan.load) {
             let all = self.setup.trials(self.seed, &format!("once.d{}.m{m}", self.d), plan.trials, |_, rng| {
                 let (keys, values) = (unit_keys(self.d, m, rng), signs(self.d_v, m, rng));
-                self.memories.iter().map(|memory| Ok(score(&memory.recall(&keys, &keys, &values)?, &values))).collect()
+                scores(self.memories, &keys, &values)
             })?;
             for (number, memory) in self.memories.iter().enumerate() {
                 let column = |f: fn(&Score) -> f64| {
@@ -147,7 +152,7 @@ impl Job<'_> {
                 let all = self.setup.trials(self.seed, &what, if by_circuit { trials } else { plan.trials }, |_, rng| {
                     let (keys, values) = (unit_keys(self.d, m, rng), signs(self.d_v, m, rng));
                     if by_circuit {
-                        repeated(memory, &keys, &values)
+                        Ok(repeated(memory, &keys, &values)?)
                     } else {
                         Ok((least_squares(&keys, &values), 0))
                     }
@@ -238,8 +243,14 @@ fn nmse(got: &DMatrix<f64>, wanted: &DMatrix<f64>, column: usize) -> f64 {
     (got.column(column) - wanted.column(column)).norm_squared() / wanted.column(column).norm_squared()
 }
 
+/// All memories on the same pairs, each key asked once.
+pub fn scores(memories: &[Memory], keys: &DMatrix<f64>, values: &DMatrix<f64>) -> Result<Vec<Score>, Diagnostics> {
+    let one = |memory: &Memory| Ok(score(&memory.recall(keys, keys, values)?, values));
+    memories.iter().map(one).collect()
+}
+
 /// Compares recalls with the stored values, column by column.
-pub fn score(got: &DMatrix<f64>, values: &DMatrix<f64>) -> Score {
+fn score(got: &DMatrix<f64>, values: &DMatrix<f64>) -> Score {
     let (d_v, m) = values.shape();
     let squared = (got - values).norm_squared() / values.norm_squared();
     let wrong = got.iter().zip(values.iter()).filter(|(y, v)| (**y < 0.0) != (**v < 0.0)).count();

@@ -5,7 +5,7 @@
 //! asks for the right direction. Accuracies have no closed form; the table marks the winner where the difference of two
 //! memories on the same pairs is beyond 4 standard errors.
 
-use super::capacity::{Score, mean_law, pairs, score};
+use super::capacity::{Score, mean_law, pairs, scores};
 use super::draw::{Mean, signs, unit_keys};
 use super::memory::{memories, width};
 use super::report::{Cell, Digits, Report, Table};
@@ -46,7 +46,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
     for m in pairs(d, &plan.load) {
         let all: Vec<Vec<Score>> = setup.trials(seed, &format!("d{d}.m{m}"), trials, |_, rng| {
             let (keys, values) = (unit_keys(d, m, rng), signs(d_v, m, rng));
-            memories.iter().map(|memory| Ok(score(&memory.recall(&keys, &keys, &values)?, &values))).collect()
+            scores(&memories, &keys, &values)
         })?;
         let by_error = winner(&all, memories.len(), |s| -s.nmse);
         let by_decoding = winner(&all, memories.len(), |s| s.nearest);

@@ -104,6 +104,17 @@ pub fn tail(x: f64) -> f64 {
     density / (x + fraction)
 }
 
+/// The x whose upper tail is `p`, 0 < p < 1/2.
+#[must_use]
+pub fn tail_inverse(p: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 40.0);
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        if tail(middle) > p { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +156,6 @@ mod tests {
         ] {
             assert!((tail(x) - want).abs() < 1e-13 * want, "{x}: {}", tail(x));
         }
+        assert!((tail_inverse(0.01) - 2.326_347_874_040_841).abs() < 1e-12);
     }
 }

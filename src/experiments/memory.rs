@@ -48,11 +48,19 @@ pub enum Rule {
 /// # Errors
 /// Mistakes in the circuit, with their places; `U006` if no relay receives anything.
 pub fn memories(document: &Document) -> Result<Vec<Memory>, Diagnostics> {
+    memories_of(document, |_| true)
+}
+
+/// The same for some relays only.
+///
+/// # Errors
+/// As [`memories`].
+pub fn memories_of(document: &Document, wanted: impl Fn(&str) -> bool) -> Result<Vec<Memory>, Diagnostics> {
     let ends = |relay: &str| {
         document.spec.projections.iter().any(|(_, p)| p.to.split('.').next() == Some(relay))
     };
     let mut found = Vec::new();
-    for relay in document.spec.thalamus.names().filter(|r| ends(r)) {
+    for relay in document.spec.thalamus.names().filter(|r| ends(r) && wanted(r)) {
         let mut spec = document.spec.clone();
         spec.output = OutputSpec::Relay(relay.to_owned());
         let placed = |mut d: Diagnostics| {
@@ -125,6 +133,30 @@ impl Memory {
         Ok(output)
     }
 
+    /// The degree of the score in the query, of one unnormalised head: 1 for a linear one.
+    #[must_use]
+    pub fn degree(&self) -> Option<u32> {
+        let [block] = self.blocks.as_slice() else { return None };
+        let [head] = block.heads.as_slice() else { return None };
+        match (head.kernel, head.normalisation, &head.memory) {
+            (Kernel::Linear, Normalisation::None, HeadMemory::None | HeadMemory::Hebbian) => Some(1),
+            (Kernel::Power(n), Normalisation::None, _) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// The inverse temperature of one softmax head whose queries and keys are the tokens themselves, as are its answers.
+    #[must_use]
+    pub fn beta(&self) -> Option<f64> {
+        let [block] = self.blocks.as_slice() else { return None };
+        let [head] = block.heads.as_slice() else { return None };
+        let softmax = head.kernel == Kernel::Exp && head.normalisation == Normalisation::Sum && head.mask == Mask::Full;
+        let qk = head.w_k.transpose() * &head.w_q * head.scale;
+        let beta = *qk.get((0, 0))?;
+        let is_plain = is_multiple(&qk, beta) && is_multiple(&(&head.w_o * &head.w_v), 1.0) && block.residual.is_empty();
+        (softmax && is_plain && beta > 0.0).then_some(beta)
+    }
+
     /// Stores the pairs in order and asks the cues: columns of `[d, n]` matrices.
     ///
     /// # Errors
@@ -151,6 +183,11 @@ fn kind(blocks: &[Block]) -> String {
 
 fn plain(blocks: &[Block]) -> Option<Plain> {
     let [block] = blocks else { return None };
+    plain_block(block)
+}
+
+/// The head of a block that is nothing else.
+pub fn plain_block(block: &Block) -> Option<Plain> {
     let [head] = block.heads.as_slice() else { return None };
     let still = |v: &nalgebra::DVector<f64>| v.iter().all(|x| *x == 0.0);
     let is_plain = head.kernel == Kernel::Linear

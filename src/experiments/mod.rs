@@ -17,7 +17,10 @@ mod aligned;
 mod capacity;
 mod conditioning;
 mod crossover;
+mod depth;
 mod draw;
+mod hopfield;
+mod identify;
 pub mod laws;
 mod memory;
 mod report;
@@ -67,6 +70,27 @@ pub const ALL: &[Experiment] = &[
         circuit: "associative_memory",
         text: MEMORIES,
         run: crossover::run,
+    },
+    Experiment {
+        name: "identify",
+        about: "which memory rule made these recalls? An observer's answer for random circuits",
+        circuit: "associative_memory",
+        text: MEMORIES,
+        run: identify::run,
+    },
+    Experiment {
+        name: "depth",
+        about: "recall through layers with fresh keys and redundant columns",
+        circuit: "recall_chain",
+        text: include_str!("../../circuits/recall_chain.yaml"),
+        run: depth::run,
+    },
+    Experiment {
+        name: "hopfield",
+        about: "retrieval, energy, fixed points and capacities of softmax, power and linear heads",
+        circuit: "hopfield",
+        text: include_str!("../../circuits/hopfield.yaml"),
+        run: hopfield::run,
     },
 ];
 

@@ -80,7 +80,9 @@ impl Setup<'_> {
     /// # Errors
     /// `U006` if the value that was set is not a count.
     pub fn sweep(&self, name: &str, values: &[usize]) -> Result<Vec<usize>, Diagnostics> {
-        let Some((_, value)) = self.set.iter().rev().find(|(n, _)| n == name) else { return Ok(values.to_vec()) };
+        let Some((_, value)) = self.set.iter().rev().find(|(n, _)| n == name) else {
+            return Ok(values.to_vec());
+        };
         match value.parse() {
             Ok(n) if n > 0 => Ok(vec![n]),
             _ => Err(unfit("parameters", format!("`--set {name}={value}`: the experiment needs a count"))
@@ -99,10 +101,10 @@ impl Setup<'_> {
         seed: u64,
         what: &str,
         count: usize,
-        run: impl Fn(usize, &mut ChaCha8Rng) -> Result<T, Diagnostic> + Sync,
+        run: impl Fn(usize, &mut ChaCha8Rng) -> Result<T, Diagnostics> + Sync,
     ) -> Result<Vec<T>, Diagnostics> {
         self.progress.begin(what, count);
-        let all: Vec<Result<T, Diagnostic>> = (0..count)
+        let all: Vec<Result<T, Diagnostics>> = (0..count)
             .into_par_iter()
             .map(|trial| {
                 let mut rng = seed::stream(seed, &format!("{}.{what}.{trial}", self.experiment));
@@ -111,7 +113,7 @@ impl Setup<'_> {
                 result
             })
             .collect();
-        Ok(all.into_iter().collect::<Result<Vec<_>, _>>()?)
+        all.into_iter().collect()
     }
 }
 

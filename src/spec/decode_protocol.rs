@@ -68,14 +68,27 @@ fn depth(d: &mut Decoder, at: At<'_>) -> Option<DepthSpec> {
 }
 
 fn hopfield(d: &mut Decoder, at: At<'_>) -> Option<HopfieldSpec> {
-    let mut f = d.map(at, "a map with `patterns`, `norm`, `beta`, `n` and `trials`")?;
+    let mut f = d.map(at, "a map with `patterns`, `norm`, `beta`, `n`, `trials`, `cells`, `dilution` and `runs`")?;
     let patterns = f.required(d, "patterns", Decoder::count);
     let norm = f.required(d, "norm", |d, at| d.number_where(at, "positive", |x| x > 0.0));
     let beta = f.required(d, "beta", |d, at| numbers(d, at, "positive", |x| x > 0.0));
     let n = f.required(d, "n", counts);
     let trials = f.required(d, "trials", trials);
+    let cells = f.required(d, "cells", Decoder::count);
+    let dilution =
+        f.required(d, "dilution", |d, at| d.number_where(at, "from 0 to below 1", |x| (0.0..1.0).contains(&x)));
+    let runs = f.required(d, "runs", self::trials);
     f.finish(d);
-    Some(HopfieldSpec { patterns: patterns?, norm: norm?, beta: beta?, n: n?, trials: trials? })
+    Some(HopfieldSpec {
+        patterns: patterns?,
+        norm: norm?,
+        beta: beta?,
+        n: n?,
+        trials: trials?,
+        cells: cells?,
+        dilution: dilution?,
+        runs: runs?,
+    })
 }
 
 fn equilibrium(d: &mut Decoder, at: At<'_>) -> Option<EquilibriumSpec> {

@@ -43,7 +43,7 @@ pub fn protocol() -> Value {
             "conditioning": {"type": "object", "additionalProperties": r("conditioning")},
             "identify": plan(&[("circuits", "count"), ("noise", "number"), ("load", "range"), ("g", "range"), ("rate", "range")]),
             "depth": plan(&[("redundancy", "counts"), ("pairs", "counts"), trials]),
-            "hopfield": plan(&[("patterns", "count"), ("norm", "number"), ("beta", "number_list"), ("n", "counts"), trials]),
+            "hopfield": plan(&[("patterns", "count"), ("norm", "number"), ("beta", "number_list"), ("n", "counts"), trials, ("cells", "count"), ("dilution", "number"), ("runs", "count")]),
             "equilibrium": plan(&[("load", "number_list"), trials]),
             "digits": plan(&[("stored", "counts"), ("kept", "number_list"), trials]),
         }),

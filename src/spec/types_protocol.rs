@@ -148,6 +148,10 @@ pub struct HopfieldSpec {
     /// numbers of cells of the capacity fit
     pub n: Vec<usize>,
     pub trials: usize,
+    /// cells, fraction of zeros and runs of the network of diluted patterns
+    pub cells: usize,
+    pub dilution: f64,
+    pub runs: usize,
 }
 
 /// A memory that settles.

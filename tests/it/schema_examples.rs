@@ -62,7 +62,7 @@ protocol:
     acquisition: {train: [{trials: [{cs: [A], us: 1}]}], test: [A], shows: positive}
   identify: {circuits: 20, noise: 0.05, load: [0.5, 2], g: [0.5, $x], rate: [0.2, 1]}
   depth: {redundancy: [1, 2], pairs: [3], trials: 2}
-  hopfield: {patterns: 10, norm: 1, beta: [1], n: [16], trials: 2}
+  hopfield: {patterns: 10, norm: 1, beta: [1], n: [16], trials: 2, cells: 20, dilution: 0.2, runs: 2}
   equilibrium: {load: [0.5], trials: 2}
   digits: {stored: [10], kept: [0.5], trials: 2}
 fidelity: reduced
