@@ -16,9 +16,9 @@ use crate::spec::CapacitySpec;
 use nalgebra::DMatrix;
 
 /// Most passes over the pairs until the delta rule must stand still.
-const MOST_PASSES: usize = 1 << 14;
+pub const MOST_PASSES: usize = 1 << 14;
 /// What is then left of the error, per value.
-const STILL: f64 = 1e-8;
+pub const STILL: f64 = 1e-8;
 /// The law of the sign error is asymptotic: the part of it that it may be off by itself, from d/2 pairs on.
 const SIGN_SLACK: f64 = 0.02;
 /// How much of the beginning a long sequence may still remember.
@@ -152,7 +152,7 @@ impl Job<'_> {
                 let all = self.setup.trials(self.seed, &what, if by_circuit { trials } else { plan.trials }, |_, rng| {
                     let (keys, values) = (unit_keys(self.d, m, rng), signs(self.d_v, m, rng));
                     if by_circuit {
-                        Ok(repeated(memory, &keys, &values)?)
+                        Ok(until_still(memory, &keys, &values)?)
                     } else {
                         Ok((least_squares(&keys, &values), 0))
                     }
@@ -266,11 +266,10 @@ fn score(got: &DMatrix<f64>, values: &DMatrix<f64>) -> Score {
 }
 
 /// NMSE after so many passes over the pairs that no value is off by more than [`STILL`], and how many.
-fn repeated(memory: &Memory, keys: &DMatrix<f64>, values: &DMatrix<f64>) -> Result<(f64, usize), Diagnostic> {
+fn until_still(memory: &Memory, keys: &DMatrix<f64>, values: &DMatrix<f64>) -> Result<(f64, usize), Diagnostic> {
     let mut passes = 16;
     loop {
-        let again = |x: &DMatrix<f64>| DMatrix::from_fn(x.nrows(), x.ncols() * passes, |i, j| x[(i, j % x.ncols())]);
-        let got = memory.recall(keys, &again(keys), &again(values))?;
+        let got = memory.recall(keys, &repeated(keys, passes), &repeated(values, passes))?;
         let off = (&got - values).amax();
         if off < STILL || 2 * passes > MOST_PASSES {
             return Ok((score(&got, values).nmse, passes));
@@ -279,8 +278,13 @@ fn repeated(memory: &Memory, keys: &DMatrix<f64>, values: &DMatrix<f64>) -> Resu
     }
 }
 
+/// The same tokens so many times.
+pub fn repeated(x: &DMatrix<f64>, passes: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(x.nrows(), x.ncols() * passes, |i, j| x[(i, j % x.ncols())])
+}
+
 /// NMSE of `V K^+ K`, by an orthonormal basis of the rows of K.
-fn least_squares(keys: &DMatrix<f64>, values: &DMatrix<f64>) -> f64 {
+pub fn least_squares(keys: &DMatrix<f64>, values: &DMatrix<f64>) -> f64 {
     let basis = keys.transpose().qr().q();
     let got = (values * &basis) * basis.transpose();
     (got - values).norm_squared() / values.norm_squared()

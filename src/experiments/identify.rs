@@ -2,9 +2,11 @@
 //!
 //! An observer sees keys, values and cues of a memory, and its noisy answers, but not the circuit. Half of the answers fit
 //! the free number of each rule (the decay g, the delta rate b; and a gain of the read-out for all); the rule that predicts
-//! the other half best is named. The observer's equations are loops of its own.
+//! the other half best is named, the hebbian one unless another is clearly better. The observer's equations are loops of
+//! its own.
 
 use super::draw::{signs, unit_keys};
+use super::loops::stored;
 use super::memory::{Memory, Rule, memories, width};
 use super::report::{Cell, Digits, Report, Table};
 use super::setup::{Setup, unfit};
@@ -21,6 +23,9 @@ const SECTIONS: usize = 40;
 
 /// The rules that an observer knows.
 const NAMES: [&str; 3] = ["hebbian", "decay", "delta"];
+const NAMED: [fn(f64) -> Rule; 3] = [|_| Rule::Hebbian, Rule::Decay, Rule::Delta];
+/// The hebbian rule is a limit of the others (g = 1, or a rate near 0): they must predict so much better to be named.
+const BETTER: f64 = 1.2;
 
 pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
     let document = setup.document(&[])?;
@@ -151,7 +156,8 @@ impl Job<'_> {
         };
         let seen = Seen { keys: &keys, values: &values, cues: &cues, answers: &answers };
         let fits: Vec<(f64, f64)> = (0..NAMES.len()).map(|n| seen.fit(n)).collect();
-        let named = (0..NAMES.len()).fold(0, |best, n| if fits[n].1 < fits[best].1 { n } else { best });
+        let richer = if fits[2].1 < fits[1].1 { 2 } else { 1 };
+        let named = if fits[0].1 > BETTER * fits[richer].1 { richer } else { 0 };
         let other = (0..NAMES.len()).filter(|n| *n != rule).map(|n| fits[n].1).fold(f64::INFINITY, f64::min);
         Ok(Found {
             pairs,
@@ -194,7 +200,7 @@ impl Seen<'_> {
 
     /// Squared errors on the half that fits the gain, and on the half held out.
     fn errors(&self, rule: usize, parameter: f64) -> (f64, f64) {
-        let memory = self.memory(rule, parameter);
+        let memory = stored(NAMED[rule](parameter), self.keys, self.values);
         let predicted = &memory * self.cues;
         let is_held_out = |cue: usize| (cue / 2) % 2 == 1;
         let (mut along, mut size) = (0.0, 0.0);
@@ -209,21 +215,5 @@ impl Seen<'_> {
             if is_held_out(cue) { errors.1 += error } else { errors.0 += error }
         }
         errors
-    }
-
-    /// The matrix that a rule would have stored.
-    fn memory(&self, rule: usize, parameter: f64) -> DMatrix<f64> {
-        let mut memory = DMatrix::<f64>::zeros(self.values.nrows(), self.keys.nrows());
-        for (key, value) in self.keys.column_iter().zip(self.values.column_iter()) {
-            match rule {
-                0 => memory += value * key.transpose(),
-                1 => memory = memory * parameter + value * key.transpose(),
-                _ => {
-                    let missing = value - &memory * key;
-                    memory += missing * key.transpose() * parameter;
-                }
-            }
-        }
-        memory
     }
 }

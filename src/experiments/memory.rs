@@ -3,7 +3,7 @@
 use super::setup::unfit;
 use crate::attention::{
     Block, ForwardError, Kernel, Mask, Memory as HeadMemory, Normalisation, Rate, Streams, forward};
-use crate::circuit::wire;
+use crate::circuit::{Circuit, wire};
 use crate::compile::compile;
 use crate::diag::{Diagnostic, Diagnostics, codes, one_of};
 use crate::spec::{Document, OutputSpec};
@@ -48,36 +48,48 @@ pub enum Rule {
 /// # Errors
 /// Mistakes in the circuit, with their places; `U006` if no relay receives anything.
 pub fn memories(document: &Document) -> Result<Vec<Memory>, Diagnostics> {
-    memories_of(document, |_| true)
+    relays(document)?.iter().map(|relay| memory(document, relay)).collect()
 }
 
-/// The same for some relays only.
+/// The relays that receive.
 ///
 /// # Errors
-/// As [`memories`].
-pub fn memories_of(document: &Document, wanted: impl Fn(&str) -> bool) -> Result<Vec<Memory>, Diagnostics> {
-    let ends = |relay: &str| {
-        document.spec.projections.iter().any(|(_, p)| p.to.split('.').next() == Some(relay))
-    };
-    let mut found = Vec::new();
-    for relay in document.spec.thalamus.names().filter(|r| ends(r) && wanted(r)) {
-        let mut spec = document.spec.clone();
-        spec.output = OutputSpec::Relay(relay.to_owned());
-        let placed = |mut d: Diagnostics| {
-            document.locate(&mut d);
-            d
-        };
-        let circuit = wire(&spec, &document.folder).map_err(placed)?;
-        let compiled = compile(&circuit).map_err(|d| placed(d.into()))?;
-        let blocks = compiled.plain_blocks();
-        found.push(Memory { name: relay.to_owned(), kind: kind(&blocks), plain: plain(&blocks), blocks });
-    }
+/// `U006` if there is none.
+pub fn relays(document: &Document) -> Result<Vec<String>, Diagnostics> {
+    let ends = |relay: &str| document.spec.projections.iter().any(|(_, p)| p.to.split('.').next() == Some(relay));
+    let found: Vec<String> = document.spec.thalamus.names().filter(|r| ends(r)).map(str::to_owned).collect();
     if found.is_empty() {
         return Err(unfit("thalamus", "no relay receives anything, so nothing can be recalled")
             .help("end a projection on a relay")
             .into());
     }
     Ok(found)
+}
+
+/// The circuit with the output at a relay.
+///
+/// # Errors
+/// Mistakes in the circuit, with their places.
+pub fn wired(document: &Document, relay: &str) -> Result<Circuit, Diagnostics> {
+    let mut spec = document.spec.clone();
+    spec.output = OutputSpec::Relay(relay.to_owned());
+    wire(&spec, &document.folder).map_err(|mut d| {
+        document.locate(&mut d);
+        d
+    })
+}
+
+/// The memory at a relay.
+///
+/// # Errors
+/// Mistakes in the circuit, and where it stops being attention, with their places.
+pub fn memory(document: &Document, relay: &str) -> Result<Memory, Diagnostics> {
+    let compiled = compile(&wired(document, relay)?).map_err(|mut d| {
+        document.locate_one(&mut d);
+        d
+    })?;
+    let blocks = compiled.plain_blocks();
+    Ok(Memory { name: relay.to_owned(), kind: kind(&blocks), plain: plain(&blocks), blocks })
 }
 
 /// Width of a stream that an experiment feeds.

@@ -18,10 +18,13 @@ mod capacity;
 mod conditioning;
 mod crossover;
 mod depth;
+mod digits;
 mod draw;
+mod equilibrium;
 mod hopfield;
 mod identify;
 pub mod laws;
+mod loops;
 mod memory;
 mod report;
 pub mod rescorla;
@@ -91,6 +94,20 @@ pub const ALL: &[Experiment] = &[
         circuit: "hopfield",
         text: include_str!("../../circuits/hopfield.yaml"),
         run: hopfield::run,
+    },
+    Experiment {
+        name: "equilibrium",
+        about: "a recurrent memory settles to the pseudo-inverse, which the delta rule learns",
+        circuit: "equilibrium",
+        text: include_str!("../../circuits/equilibrium.yaml"),
+        run: equilibrium::run,
+    },
+    Experiment {
+        name: "digits",
+        about: "retrieval of corrupted handwritten digits (needs the images: run it beside `circuits/`)",
+        circuit: "digit_memories",
+        text: include_str!("../../circuits/digit_memories.yaml"),
+        run: digits::run,
     },
 ];
 

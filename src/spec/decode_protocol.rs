@@ -100,13 +100,15 @@ fn equilibrium(d: &mut Decoder, at: At<'_>) -> Option<EquilibriumSpec> {
 }
 
 fn digits(d: &mut Decoder, at: At<'_>) -> Option<RetrievalSpec> {
-    let mut f = d.map(at, "a map with `stored`, `kept` and `trials`")?;
+    let mut f = d.map(at, "a map with `path`, `stored`, `kept`, `passes` and `trials`")?;
+    let path = f.required(d, "path", Decoder::string);
     let stored = f.required(d, "stored", counts);
     let kept =
         f.required(d, "kept", |d, at| numbers(d, at, "above 0 and at most 1", |x| x > 0.0 && x <= 1.0));
+    let passes = f.required(d, "passes", Decoder::count);
     let trials = f.required(d, "trials", trials);
     f.finish(d);
-    Some(RetrievalSpec { stored: stored?, kept: kept?, trials: trials? })
+    Some(RetrievalSpec { path: path?, stored: stored?, kept: kept?, passes: passes?, trials: trials? })
 }
 
 /// Stored pairs over key cells.

@@ -36,6 +36,8 @@ pub fn protocol() -> Value {
         object(Value::Object(all), &required)
     };
     let trials = ("trials", "count");
+    let mut digits = plan(&[("path", ""), ("stored", "counts"), ("kept", "number_list"), ("passes", "count"), trials]);
+    digits["properties"]["path"] = json!({"type": "string"});
     object(
         json!({
             "capacity": plan(&[("d", "counts"), ("load", "number_list"), ("ages", "counts"), trials]),
@@ -45,7 +47,7 @@ pub fn protocol() -> Value {
             "depth": plan(&[("redundancy", "counts"), ("pairs", "counts"), trials]),
             "hopfield": plan(&[("patterns", "count"), ("norm", "number"), ("beta", "number_list"), ("n", "counts"), trials, ("cells", "count"), ("dilution", "number"), ("runs", "count")]),
             "equilibrium": plan(&[("load", "number_list"), trials]),
-            "digits": plan(&[("stored", "counts"), ("kept", "number_list"), trials]),
+            "digits": digits,
         }),
         &[],
     )

@@ -165,9 +165,13 @@ pub struct EquilibriumSpec {
 /// Retrieval of handwritten digits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RetrievalSpec {
+    /// the images, `[n, 64]`, array `images`
+    pub path: String,
     /// numbers of stored images
     pub stored: Vec<usize>,
     /// fractions of the pixels that a cue keeps
     pub kept: Vec<f64>,
+    /// how often a delta memory sees all images
+    pub passes: usize,
     pub trials: usize,
 }

@@ -64,7 +64,7 @@ protocol:
   depth: {redundancy: [1, 2], pairs: [3], trials: 2}
   hopfield: {patterns: 10, norm: 1, beta: [1], n: [16], trials: 2, cells: 20, dilution: 0.2, runs: 2}
   equilibrium: {load: [0.5], trials: 2}
-  digits: {stored: [10], kept: [0.5], trials: 2}
+  digits: {path: x.npz, stored: [10], kept: [0.5], passes: 1, trials: 2}
 fidelity: reduced
 "#;
 

@@ -6,7 +6,7 @@
 
 use crate::diag::Diagnostics;
 use crate::experiments::draw::signs;
-use crate::experiments::laws::{tail, tail_inverse};
+use crate::experiments::laws::tail_inverse;
 use crate::experiments::memory::{Memory, memories};
 use crate::experiments::report::{Cell, Digits, Report, Table};
 use crate::experiments::setup::Setup;
@@ -34,7 +34,7 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
     );
     let mut fits = Table::new(
         "exponents",
-        "M grows like n to the power of",
+        "M - 1, the pairs that interfere, grows like n to the power of",
         &[
             ("memory", Digits::Short),
             ("p", Digits::Short),
@@ -57,7 +57,7 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
                 Cell::Number(gaussian),
             ]);
             let Some(measured) = measured else { continue };
-            let point = (count(n).ln(), measured.ln());
+            let point = (count(n).ln(), (measured - 1.0).ln());
             match found.iter_mut().find(|(name, ..)| *name == memory.name) {
                 Some((.., points)) => points.push(point),
                 None => found.push((memory.name.clone(), degree, vec![point])),
@@ -112,9 +112,8 @@ fn pairs_at(
         return Ok((None, gaussian));
     }
     let (slope, offset) = line(&points);
-    let at = (tail_inverse(BIT_ERROR) - offset) / slope;
-    debug_assert!((tail(z) - BIT_ERROR).abs() < 1e-12);
-    Ok(((at > 0.0).then(|| at.powi(-2)), gaussian))
+    let at = (z - offset) / slope;
+    Ok(((at > 0.0 && at < 1.0).then(|| at.powi(-2)), gaussian))
 }
 
 /// Least-squares line through points: slope and offset.

@@ -15,6 +15,8 @@ mod fixed_points;
 mod retrieval;
 
 use super::report::Report;
+pub use retrieval::weights;
+
 use super::setup::Setup;
 use crate::diag::Diagnostics;
 
