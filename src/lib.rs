@@ -11,9 +11,9 @@
 //!                     --emit spec              --emit graph         --emit factors  --emit heads
 //!                                              |                                     |
 //!                                              +--> simulate::cells                  +--> simulate::algebraic
-//!                                                   every cell in time                    the heads
-//!                                                                                    +--> attention::gradient
-//!                                                                                         derivatives
+//!                                              |    every cell in time               |    the heads
+//!                                              +--> plasticity                       +--> attention::gradient
+//!                                                   local rules, learning                 derivatives
 //! ```
 //!
 //! ```
@@ -59,6 +59,7 @@
 //! | [`attention`] | blocks, heads, masks, kernels, memory rules; the forward pass; [`attention::gradient`]: its derivatives; [`attention::equivalence`] | the base row |
 //! | [`compile`] | circuit -> factor form -> blocks; reasons; provenance | `circuit` `attention` `spec` |
 //! | [`simulate`] | tokens, the algebraic run, every cell in time | `circuit` `attention` `spec` |
+//! | [`plasticity`] | learning: local rules on cells, the exact gradient of circuits, tasks, the loop | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
 //! | [`experiments`] | capacity, conditioning, ...: circuits run beside closed forms; tables | all above |
 //! | [`figures`] | pictures of runs; plotters | all above |
@@ -90,6 +91,7 @@ pub mod figures;
 pub mod files;
 pub mod linalg;
 pub mod oracle;
+pub mod plasticity;
 pub mod seed;
 pub mod simulate;
 pub mod spec;

@@ -11,11 +11,27 @@ use sha2::{Digest, Sha256};
 /// The random stream of the object `name` under `seed`.
 #[must_use]
 pub fn stream(seed: u64, name: &str) -> ChaCha8Rng {
+    ChaCha8Rng::from_seed(key(seed, name))
+}
+
+/// What the stream of an object starts from: `SHA-256("pulvinar/1\0", seed as 8 bytes little endian, name)`.
+#[must_use]
+pub fn key(seed: u64, name: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"pulvinar/1\0");
     hash.update(seed.to_le_bytes());
     hash.update(name.as_bytes());
-    ChaCha8Rng::from_seed(hash.finalize().into())
+    hash.finalize().into()
+}
+
+/// Number `number` of a family of streams: as good as a name for each, without the cost of hashing it.
+///
+/// `family` is a [`stream`] that nothing was drawn from. ChaCha's stream counter tells the members apart.
+#[must_use]
+pub fn member(family: &ChaCha8Rng, number: u64) -> ChaCha8Rng {
+    let mut rng = family.clone();
+    rng.set_stream(number);
+    rng
 }
 
 /// One draw of N(0, 1).
@@ -49,5 +65,14 @@ mod tests {
         assert_eq!(draw(1, "W_K").to_bits(), draw(1, "W_K").to_bits());
         assert_ne!(draw(1, "W_K").to_bits(), draw(1, "W_Q").to_bits());
         assert_ne!(draw(1, "W_K").to_bits(), draw(2, "W_K").to_bits());
+    }
+
+    #[test]
+    fn members_of_a_family_depend_on_their_number_only() {
+        let family = stream(1, "task");
+        let draw = |number| normal(&mut member(&family, number));
+        assert_eq!(draw(5).to_bits(), draw(5).to_bits());
+        assert_ne!(draw(5).to_bits(), draw(6).to_bits());
+        assert_eq!(draw(0).to_bits(), normal(&mut stream(1, "task")).to_bits());
     }
 }

@@ -50,8 +50,11 @@ pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
         None => Vec::new(),
     };
     let order = time::order(&names, &wires, &graph, &roots, &mut d);
-    match output {
-        Some(output) if !d.has_errors() => Ok(Circuit {
+    let everyone: Vec<PopulationId> = (0..names.populations.len()).map(PopulationId).collect();
+    let whole =
+        if d.has_errors() { None } else { Some(time::order(&names, &wires, &graph, &everyone, &mut d)) };
+    match (output, whole) {
+        (Some(output), Some(whole)) if !d.has_errors() => Ok(Circuit {
             name: spec.name.clone(),
             seed: spec.seed,
             streams: names.streams,
@@ -64,6 +67,8 @@ pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
             graph,
             order: order.sorted,
             recurrent: order.recurrent,
+            whole: whole.sorted,
+            loops: whole.recurrent,
         }),
         _ => Err(d),
     }

@@ -151,6 +151,10 @@ pub struct Circuit {
     pub order: Vec<PopulationId>,
     /// delayed projections that close a loop among them
     pub recurrent: Vec<ProjectionId>,
+    /// every population, each after its sources: also teachers and errors, which the output does not depend on
+    pub whole: Vec<PopulationId>,
+    /// delayed projections that close a loop anywhere
+    pub loops: Vec<ProjectionId>,
 }
 
 impl Population {

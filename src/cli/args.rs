@@ -2,9 +2,11 @@
 
 mod experiment;
 mod heads;
+mod train;
 
 pub use experiment::Experiment;
 pub use heads::{Check, Import};
+pub use train::{Rule, Train};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -14,7 +16,7 @@ use std::path::PathBuf;
 #[command(name = "pulvinar", version, max_term_width = 100, propagate_version = true)]
 #[command(
     after_help = "Exit codes: 0 yes; 1 it ran and the answer is no; 2 usage; 3 the circuit is invalid or is not \
-                        attention; 4 a file could not be read or written.\n\nStart: pulvinar new attention_mask_head -o head.yaml"
+                        attention; 4 a file could not be read or written; 130 interrupted.\n\nStart: pulvinar new attention_mask_head -o head.yaml"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -69,6 +71,8 @@ pub enum Verb {
     Import(Import),
     /// Run circuits as memories and compare with closed forms
     Experiment(Experiment),
+    /// Let a circuit learn, by local plasticity or by the exact gradient
+    Train(Train),
     /// Print the JSON Schema of circuit files
     Schema,
     /// Explain the code of a diagnostic
@@ -96,6 +100,7 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Import(_) => "import",
             Self::Experiment(_) => "experiment",
+            Self::Train(_) => "train",
             Self::Schema => "schema",
             Self::Explain { .. } => "explain",
             Self::Completions { .. } => "completions",

@@ -1,6 +1,7 @@
 //! `pulvinar check FILE --against HEADS`: is this circuit the same function as these heads?
 
 mod blame;
+mod gradients;
 mod input;
 mod json;
 mod text;
@@ -8,7 +9,7 @@ mod why;
 
 use super::args::Check;
 use super::load;
-use super::report::{Failure, Outcome, Reporter, diagnostics_json, exit_code, not_yet};
+use super::report::{Failure, Outcome, Reporter, diagnostics_json, exit_code};
 use crate::attention::equivalence::{Comparison, OutOfScope, Probed, Wish, compare, probe};
 use crate::attention::{Block, Kernel, Normalisation};
 use crate::circuit::Circuit;
@@ -44,9 +45,7 @@ struct SoftmaxGap {
 }
 
 pub fn run(args: &Check, out: &Reporter) -> Outcome {
-    let Some(against) = &args.against else {
-        return Err(not_yet("`check --gradients`", "`check FILE --against HEADS` compares the function"));
-    };
+    let Some(against) = &args.against else { return gradients::run(args, out) };
     let Answer { equivalent, text, object } = match answer(args, against, out) {
         // Functions of other widths or streams differ.
         Err(failure) if out.json && is_incomparable(&failure) => {

@@ -15,11 +15,17 @@ pub fn document(file: &Path, reading: &Reading) -> Result<Document, Failure> {
         // A second call within one process is refused by rayon; the first one holds.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(n)).build_global();
     }
-    let mut document = read_file(file, &reading.set).map_err(|d| Failure::in_file(d, file))?;
+    let mut document = read_file(&file_of(file), &reading.set).map_err(|d| Failure::in_file(d, file))?;
     if let Some(seed) = reading.seed {
         document.spec.seed = seed;
     }
     Ok(document)
+}
+
+/// The circuit file itself; of a run directory, the one that it holds.
+pub fn file_of(file: &Path) -> PathBuf {
+    let inside = file.join("circuit.yaml");
+    if inside.is_file() { inside } else { file.to_owned() }
 }
 
 /// The wired circuit.

@@ -1,7 +1,8 @@
 //! The command line: one file per verb; the only place with colour, terminals and exit codes.
 //!
 //! stdout carries results, stderr diagnostics. Exit codes: 0 yes; 1 it ran and the answer is no; 2 usage; 3 the
-//! circuit is invalid or is not attention; 4 a file could not be read or written, or holds bad numbers.
+//! circuit is invalid or is not attention; 4 a file could not be read or written, or holds bad numbers;
+//! 130 interrupted.
 
 mod args;
 mod cells;
@@ -13,6 +14,7 @@ mod experiment;
 mod helpers;
 mod import;
 mod intact;
+mod interrupt;
 mod load;
 mod new;
 mod progress;
@@ -20,6 +22,7 @@ mod report;
 mod resolved;
 mod run_files;
 mod simulate;
+mod train;
 mod validate;
 
 pub use args::Cli;
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Verb::Check(a) => check::run(a, &out),
         Verb::Import(a) => import::run(a, &out),
         Verb::Experiment(a) => experiment::run(a, &out),
+        Verb::Train(a) => train::run(a, &out),
         Verb::Schema => helpers::schema(&out),
         Verb::Explain { code } => helpers::explain(code, &out),
         Verb::Completions { shell } => helpers::completions(*shell, &out),

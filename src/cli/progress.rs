@@ -1,38 +1,19 @@
-//! A progress bar on stderr, on terminals only.
+//! A bar on stderr for long work: only on a terminal, and not with `-q`.
 
-use crate::experiments::Progress;
+use super::report::Reporter;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 
-/// How far the work is.
-pub struct Bar(ProgressBar);
-
-impl Bar {
-    /// Hidden if `quiet`, or if stderr is no terminal.
-    pub fn new(quiet: bool) -> Self {
-        let seen = !quiet && std::io::stderr().is_terminal();
-        let target = if seen { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}") {
-            bar.set_style(style);
-        }
-        Self(bar)
+/// A bar of `length` pieces of work; silent where nobody looks.
+pub fn bar(out: &Reporter, length: usize, what: &str) -> ProgressBar {
+    if out.quiet || out.json || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
     }
-
-    /// Takes the bar away.
-    pub fn finish(&self) {
-        self.0.finish_and_clear();
+    let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr_with_hz(10));
+    let template = "{prefix} {wide_bar} {pos}/{len} {per_sec} {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
     }
-}
-
-impl Progress for Bar {
-    fn begin(&self, what: &str, steps: usize) {
-        self.0.reset();
-        self.0.set_length(steps as u64);
-        self.0.set_message(what.to_owned());
-    }
-
-    fn step(&self) {
-        self.0.inc(1);
-    }
+    bar.set_prefix(what.to_owned());
+    bar
 }

@@ -114,6 +114,10 @@ codes! {
     C053 "nothing to record there": "Traces are of populations that the output depends on, of compartments that receive something, and of cells and tokens that exist.";
     C054 "traces too long": "The size of all traces is checked before the run: record fewer cells or tokens, less often, or run shorter.";
     C055 "a lesion of nothing": "Lesions hit populations and projections that the output depends on.";
+    C060 "a task that does not fit the circuit": "A task says how wide its streams are and which share a clock: targets have the width and the clock of the output, examples and question the same width. The message says which stream is at fault.";
+    C061 "a stream that the task does not fill": "While a circuit learns, every relay gets its tokens from the task. Tasks fill the streams that they name; a teacher also all others, as their `input: {gaussian: ...}` says.";
+    C062 "errors that cannot be evaluated": "Learning works on settled values: no loops through delays, feedback that runs one way from the output towards the input, and none out of a memory.";
+    C063 "a rule that does not fit": "A rule needs the signals that it is made of: errors on the third compartment, a memory for traces, weights that can change.";
     N001 "degree 2 in the query": "A head is linear in the query token (its kernel apart): two factors of x_i multiply. Typical: the value comes from the query relay, or all relays are swapped.";
     N002 "degree 3 in the context": "A head is key times value in the context token; a third factor of x_j multiplies. Typical: W_Q starts from a relay per [context].";
     N003 "a sum without a query": "A summed term has no factor of the query token. Typical: the query is replaced by `tonic`, or a skip starts at a relay per [context].";
@@ -154,10 +158,13 @@ codes! {
     F014 "no known layout of attention weights": "Read are: the native heads file, torch MultiheadAttention (`in_proj_weight`, `out_proj`), `q_proj` `k_proj` `v_proj` `o_proj`, BERT (`attention.self.query`, `attention.output.dense`), GPT-2 (`c_attn`, `c_proj`), and fewer key and value heads than query heads. The message lists the tensors that were found.";
     F015 "which layer, block or head": "A file with several layers needs --prefix, a stack of blocks is chosen from with --block (from 1), heads with --select (from 0).";
     F016 "number of heads": "Most layouts do not say how many heads share a matrix: give --heads. It must divide the rows of the query matrix.";
+    F017 "a checkpoint of another training": "A training goes on from its own checkpoint only: the same circuit, the same settings. `train --resume DIR` alone takes both from the directory.";
     R001 "diverged": "A number became infinite, or a non-zero number was divided by zero. The message says where.";
     R002 "expect not met": "The section `expect` claims something about the compiled heads that is not so.";
     R003 "tokens that a block does not run on": "A stream is missing, or has another width or number of tokens than its block needs.";
     R004 "blocks that cannot be compared": "The circuit and the heads are not functions of the same tokens: their widths or streams differ. `--prefix` and `--block` choose another layer or block.";
+    R005 "learning diverged": "A weight or a rate became infinite or no number while learning. The last good checkpoint is kept; a smaller rate, fewer tokens or smaller tokens keep the steps small.";
+    R006 "gradients disagree": "The analytic gradient and finite differences differ by more than the tolerance.";
     U002 "--tokens names no stream": "Write `--tokens FILE`, or `--tokens STREAM=FILE` for circuits with several streams.";
     U003 "a stream without tokens": "Give them with --tokens, or with `input:` in the circuit.";
     U004 "not in this version": "The capability is planned; the message says which verb or mode works today.";

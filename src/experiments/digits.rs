@@ -42,7 +42,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
             ("passes", Digits::Short),
             ("right", Digits::Short),
             ("se", Digits::Short),
-            ("against_loops", Digits::Short),
+            ("against_loops", Digits::Rounding),
         ],
     );
     for &n in &plan.stored {

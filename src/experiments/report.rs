@@ -20,7 +20,12 @@ pub enum Digits {
     Short,
     /// eleven significant digits
     Long,
+    /// four decimals; what may be rounding of another number as a bound
+    Rounding,
 }
+
+/// Below this, digits depend on the processor.
+const ROUNDING: f64 = 1e-12;
 
 /// A table, one row per line.
 #[derive(Clone, Debug, PartialEq)]
@@ -188,9 +193,10 @@ fn shown(cell: &Cell, digits: Digits) -> String {
 fn number(x: f64, digits: Digits) -> String {
     let size = x.abs();
     match digits {
+        Digits::Rounding if size < ROUNDING => format!("<{ROUNDING:e}"),
         _ if x == 0.0 => "0".to_owned(),
-        Digits::Short if (1e-3..1e5).contains(&size) => format!("{x:.4}"),
-        Digits::Short => format!("{x:.2e}"),
+        Digits::Short | Digits::Rounding if (1e-3..1e5).contains(&size) => format!("{x:.4}"),
+        Digits::Short | Digits::Rounding => format!("{x:.2e}"),
         Digits::Long if (1e-3..1e5).contains(&size) => format!("{x:.10}"),
         Digits::Long => format!("{x:.10e}"),
     }
@@ -248,7 +254,12 @@ impl Report {
             let _ = writeln!(text, "{note}");
         }
         let verdict = self.verdict();
-        let _ = write!(text, "laws: {}", if verdict.ok { "kept" } else { "LEFT" });
+        let kept = match (self.judged.is_empty(), verdict.ok) {
+            (true, _) => "none is known for this circuit",
+            (false, true) => "kept",
+            (false, false) => "LEFT",
+        };
+        let _ = write!(text, "laws: {kept}");
         if verdict.exact > 0 {
             let _ = write!(text, "; {} exact", verdict.exact);
         }

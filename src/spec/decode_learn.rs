@@ -100,12 +100,13 @@ fn optimiser(d: &mut Decoder, at: At<'_>) -> Option<OptimiserSpec> {
 }
 
 fn evaluate(d: &mut Decoder, at: At<'_>) -> Option<EvaluateSpec> {
-    let mut f = d.map(at, "a map with `every` or `sequences`")?;
+    let mut f = d.map(at, "a map with `every`, `sequences` or `at_end`")?;
     let otherwise = EvaluateSpec::default();
     let every = f.optional(d, "every", Decoder::count).unwrap_or(otherwise.every);
     let sequences = f.optional(d, "sequences", Decoder::count).unwrap_or(otherwise.sequences);
+    let at_end = f.optional(d, "at_end", Decoder::count);
     f.finish(d);
-    Some(EvaluateSpec { every, sequences })
+    Some(EvaluateSpec { every, sequences, at_end })
 }
 
 fn checkpoint(d: &mut Decoder, at: At<'_>) -> Option<CheckpointSpec> {

@@ -78,7 +78,7 @@ pub fn train() -> Value {
             "rate": r("number"),
             "schedule": word(&ScheduleSpec::NAMES.map(|(name, _)| name), "of the learning rate"),
             "update": word(&["sequence", "token"], "when weights change"),
-            "evaluate": object(json!({"every": r("count"), "sequences": r("count")}), &[]),
+            "evaluate": object(json!({"every": r("count"), "sequences": r("count"), "at_end": r("count")}), &[]),
             "checkpoint": object(json!({"every": r("count")}), &["every"]),
             "rule": word(&RouteSpec::NAMES.map(|(name, _)| name), "in place of the projections' own rules"),
             "stop_below": r("number"),

@@ -318,11 +318,14 @@ pub struct EvaluateSpec {
     pub every: usize,
     /// held-out sequences, at most; finite data may have fewer
     pub sequences: usize,
+    /// held-out sequences when training is over, if not as many
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_end: Option<usize>,
 }
 
 impl Default for EvaluateSpec {
     fn default() -> Self {
-        Self { every: 100, sequences: 256 }
+        Self { every: 100, sequences: 256, at_end: None }
     }
 }
 

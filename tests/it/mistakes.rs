@@ -2,8 +2,9 @@
 
 use pulvinar::circuit::{Circuit, wire};
 use pulvinar::compile::compile;
-use pulvinar::diag::Diagnostics;
-use pulvinar::spec::{Document, read, read_file};
+use pulvinar::diag::{Diagnostic, Diagnostics};
+use pulvinar::plasticity::tasks::Task;
+use pulvinar::spec::{Document, TaskSpec, read, read_file};
 use pulvinar::weights::dale::rewrite;
 use std::path::{Path, PathBuf};
 
@@ -54,12 +55,21 @@ pub fn mistakes_beyond_text(document: &Document) -> Diagnostics {
         Ok(circuit) => {
             let mut mistakes = not_attention(&circuit);
             mistakes.0.extend(pulvinar::simulate::cells::check(&document.spec, &circuit).err());
+            mistakes.0.extend(task(document, &circuit));
             mistakes
         }
         Err(mistakes) => mistakes,
     };
     document.locate(&mut mistakes);
     mistakes
+}
+
+/// Why the circuit cannot learn from its task. A teacher is another file, and not looked for here.
+fn task(document: &Document, circuit: &Circuit) -> Vec<Diagnostic> {
+    match &document.spec.reserved.task {
+        None | Some(TaskSpec::Teacher(_)) => Vec::new(),
+        Some(task) => Task::new(task, circuit, &document.folder, None).map_or_else(|d| d.0, |_| Vec::new()),
+    }
 }
 
 /// Why a circuit is not attention; nothing if it is.

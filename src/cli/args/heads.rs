@@ -119,7 +119,7 @@ pub struct Check {
     /// Heads to compare with (.safetensors)
     #[arg(long, value_name = "HEADS.safetensors")]
     pub against: Option<PathBuf>,
-    /// Compare learning rules and gradients with finite differences (not in this version)
+    /// Compare the exact gradient with finite differences, and learning rules with the gradient
     #[arg(long)]
     pub gradients: bool,
     #[command(flatten)]

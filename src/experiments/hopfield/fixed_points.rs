@@ -41,7 +41,7 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             ("single", Digits::Short),
             ("patterns_in_state", Digits::Short),
             ("updates", Digits::Short),
-            ("energy_rise", Digits::Short),
+            ("energy_rise", Digits::Rounding),
             ("certain", Digits::Short),
         ],
     );

@@ -29,7 +29,7 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             ("beta", Digits::Short),
             ("median_error", Digits::Short),
             ("largest_error", Digits::Short),
-            ("against_loops", Digits::Short),
+            ("against_loops", Digits::Rounding),
         ],
     );
     let mut rng = seed::stream(document.spec.seed, "hopfield.retrieval");

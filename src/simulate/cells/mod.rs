@@ -31,10 +31,10 @@
 //! **Deliberately absent:** heads, blocks, anything compiled; files; learning.
 
 mod arrive;
-mod columns;
+pub(crate) mod columns;
 mod delay;
 mod lesion;
-mod memory;
+pub(crate) mod memory;
 mod net;
 mod noise;
 mod pieces;
@@ -44,7 +44,7 @@ mod run;
 mod schedule;
 mod settings;
 mod step;
-mod sweep;
+pub(crate) mod sweep;
 
 pub use lesion::{extents, lesioned};
 pub use record::{MOST_RECORDED, Sketch, Token, Trace};

@@ -1,0 +1,72 @@
+//! Flags of `train`.
+
+use super::Reading;
+use crate::spec::{RouteSpec, RuleName};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// How the projections that learn are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Rule {
+    /// the exact gradient
+    Gradient,
+    /// every rule below and the gradient, one after another
+    All,
+    ThreeFactor,
+    Online,
+    OwnToken,
+    FrozenMemory,
+    FeedbackAlignment,
+    KolenPollack,
+    DaleEg,
+    Hebbian,
+    Oja,
+}
+
+impl Rule {
+    /// The route of this name; none of `all`.
+    pub fn route(self) -> Option<RouteSpec> {
+        let rule = |name| Some(RouteSpec::Rule(name));
+        match self {
+            Self::All => None,
+            Self::Gradient => Some(RouteSpec::Gradient),
+            Self::ThreeFactor => rule(RuleName::ThreeFactor),
+            Self::Online => rule(RuleName::Online),
+            Self::OwnToken => rule(RuleName::OwnToken),
+            Self::FrozenMemory => rule(RuleName::FrozenMemory),
+            Self::FeedbackAlignment => rule(RuleName::FeedbackAlignment),
+            Self::KolenPollack => rule(RuleName::KolenPollack),
+            Self::DaleEg => rule(RuleName::DaleEg),
+            Self::Hebbian => rule(RuleName::Hebbian),
+            Self::Oja => rule(RuleName::Oja),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Train {
+    /// Circuit file (or run directory); not needed with --resume
+    #[arg(required_unless_present = "resume")]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Steps in all, instead of those of the circuit
+    #[arg(long)]
+    pub steps: Option<usize>,
+    /// Rule of all projections that learn, instead of their own
+    #[arg(long, value_enum)]
+    pub rule: Option<Rule>,
+    /// Learning rate of all projections that learn, instead of their own
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// Go on with the training of a run directory, bit for bit
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "force"])]
+    pub resume: Option<PathBuf>,
+    /// Run directory to write
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Write into a directory that is not empty
+    #[arg(long)]
+    pub force: bool,
+}

@@ -1,0 +1,196 @@
+//! The run directory of a training: whole at every moment.
+//!
+//! `circuit.yaml` is written once and reads its learning weights from `weights.safetensors`, which every checkpoint
+//! replaces. `checkpoint.safetensors` comes after the files that it stands for, the manifest last.
+
+use super::Job;
+use crate::circuit::{AxisMap, Weights};
+use crate::cli::report::Failure;
+use crate::cli::resolved::{FILES, resolved};
+use crate::files::{Array, atomic_write, write_safetensors};
+use crate::plasticity::metrics::{self, Row};
+use crate::plasticity::{Evaluated, Prepared, Trainer, checkpoint, prepare};
+use crate::seed::sha256_hex;
+use crate::spec::{
+    CircuitSpec, PlasticitySpec, RouteSpec, RuleName, ScheduleSpec, TaskSpec, TeacherFrom, WeightsSpec,
+};
+use serde_json::{Map, Value, json};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What learned weights are read from.
+const WEIGHTS: &str = "weights.safetensors";
+
+/// A run directory.
+pub struct Folder<'a> {
+    dir: &'a Path,
+    spec: CircuitSpec,
+    copies: Vec<(String, Array)>,
+    /// projections whose weights the directory holds
+    held: Vec<(usize, String)>,
+    pub identity: String,
+}
+
+impl<'a> Folder<'a> {
+    /// The directory of a training; nothing is written yet.
+    ///
+    /// # Errors
+    /// Weight files that changed since they were read.
+    pub fn new(
+        dir: &'a Path,
+        job: &Job,
+        route: Option<RouteSpec>,
+        prepared: &Prepared,
+    ) -> Result<Self, Failure> {
+        let (spec, copies) = learned(job, route, prepared)?;
+        let held = prepared
+            .circuit
+            .projections
+            .iter()
+            .enumerate()
+            .filter(|(k, p)| prepared.plastic.iter().any(|q| q.k == *k) || prepared.rewired.contains(&p.name))
+            .map(|(k, p)| (k, p.name.clone()))
+            .collect();
+        let identity = identity_of(&spec);
+        Ok(Self { dir, spec, copies, held, identity })
+    }
+
+    pub fn checkpoint(&self) -> PathBuf {
+        self.dir.join("checkpoint.safetensors")
+    }
+
+    /// Writes what does not change.
+    pub fn start(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
+        if !self.copies.is_empty() {
+            write_safetensors(&self.dir.join(FILES), &self.copies, &[])?;
+        }
+        self.weights(trainer)?;
+        let yaml = crate::spec::to_yaml(&self.spec);
+        atomic_write(&self.dir.join("circuit.yaml"), |sink| sink.write_all(yaml.as_bytes()))?;
+        Ok(())
+    }
+
+    fn weights(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
+        let matrix = |k: usize| match &trainer.weights()[k] {
+            Weights::Dense(w) => Array::from_matrix(w),
+            other => Array::from_matrix(&other.dense()),
+        };
+        let tensors: Vec<(String, Array)> =
+            self.held.iter().map(|(k, name)| (name.clone(), matrix(*k))).collect();
+        Ok(write_safetensors(&self.dir.join(WEIGHTS), &tensors, &[])?)
+    }
+
+    /// Writes the state so far.
+    pub fn keep(&self, trainer: &Trainer<'_>, rows: &[Row]) -> Result<(), Failure> {
+        let names = super::course::names(trainer.circuit(), trainer.plastic());
+        metrics::write(&self.dir.join("metrics.csv"), &names, rows)?;
+        self.weights(trainer)?;
+        Ok(checkpoint::save(&self.checkpoint(), trainer, &self.identity, rows)?)
+    }
+
+    /// Writes the manifest; returns all files.
+    pub fn finish(
+        &self,
+        steps: usize,
+        last: &Evaluated,
+        interrupted: bool,
+        names: &[&str],
+    ) -> Result<Vec<String>, Failure> {
+        let mut files = vec!["circuit.yaml", WEIGHTS, "metrics.csv", "checkpoint.safetensors"];
+        if !self.copies.is_empty() {
+            files.insert(1, FILES);
+        }
+        files.push("manifest.json");
+        let yaml = crate::spec::to_yaml(&self.spec);
+        let mut manifest = Map::new();
+        let mut put = |key: &str, value: Value| manifest.insert(key.to_owned(), value);
+        put("pulvinar", json!(env!("CARGO_PKG_VERSION")));
+        put("verb", json!("train"));
+        put("circuit", json!(self.spec.name));
+        put("circuit_sha256", json!(sha256_hex(yaml.as_bytes())));
+        put("parameters", json!(self.spec.parameters));
+        put("seed", json!(self.spec.seed));
+        put("threads", json!(rayon::current_num_threads()));
+        put("train", json!(self.spec.reserved.train));
+        put("learns", json!(names[..names.len() - 1]));
+        put("steps", json!(steps));
+        put("interrupted", json!(interrupted));
+        put("held_out_loss", json!(last.loss));
+        put("standard_error", json!(last.standard_error));
+        put("held_out_sequences", json!(last.sequences));
+        put("files", json!(files));
+        let text = format!("{:#}\n", Value::Object(manifest));
+        atomic_write(&self.dir.join("manifest.json"), |sink| sink.write_all(text.as_bytes()))?;
+        Ok(files.iter().map(|f| (*f).to_owned()).collect())
+    }
+}
+
+/// What makes a training the same one.
+pub fn identity(job: &Job, route: Option<RouteSpec>) -> Result<String, Failure> {
+    let placed = |d| crate::cli::load::placed(&job.document, &job.file, d);
+    let prepared = prepare(&job.circuit, route, job.train.rate).map_err(placed)?;
+    Ok(identity_of(&learned(job, route, &prepared)?.0))
+}
+
+/// A training with a constant rate may go on for longer.
+fn identity_of(spec: &CircuitSpec) -> String {
+    let mut spec = spec.clone();
+    if let Some(train) = spec.reserved.train.as_mut().filter(|t| t.schedule == ScheduleSpec::Constant) {
+        train.steps = 0;
+    }
+    sha256_hex(crate::spec::to_yaml(&spec).as_bytes())
+}
+
+/// The circuit of the directory: learning weights come from its file, the settings are those in force.
+fn learned(
+    job: &Job,
+    route: Option<RouteSpec>,
+    prepared: &Prepared,
+) -> Result<(CircuitSpec, Vec<(String, Array)>), Failure> {
+    let (mut spec, copies) = resolved(&job.document, &Default::default(), &Default::default())?;
+    for (k, p) in prepared.circuit.projections.iter().enumerate() {
+        let plastic = prepared.plastic.iter().find(|q| q.k == k);
+        if plastic.is_none() && !prepared.rewired.contains(&p.name) {
+            continue;
+        }
+        let Some((_, written)) = spec.projections.0.iter_mut().find(|(name, _)| *name == p.name) else {
+            continue;
+        };
+        written.weights = WeightsSpec::File { path: WEIGHTS.to_owned(), tensor: Some(p.name.clone()) };
+        // The gain is in the matrix.
+        written.gain = None;
+        let rule = plastic.map(|q| q.spec);
+        if rule.is_none_or(|r| r.rule != RuleName::DaleEg) || route == Some(RouteSpec::Gradient) {
+            // Only a multiplicative rule keeps signs.
+            written.sign = None;
+        }
+        if (p.synapses.onto, p.synapses.pool) == (AxisMap::All, AxisMap::All) {
+            (written.onto, written.pool, written.tied) = (None, None, None);
+        }
+        if let Some(rule) = rule {
+            written.plasticity = Some(PlasticitySpec { ..rule });
+        }
+    }
+    let mut train = job.train;
+    (train.rule, train.rate) = (route, None);
+    spec.reserved.train = Some(train);
+    if let Some(task) = &mut spec.reserved.task {
+        absolute(task, &job.document.folder);
+    }
+    Ok((spec, copies))
+}
+
+/// Files of a task are not copied: their paths lead there from anywhere.
+fn absolute(task: &mut TaskSpec, folder: &Path) {
+    let path = match task {
+        TaskSpec::Teacher(t) => match &mut t.from {
+            TeacherFrom::Heads { heads, .. } => heads,
+            TeacherFrom::Circuit { circuit } => circuit,
+        },
+        TaskSpec::Digits(t) => &mut t.path,
+        TaskSpec::File(t) => &mut t.path,
+        TaskSpec::InContextRegression(_) | TaskSpec::AssociativeRecall(_) => return,
+    };
+    let there = folder.join(&*path);
+    *path = std::path::absolute(&there).unwrap_or(there).display().to_string();
+}

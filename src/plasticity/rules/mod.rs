@@ -1,0 +1,51 @@
+//! The local rules, one file each, equation and source first.
+
+mod dale_eg;
+mod feedback_alignment;
+mod frozen_memory;
+mod hebbian;
+mod kolen_pollack;
+mod oja;
+mod online;
+mod own_token;
+mod three_factor;
+
+pub use dale_eg::DaleEg;
+pub use feedback_alignment::FeedbackAlignment;
+pub use frozen_memory::FrozenMemory;
+pub use hebbian::Hebbian;
+pub use kolen_pollack::KolenPollack;
+pub use oja::Oja;
+pub use online::Online;
+pub use own_token::OwnToken;
+pub use three_factor::ThreeFactor;
+
+use super::local::Rule;
+use crate::spec::{PlasticitySpec, RuleName};
+
+/// Something that is done with a rule, whichever it is.
+pub trait With {
+    type Out;
+    fn with<R: Rule>(self, rule: &R) -> Self::Out;
+}
+
+/// Calls `then` with the rule that the file names.
+pub fn with<W: With>(spec: &PlasticitySpec, then: W) -> W::Out {
+    match spec.rule {
+        RuleName::ThreeFactor => then.with(&ThreeFactor),
+        RuleName::Online => then.with(&Online),
+        RuleName::OwnToken => then.with(&OwnToken),
+        RuleName::FrozenMemory => then.with(&FrozenMemory),
+        RuleName::FeedbackAlignment => then.with(&FeedbackAlignment),
+        RuleName::KolenPollack => then.with(&KolenPollack { decay: spec.decay }),
+        RuleName::DaleEg => then.with(&DaleEg),
+        RuleName::Hebbian => then.with(&Hebbian),
+        RuleName::Oja => then.with(&Oja),
+    }
+}
+
+/// Does the rule read errors?
+#[must_use]
+pub fn needs_errors(rule: RuleName) -> bool {
+    !matches!(rule, RuleName::Hebbian | RuleName::Oja)
+}

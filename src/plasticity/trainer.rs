@@ -1,0 +1,390 @@
+//! The loop of learning: sequences of a task, changes of every rule, steps.
+//!
+//! A step takes `batch` sequences, each with the same weights, averages their changes, lets the optimiser make a step of
+//! the mean and applies it by the rule. Sequences run in parallel in groups of fixed size whose sums are added in
+//! order: the bytes do not depend on the number of threads. Nothing is allocated after the first step, except by tasks
+//! that run a teacher.
+
+use super::group::{Group, Kind, merge};
+use super::optimise::State;
+use super::plan::Plan;
+use super::prepare::{Plastic, Prepared, is_transposed, root};
+use super::rules::{self, With};
+use super::sequences::{Sequences, Split};
+use super::work::Wild;
+use crate::circuit::{Circuit, Weights};
+use crate::diag::Diagnostic;
+use crate::linalg::count;
+use crate::spec::{LossSpec, RouteSpec, TrainSpec, UpdateSpec};
+use nalgebra::DMatrix;
+use rayon::prelude::*;
+
+/// Most groups that the sequences of a batch are split into.
+const GROUPS: usize = 16;
+
+/// Why training cannot go on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stop {
+    /// a number of the forward pass became infinite, or something was divided by zero
+    Cells { step: usize, wild: Wild },
+    /// a sequence could not be made
+    Task { step: usize, why: Diagnostic },
+    /// a weight became infinite or no number
+    Weights { step: usize, projection: String },
+}
+
+/// What a step gives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stepped {
+    /// mean loss of the batch, before the step
+    pub loss: f64,
+}
+
+/// What an evaluation gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evaluated {
+    /// mean over sequences of half the squared error, summed over the counted tokens
+    pub loss: f64,
+    /// standard error of that mean
+    pub standard_error: f64,
+    pub sequences: usize,
+    /// fraction of right answers, where the task has right answers
+    pub accuracy: Option<f64>,
+}
+
+/// A circuit that learns.
+pub struct Trainer<'c> {
+    plan: Plan<'c>,
+    /// for updates at every token: the same circuit laid out for one
+    token_plan: Option<Plan<'c>>,
+    task: &'c dyn Sequences,
+    loss: LossSpec,
+    train: TrainSpec,
+    gradient: bool,
+    pub(super) plastic: Vec<Plastic>,
+    pub(super) weights: Vec<Weights>,
+    pub(super) states: Vec<State>,
+    pub(super) step: usize,
+    groups: Vec<Group>,
+    /// mean changes of the last step, one for each projection that learns
+    changes: Vec<DMatrix<f64>>,
+}
+
+impl<'c> Trainer<'c> {
+    /// A trainer before its first step.
+    ///
+    /// # Errors
+    /// As [`Plan::new`]; `C063` for updates at every token of circuits that need more than one token at a time.
+    pub fn new(
+        prepared: &'c Prepared,
+        task: &'c dyn Sequences,
+        loss: LossSpec,
+        train: TrainSpec,
+    ) -> Result<Self, Diagnostic> {
+        let circuit = &prepared.circuit;
+        let sample = task.sample();
+        let plan = Plan::new(circuit, &sample)?;
+        let token_plan = match train.update {
+            UpdateSpec::Sequence => None,
+            UpdateSpec::Token => Some(super::token::plan(circuit, &sample, prepared.gradient)?),
+        };
+        let weights: Vec<Weights> = circuit.projections.iter().map(|p| p.synapses.weights.clone()).collect();
+        let plastic = prepared.plastic.clone();
+        let shape = |p: &Plastic| (weights[p.k].rows(), weights[p.k].columns());
+        let states = plastic.iter().map(|p| State::new(train.optimiser, shape(p).0, shape(p).1)).collect();
+        let changes = plastic.iter().map(|p| DMatrix::zeros(shape(p).0, shape(p).1)).collect();
+        let groups = match &token_plan {
+            Some(one) => {
+                let mut group = Group::new(one, super::token::one(&sample), &plastic, &weights);
+                group.whole = sample;
+                vec![group]
+            }
+            None => {
+                let group = || Group::new(&plan, sample.clone(), &plastic, &weights);
+                (0..train.batch.clamp(1, GROUPS)).map(|_| group()).collect()
+            }
+        };
+        Ok(Self {
+            plan,
+            token_plan,
+            task,
+            loss,
+            train,
+            gradient: prepared.gradient,
+            plastic,
+            weights,
+            states,
+            step: 0,
+            groups,
+            changes,
+        })
+    }
+
+    /// Steps done so far.
+    #[must_use]
+    pub fn steps_done(&self) -> usize {
+        self.step
+    }
+
+    /// The circuit, for as long as it lives.
+    pub(super) fn plan_circuit(&self) -> &'c Circuit {
+        self.plan.circuit
+    }
+
+    /// One matrix for each projection of the circuit, ties included.
+    #[must_use]
+    pub fn weights(&self) -> &[Weights] {
+        &self.weights
+    }
+
+    #[must_use]
+    pub fn circuit(&self) -> &Circuit {
+        self.plan.circuit
+    }
+
+    /// What learns, by number of the projection.
+    #[must_use]
+    pub fn plastic(&self) -> &[Plastic] {
+        &self.plastic
+    }
+
+    /// `gradient`, or none where each projection follows its own rule.
+    #[must_use]
+    pub fn route(&self) -> Option<RouteSpec> {
+        self.gradient.then_some(RouteSpec::Gradient)
+    }
+
+    /// One step.
+    ///
+    /// # Errors
+    /// Where and when a number went wild; the weights are those after the last good step.
+    pub fn step(&mut self) -> Result<Stepped, Stop> {
+        if self.token_plan.is_some() {
+            return self.step_by_tokens();
+        }
+        let kind = if self.gradient { Kind::Gradient } else { Kind::Local };
+        let first = count_u64(self.step) * count_u64(self.train.batch);
+        let loss = self.gather(kind, Split::Train, first, self.train.batch)?;
+        let scale = 1.0 / count(self.train.batch);
+        for (n, change) in self.changes.iter_mut().enumerate() {
+            change.fill(0.0);
+            for group in &self.groups {
+                *change += group.changes(n, kind);
+            }
+            *change *= scale;
+        }
+        self.apply()?;
+        Ok(Stepped { loss: loss / count(self.train.batch) })
+    }
+
+    /// Runs `sequences` sequences through the groups; returns the sum of their losses.
+    fn gather(&mut self, kind: Kind, split: Split, first: u64, sequences: usize) -> Result<f64, Stop> {
+        let (plan, task, weights, plastic, loss) =
+            (&self.plan, self.task, &self.weights, &self.plastic, self.loss);
+        let groups = self.groups.len();
+        let step = self.step;
+        let results: Vec<Result<(), Stop>> = self
+            .groups
+            .par_iter_mut()
+            .enumerate()
+            .map(|(g, group)| {
+                group.clear();
+                let (from, to) = (g * sequences / groups, (g + 1) * sequences / groups);
+                (from..to).try_for_each(|s| {
+                    task.fill(split, first + count_u64(s), &mut group.tokens)
+                        .map_err(|why| Stop::Task { step, why })?;
+                    group
+                        .sequence(plan, weights, plastic, task, loss, kind)
+                        .map_err(|wild| Stop::Cells { step, wild })
+                })
+            })
+            .collect();
+        results.into_iter().collect::<Result<Vec<()>, Stop>>()?;
+        Ok(self.groups.iter().map(|g| g.loss).sum())
+    }
+
+    /// A step of the optimiser from the mean changes, applied by each rule; ties follow.
+    fn apply(&mut self) -> Result<(), Stop> {
+        let factor = self.train.schedule.factor(self.step, self.train.steps);
+        for (n, plastic) in self.plastic.iter().enumerate() {
+            let change = &mut self.changes[n];
+            self.states[n].step(self.train.optimiser, factor * plastic.spec.rate, self.step + 1, change);
+            let Weights::Dense(w) = &mut self.weights[plastic.k] else { continue };
+            if change.iter().any(|x| !x.is_finite()) {
+                let projection = self.plan.circuit.projections[plastic.k].name.clone();
+                return Err(Stop::Weights { step: self.step, projection });
+            }
+            if self.gradient {
+                *w += &*change;
+            } else {
+                rules::with(&plastic.spec, Apply { w, step: change });
+            }
+            if w.iter().any(|x| !x.is_finite()) {
+                let projection = self.plan.circuit.projections[plastic.k].name.clone();
+                return Err(Stop::Weights { step: self.step, projection });
+            }
+        }
+        follow(self.plan.circuit, &mut self.weights);
+        self.step += 1;
+        Ok(())
+    }
+
+    /// A step with an update after every token of every sequence, one after another.
+    fn step_by_tokens(&mut self) -> Result<Stepped, Stop> {
+        let first = count_u64(self.step) * count_u64(self.train.batch);
+        let (mut total, start) = (0.0, self.step);
+        for s in 0..self.train.batch {
+            self.task
+                .fill(Split::Train, first + count_u64(s), &mut self.groups[0].whole)
+                .map_err(|why| Stop::Task { step: start, why })?;
+            let tokens = self.plan.queries;
+            for t in 0..tokens {
+                let Some(plan) = &self.token_plan else { break };
+                let group = &mut self.groups[0];
+                group.clear();
+                group.token(t, tokens, self.loss);
+                group
+                    .run(plan, &self.weights, &self.plastic, self.task, Kind::Local)
+                    .map_err(|wild| Stop::Cells { step: start, wild })?;
+                total += group.loss;
+                for (n, change) in self.changes.iter_mut().enumerate() {
+                    change.copy_from(group.changes(n, Kind::Local));
+                }
+                self.apply()?;
+                self.step = start;
+            }
+        }
+        self.step = start + 1;
+        Ok(Stepped { loss: total / count(self.train.batch) })
+    }
+
+    /// Loss on held-out sequences; the weights do not change.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn evaluate(&mut self, sequences: usize) -> Result<Evaluated, Stop> {
+        let most = self
+            .task
+            .size(Split::HeldOut)
+            .map_or(sequences, |n| usize::try_from(n).unwrap_or(usize::MAX).min(sequences));
+        let mut groups = self.evaluation_groups();
+        let (plan, task, weights, loss) = (&self.plan, self.task, &self.weights, self.loss);
+        let (n, step) = (groups.len(), self.step);
+        let results: Vec<Result<(), Stop>> = groups
+            .par_iter_mut()
+            .enumerate()
+            .map(|(g, group)| {
+                (g * most / n..(g + 1) * most / n).try_for_each(|s| {
+                    task.fill(Split::HeldOut, count_u64(s), &mut group.tokens)
+                        .map_err(|why| Stop::Task { step, why })?;
+                    group
+                        .sequence(plan, weights, &[], task, loss, Kind::Evaluate)
+                        .map_err(|wild| Stop::Cells { step, wild })
+                })
+            })
+            .collect();
+        results.into_iter().collect::<Result<Vec<()>, Stop>>()?;
+        Ok(merge(&groups, most))
+    }
+
+    fn evaluation_groups(&self) -> Vec<Group> {
+        let sample = self.task.sample();
+        (0..GROUPS).map(|_| Group::new(&self.plan, sample.clone(), &[], &self.weights)).collect()
+    }
+
+    /// For each projection that learns: cosine between what its rule changes and the descent of the exact gradient,
+    /// over `sequences` training sequences from number `first` on, the weights standing still. A projection into a
+    /// third compartment has no gradient: there it is the cosine to the transpose of what it answers, if that is
+    /// there. `None` where either is 0. The last number is that of all weights together, those without a gradient left out.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn cosines(&mut self, first: u64, sequences: usize) -> Result<Vec<Option<f64>>, Stop> {
+        let mut groups: Vec<Group> = std::mem::take(&mut self.groups);
+        let sample = self.task.sample();
+        self.groups = (0..GROUPS)
+            .map(|_| Group::new(&self.plan, sample.clone(), &self.plastic, &self.weights))
+            .collect();
+        let result = self.gather(Kind::Both, Split::Train, first, sequences);
+        std::mem::swap(&mut self.groups, &mut groups);
+        result?;
+        let sum = |n: usize, kind: Kind| {
+            groups.iter().fold(DMatrix::zeros(self.changes[n].nrows(), self.changes[n].ncols()), |sum, g| {
+                sum + g.changes(n, kind)
+            })
+        };
+        let mut cosines = Vec::new();
+        let (mut dot, mut changed, mut descended) = (0.0, 0.0, 0.0);
+        for (n, plastic) in self.plastic.iter().enumerate() {
+            let p = &self.plan.circuit.projections[plastic.k];
+            let cosine = if p.compartment == crate::circuit::Compartment::Third {
+                let answered = self
+                    .plan
+                    .circuit
+                    .projections
+                    .iter()
+                    .position(|q| q.from == p.to && q.to == p.from && q.compartment != p.compartment);
+                answered.and_then(|k| {
+                    cosine(&self.weights[plastic.k].dense(), &self.weights[k].transposed().dense())
+                })
+            } else {
+                let (change, descent) = (sum(n, Kind::Local), sum(n, Kind::Gradient));
+                dot += change.dot(&descent);
+                changed += change.norm_squared();
+                descended += descent.norm_squared();
+                cosine(&change, &descent)
+            };
+            cosines.push(cosine);
+        }
+        let sizes = (changed * descended).sqrt();
+        cosines.push((sizes > 0.0).then(|| dot / sizes));
+        Ok(cosines)
+    }
+}
+
+/// `a . b / (|a| |b|)` over all entries; none if shapes differ or either is 0.
+#[must_use]
+pub fn cosine(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Option<f64> {
+    let sizes = a.norm() * b.norm();
+    (a.shape() == b.shape() && sizes > 0.0).then(|| a.dot(b) / sizes)
+}
+
+/// Weights that are another projection's follow it.
+pub fn follow(circuit: &Circuit, weights: &mut [Weights]) {
+    for (k, p) in circuit.projections.iter().enumerate() {
+        if p.tie.is_none() {
+            continue;
+        }
+        let Some(root) = root(circuit, k) else { continue };
+        let transposed = is_transposed(circuit, k);
+        let [own, of] = {
+            let (a, b) = weights.split_at_mut(root.max(k));
+            if k < root { [&mut a[k], &mut b[0]] } else { [&mut b[0], &mut a[root]] }
+        };
+        match (own, of) {
+            (Weights::Dense(own), Weights::Dense(of)) if transposed => of.transpose_to(own),
+            (Weights::Dense(own), Weights::Dense(of)) => own.copy_from(of),
+            (own, of @ Weights::Dense(_)) => *own = if transposed { of.transposed() } else { of.clone() },
+            // What is not written out does not learn.
+            _ => {}
+        }
+    }
+}
+
+fn count_u64(n: usize) -> u64 {
+    n as u64
+}
+
+/// Adds a step to a matrix, by the rule.
+struct Apply<'a> {
+    w: &'a mut DMatrix<f64>,
+    step: &'a DMatrix<f64>,
+}
+
+impl With for Apply<'_> {
+    type Out = ();
+
+    fn with<R: super::Rule>(self, rule: &R) {
+        self.w.iter_mut().zip(self.step).for_each(|(w, s)| *w = rule.applied(*w, *s));
+    }
+}
