@@ -10,6 +10,7 @@ use super::args::{Rule, Train};
 use super::interrupt::{self, INTERRUPTED};
 use super::load;
 use super::report::{Failure, Outcome, Reporter};
+use crate::attention::Block;
 use crate::circuit::Circuit;
 use crate::diag::{Diagnostic, codes};
 use crate::files::prepare_output_dir;
@@ -26,7 +27,7 @@ pub(super) struct Job {
     pub task: Task,
     pub train: TrainSpec,
     /// blocks of the teacher, if the task has one
-    pub teacher: Option<Vec<crate::attention::Block>>,
+    pub teacher: Option<Vec<Block>>,
 }
 
 pub fn run(args: &Train, out: &Reporter) -> Outcome {
@@ -106,18 +107,29 @@ fn job(file: &Path, args: &Train) -> Result<Job, Failure> {
             .help("say what it shall learn: `task: {in_context_regression: {context: 8}}`, for example");
         return Err(Failure::in_file(d, file));
     };
-    let teacher = match spec {
-        TaskSpec::Teacher(t) => Some(teacher(&t.from, &document.folder)?),
-        _ => None,
-    };
-    let task = Task::new(spec, &circuit, &document.folder, teacher.clone())
-        .map_err(|d| load::placed(&document, file, d))?;
+    let (task, teacher) = task(spec, &document, &circuit, file)?;
     let train = document.spec.reserved.train.unwrap_or_default();
     Ok(Job { file: file.to_owned(), document, circuit, task, train, teacher })
 }
 
+/// A task with the blocks of its teacher, if it has one.
+pub(super) fn task(
+    spec: &TaskSpec,
+    document: &Document,
+    circuit: &Circuit,
+    file: &Path,
+) -> Result<(Task, Option<Vec<Block>>), Failure> {
+    let teacher = match spec {
+        TaskSpec::Teacher(t) => Some(teacher(&t.from, &document.folder)?),
+        _ => None,
+    };
+    let task = Task::new(spec, circuit, &document.folder, teacher.clone())
+        .map_err(|d| load::placed(document, file, d))?;
+    Ok((task, teacher))
+}
+
 /// The blocks of a teacher.
-pub(super) fn teacher(from: &TeacherFrom, folder: &Path) -> Result<Vec<crate::attention::Block>, Failure> {
+fn teacher(from: &TeacherFrom, folder: &Path) -> Result<Vec<Block>, Failure> {
     match from {
         TeacherFrom::Heads { heads, prefix } => {
             let options = crate::weights::Options { prefix: prefix.clone(), ..Default::default() };

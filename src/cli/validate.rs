@@ -35,7 +35,7 @@ pub fn run(args: &Validate, out: &Reporter) -> Outcome {
     Ok(exit_code(&all))
 }
 
-/// Valid means: it reads, it is wired, it is attention, and its cells can run. A circuit that is only too large to
+/// Valid means: it reads, it is wired, it is attention, its cells can run, its rules can learn, and its task fits. A circuit that is only too large to
 /// compile is valid, with a warning: its cells may still fit.
 fn check(file: &Path, args: &Validate) -> Result<Diagnostics, Failure> {
     let document = load::document(file, &args.reading)?;
@@ -49,6 +49,14 @@ fn check(file: &Path, args: &Validate) -> Result<Diagnostics, Failure> {
     }
     if let Err(d) = crate::simulate::cells::check(&document.spec, &circuit) {
         found.0.extend(load::placed(&document, file, d).diagnostics.0);
+    }
+    if let Err(d) = crate::plasticity::check(&circuit) {
+        found.0.extend(load::placed(&document, file, d).diagnostics.0);
+    }
+    if let Some(task) = &document.spec.reserved.task
+        && let Err(failure) = super::train::task(task, &document, &circuit, file)
+    {
+        found.0.extend(failure.diagnostics.0);
     }
     Ok(found)
 }

@@ -42,7 +42,7 @@ pub use adjoint::backward;
 pub use forward::forward;
 pub use local::{Local, Rule};
 pub use plan::Plan;
-pub use prepare::{Plastic, Prepared, prepare};
+pub use prepare::{Plastic, Prepared, check, prepare};
 pub use sequences::{Sequences, Split};
 pub use third::errors;
 pub use trainer::{Evaluated, Stepped, Stop, Trainer, cosine};

@@ -1,6 +1,8 @@
 //! A circuit made ready to learn: which projections change by which rule, and whether they can.
 
+use super::plan::Plan;
 use super::rules::needs_errors;
+use crate::attention::Streams;
 use crate::circuit::{AxisMap, Circuit, Compartment, Population, Projection, Synapses, Weights};
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::linalg::count;
@@ -81,6 +83,22 @@ pub fn prepare(
         );
     }
     if d.has_errors() { Err(d) } else { Ok(Prepared { circuit, plastic, gradient, rewired }) }
+}
+
+/// What a file says about learning that cannot be: reported before anything learns. A circuit without learning
+/// projections is fine.
+///
+/// # Errors
+/// As [`prepare()`] and [`Plan::new`].
+pub fn check(circuit: &Circuit) -> Result<(), Diagnostics> {
+    if circuit.projections.iter().all(|p| p.plasticity.is_none()) {
+        return Ok(());
+    }
+    let prepared = prepare(circuit, None, None)?;
+    let two = |s: &crate::circuit::Stream| (s.name.clone(), DMatrix::zeros(s.d_model, 2));
+    let sample: Streams = circuit.streams.iter().map(two).collect();
+    Plan::new(&prepared.circuit, &sample)?;
+    Ok(())
 }
 
 /// Gives feedback that mirrors learning weights weights of its own.

@@ -286,6 +286,14 @@ def learning_feedback(w, x):
 
 
 @circuit
+def learn_digits(w, x):
+    """Before it learns: y_i = sum over four heads and all j of (k_j . q_i) W_O v_j."""
+    x = x["main"]
+    k, q, v = (torch.chunk(x @ w[f"W_{letter}"].T, 4, dim=1) for letter in "KQV")
+    return torch.cat([(q[h] @ k[h].T) @ v[h] for h in range(4)], 1) @ w["W_O"].T
+
+
+@circuit
 def digits(w, x):
     """One memory that keeps all rows and one with decay 0.75; y_i = x_i + both read-outs."""
     x = x["main"]

@@ -55,6 +55,7 @@ pub fn mistakes_beyond_text(document: &Document) -> Diagnostics {
         Ok(circuit) => {
             let mut mistakes = not_attention(&circuit);
             mistakes.0.extend(pulvinar::simulate::cells::check(&document.spec, &circuit).err());
+            mistakes.0.extend(pulvinar::plasticity::check(&circuit).err().unwrap_or_default().0);
             mistakes.0.extend(task(document, &circuit));
             mistakes
         }

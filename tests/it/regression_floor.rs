@@ -172,10 +172,12 @@ fn the_known_optimum_is_reached_and_is_one() {
     }
 }
 
+type Change = fn(&mut Block);
+
 #[test]
 fn what_has_no_closed_form_says_why() {
     let setting = Setting { d: 3, n: 4, noise: 0.0 };
-    let rows: &[(&str, fn(&mut Block))] = &[
+    let rows: &[(&str, Change)] = &[
         ("kernel", |b| b.heads[0].kernel = Kernel::Exp),
         ("divided", |b| b.heads[1].normalisation = Normalisation::Sum),
         ("forgets", |b| b.heads[0].memory = Memory::Decay(0.9)),

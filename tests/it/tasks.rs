@@ -160,10 +160,10 @@ fn recall_asks_for_a_stored_value() {
         let r = (0..pairs).find(|&j| key(j) == key(pairs)).expect("a stored key");
         assert_eq!(value(pairs).amax(), 0.0);
         assert_eq!(target.column(pairs), value(r).column(0));
-        for j in 0..pairs {
+        for (j, asked) in asked.iter_mut().enumerate() {
             assert!((key(j).norm() - 1.0).abs() < 1e-14 && value(j).iter().all(|v| v.abs() == 1.0));
             assert_eq!(target.column(j), value(j).column(0));
-            asked[j].push(f64::from(u8::from(j == r)));
+            asked.push(f64::from(u8::from(j == r)));
         }
         signs.push(tokens[(d_key, 0)]);
         first.push(tokens[(0, 0)].powi(2));
@@ -238,6 +238,29 @@ fn digits_come_from_their_file_and_are_split_by_the_seed() {
     output[((a["target"].column(7).argmax().0 + 1) % 10, 7)] = 0.5;
     assert_eq!(plain.correct(&output, &a, CountedSpec::All), Some((7, 8)));
     assert_eq!(plain.correct(&output, &a, CountedSpec::Last), Some((0, 1)));
+}
+
+/// The script that trains the same architecture in PyTorch sets the same images aside, with the same budget.
+#[test]
+fn the_script_that_learns_digits_agrees_with_the_circuit() {
+    let (document, circuit) = load(&root().join("circuits/learn_digits.yaml"));
+    let spec = document.spec.reserved.task.expect("a task");
+    let task = Task::new(&spec, &circuit, &document.folder, None).unwrap_or_else(|d| panic!("{d}"));
+    let text = std::fs::read_to_string(root().join("tests/golden/digits_learning.json")).expect("there");
+    let script: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(script["train_images"].as_u64(), task.size(Split::Train));
+    assert_eq!(script["test_images"].as_u64(), task.size(Split::HeldOut));
+    let mut order: Vec<usize> = (0..1797).collect();
+    order.sort_by_key(|k| seed::key(circuit.seed, &format!("task.split.{k}")));
+    assert_eq!(script["first_test_images"], serde_json::json!(order[..8]));
+    let train = document.spec.reserved.train.expect("settings");
+    assert_eq!(script["steps"], serde_json::json!(train.steps));
+    assert_eq!(script["batch"], serde_json::json!(train.batch));
+    assert_eq!(script["optimiser"], serde_json::json!(train.optimiser.name()));
+    assert_eq!(script["schedule"], serde_json::to_value(train.schedule).expect("a word"));
+    for p in circuit.projections.iter().filter_map(|p| p.plasticity) {
+        assert_eq!(script["rate"], serde_json::json!(p.rate));
+    }
 }
 
 #[test]

@@ -7,10 +7,9 @@ use crate::cli::report::{Failure, Outcome, Reporter};
 use crate::cli::{load, progress};
 use crate::diag::{Diagnostic, codes};
 use crate::plasticity::differences::{Compared, compare};
-use crate::plasticity::tasks::{Split, Task};
-use crate::plasticity::{Plan, Plastic, prepare};
+use crate::plasticity::{Plan, Plastic, Split, prepare};
 use crate::seed;
-use crate::spec::{CountedSpec, Document, TaskSpec};
+use crate::spec::{CountedSpec, Document};
 use nalgebra::DMatrix;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -61,11 +60,7 @@ fn sequence(
     let placed = |d| load::placed(document, &args.file, d);
     let overrides = load::overrides(&args.tokens, circuit)?;
     if let (Some(spec), true) = (&document.spec.reserved.task, overrides.is_empty()) {
-        let teacher = match spec {
-            TaskSpec::Teacher(t) => Some(crate::cli::train::teacher(&t.from, &document.folder)?),
-            _ => None,
-        };
-        let task = Task::new(spec, circuit, &document.folder, teacher).map_err(placed)?;
+        let (task, _) = crate::cli::train::task(spec, document, circuit, &args.file)?;
         let mut tokens = task.sample();
         task.fill(Split::Train, 0, &mut tokens).map_err(|d| placed(d.into()))?;
         let target = tokens[task.target()].clone();

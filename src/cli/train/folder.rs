@@ -147,7 +147,7 @@ fn learned(
     route: Option<RouteSpec>,
     prepared: &Prepared,
 ) -> Result<(CircuitSpec, Vec<(String, Array)>), Failure> {
-    let (mut spec, copies) = resolved(&job.document, &Default::default(), &Default::default())?;
+    let (mut spec, mut copies) = resolved(&job.document, &Default::default(), &Default::default())?;
     for (k, p) in prepared.circuit.projections.iter().enumerate() {
         let plastic = prepared.plastic.iter().find(|q| q.k == k);
         if plastic.is_none() && !prepared.rewired.contains(&p.name) {
@@ -156,6 +156,7 @@ fn learned(
         let Some((_, written)) = spec.projections.0.iter_mut().find(|(name, _)| *name == p.name) else {
             continue;
         };
+        copies.retain(|(name, _)| *name != p.name);
         written.weights = WeightsSpec::File { path: WEIGHTS.to_owned(), tensor: Some(p.name.clone()) };
         // The gain is in the matrix.
         written.gain = None;

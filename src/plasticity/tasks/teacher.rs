@@ -7,7 +7,7 @@ use crate::diag::{Diagnostic, Diagnostics, codes, one_of};
 use crate::seed;
 use crate::spec::{InputSpec, TeacherSpec};
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A stack of blocks that read the circuit's own streams.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ fn rename(mut blocks: Vec<Block>, spec: &TeacherSpec, circuit: &Circuit, f: &mut
     for (n, block) in blocks.iter().enumerate() {
         names.insert(block.relay.clone(), format!("teacher.{n}"));
     }
-    let mut inputs = std::collections::BTreeSet::new();
+    let mut inputs = BTreeSet::new();
     for block in &mut blocks {
         each_stream(block, &mut |name| {
             if !names.contains_key(name) {
