@@ -63,7 +63,8 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
         trials: args.trials,
         progress: &bar,
     };
-    let report = experiment.run(&setup).map_err(|diagnostics| Failure { diagnostics, file: args.file.clone() });
+    let report =
+        experiment.run(&setup).map_err(|diagnostics| Failure { diagnostics, file: args.file.clone() });
     bar.0.finish_and_clear();
     let report = report?;
     let files = match &args.output {
@@ -120,7 +121,12 @@ fn list(out: &Reporter) {
 }
 
 /// Tables, the circuit as it was run, and a manifest, which is written last.
-fn write(dir: &Path, experiment: &Experiment, setup: &Setup<'_>, report: &Report) -> Result<Vec<String>, Failure> {
+fn write(
+    dir: &Path,
+    experiment: &Experiment,
+    setup: &Setup<'_>,
+    report: &Report,
+) -> Result<Vec<String>, Failure> {
     let mut files = Vec::new();
     let mut text = |name: String, content: &str| -> Result<(), Failure> {
         atomic_write(&dir.join(&name), |sink| sink.write_all(content.as_bytes()))?;

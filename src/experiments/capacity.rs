@@ -43,7 +43,8 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
     let document = setup.document(&[])?;
     let mut plan = setup.plan(&document, |p| p.capacity.clone())?;
     plan.trials = setup.trials.unwrap_or(plan.trials);
-    let mut report = Report { seed: document.spec.seed, circuit: document.spec.name.clone(), ..Report::default() };
+    let mut report =
+        Report { seed: document.spec.seed, circuit: document.spec.name.clone(), ..Report::default() };
     let mut once = Table::new(
         "capacity",
         "M random pairs, each stored once; all M keys asked",
@@ -98,7 +99,13 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
         plan.trials = (trials * smallest / d).max(FEWEST).min(trials);
         let document = setup.document(&[("d", d.to_string())])?;
         let memories = memories(&document)?;
-        let job = Job { setup, seed: document.spec.seed, memories: &memories, d: width(&document, "key")?, d_v: width(&document, "value")? };
+        let job = Job {
+            setup,
+            seed: document.spec.seed,
+            memories: &memories,
+            d: width(&document, "key")?,
+            d_v: width(&document, "value")?,
+        };
         job.once(&plan, &mut once, &mut report)?;
         job.converged(&plan, &mut passes, &mut report)?;
         job.ages(&plan, &mut ages, &mut report)?;
@@ -119,10 +126,11 @@ struct Job<'a> {
 impl Job<'_> {
     fn once(&self, plan: &CapacitySpec, table: &mut Table, report: &mut Report) -> Result<(), Diagnostics> {
         for m in pairs(self.d, &plan.load) {
-            let all = self.setup.trials(self.seed, &format!("once.d{}.m{m}", self.d), plan.trials, |_, rng| {
-                let (keys, values) = (unit_keys(self.d, m, rng), signs(self.d_v, m, rng));
-                scores(self.memories, &keys, &values)
-            })?;
+            let all =
+                self.setup.trials(self.seed, &format!("once.d{}.m{m}", self.d), plan.trials, |_, rng| {
+                    let (keys, values) = (unit_keys(self.d, m, rng), signs(self.d_v, m, rng));
+                    scores(self.memories, &keys, &values)
+                })?;
             for (number, memory) in self.memories.iter().enumerate() {
                 let column = |f: fn(&Score) -> f64| {
                     Mean::of(&all.iter().map(|trial: &Vec<Score>| f(&trial[number])).collect::<Vec<_>>())
@@ -132,8 +140,20 @@ impl Job<'_> {
                 let asymptotic = memory.rule() == Some(Rule::Hebbian) && 2 * m >= self.d;
                 let sign_law = asymptotic.then(|| laws::hebbian_sign_error(self.d, m));
                 let mut row = vec![Cell::Count(self.d), Cell::Count(m), Cell::Text(memory.name.clone())];
-                row.extend(report.judge(format!("NMSE of {at}"), nmse.mean, nmse.se, 0.0, memory.rule().map(|r| mean_law(r, self.d, m))));
-                row.extend(report.judge(format!("sign error of {at}"), sign.mean, sign.se, SIGN_SLACK, sign_law));
+                row.extend(report.judge(
+                    format!("NMSE of {at}"),
+                    nmse.mean,
+                    nmse.se,
+                    0.0,
+                    memory.rule().map(|r| mean_law(r, self.d, m)),
+                ));
+                row.extend(report.judge(
+                    format!("sign error of {at}"),
+                    sign.mean,
+                    sign.se,
+                    SIGN_SLACK,
+                    sign_law,
+                ));
                 row.push(Cell::Number(nearest.mean));
                 table.rows.push(row);
             }
@@ -143,28 +163,44 @@ impl Job<'_> {
 
     /// Delta memories after many passes. What the circuit gives does not depend on the draw; of least squares the mean
     /// over values has a law.
-    fn converged(&self, plan: &CapacitySpec, table: &mut Table, report: &mut Report) -> Result<(), Diagnostics> {
+    fn converged(
+        &self,
+        plan: &CapacitySpec,
+        table: &mut Table,
+        report: &mut Report,
+    ) -> Result<(), Diagnostics> {
         let trials = (plan.trials / 20).max(2);
         for m in pairs(self.d, &plan.load) {
-            for memory in self.memories.iter().filter(|memory| matches!(memory.rule(), Some(Rule::Delta(_)))) {
+            for memory in self.memories.iter().filter(|memory| matches!(memory.rule(), Some(Rule::Delta(_))))
+            {
                 let by_circuit = 2 * m <= self.d;
                 let what = format!("converged.d{}.m{m}.{}", self.d, memory.name);
-                let all = self.setup.trials(self.seed, &what, if by_circuit { trials } else { plan.trials }, |_, rng| {
-                    let (keys, values) = (unit_keys(self.d, m, rng), signs(self.d_v, m, rng));
-                    if by_circuit {
-                        Ok(until_still(memory, &keys, &values)?)
-                    } else {
-                        Ok((least_squares(&keys, &values), 0))
-                    }
-                })?;
+                let all = self.setup.trials(
+                    self.seed,
+                    &what,
+                    if by_circuit { trials } else { plan.trials },
+                    |_, rng| {
+                        let (keys, values) = (unit_keys(self.d, m, rng), signs(self.d_v, m, rng));
+                        if by_circuit {
+                            Ok(until_still(memory, &keys, &values)?)
+                        } else {
+                            Ok((least_squares(&keys, &values), 0))
+                        }
+                    },
+                )?;
                 let nmse = Mean::of(&all.iter().map(|(nmse, _)| *nmse).collect::<Vec<_>>());
                 let most = all.iter().map(|(_, passes)| *passes).max().unwrap_or(0);
                 let law = laws::least_squares(self.d, m);
                 let at = format!("NMSE of {} d {} M {m}, converged", memory.name, self.d);
                 let by = if by_circuit { "circuit" } else { "least squares" };
                 let passes = if by_circuit { Cell::Count(most) } else { Cell::None };
-                let mut row =
-                    vec![Cell::Count(self.d), Cell::Count(m), Cell::Text(memory.name.clone()), Cell::Text(by.to_owned()), passes];
+                let mut row = vec![
+                    Cell::Count(self.d),
+                    Cell::Count(m),
+                    Cell::Text(memory.name.clone()),
+                    Cell::Text(by.to_owned()),
+                    passes,
+                ];
                 if law == 0.0 {
                     let [measured, law] = report.judge_exact(at, nmse.mean, law, STILL);
                     row.extend([measured, Cell::Number(nmse.se), law, Cell::None]);
@@ -200,7 +236,12 @@ impl Job<'_> {
                     Rule::Hebbian => laws::hebbian(self.d, m),
                 };
                 let at = format!("NMSE of {} d {} at age {age}", memory.name, self.d);
-                let mut row = vec![Cell::Count(self.d), Cell::Count(*age), Cell::Text(memory.name.clone()), Cell::Count(m)];
+                let mut row = vec![
+                    Cell::Count(self.d),
+                    Cell::Count(*age),
+                    Cell::Text(memory.name.clone()),
+                    Cell::Count(m),
+                ];
                 row.extend(report.judge(at, nmse.mean, nmse.se, 0.0, Some(law)));
                 table.rows.push(row);
             }
@@ -244,7 +285,11 @@ fn nmse(got: &DMatrix<f64>, wanted: &DMatrix<f64>, column: usize) -> f64 {
 }
 
 /// All memories on the same pairs, each key asked once.
-pub fn scores(memories: &[Memory], keys: &DMatrix<f64>, values: &DMatrix<f64>) -> Result<Vec<Score>, Diagnostics> {
+pub fn scores(
+    memories: &[Memory],
+    keys: &DMatrix<f64>,
+    values: &DMatrix<f64>,
+) -> Result<Vec<Score>, Diagnostics> {
     let one = |memory: &Memory| Ok(score(&memory.recall(keys, keys, values)?, values));
     memories.iter().map(one).collect()
 }
@@ -266,7 +311,11 @@ fn score(got: &DMatrix<f64>, values: &DMatrix<f64>) -> Score {
 }
 
 /// NMSE after so many passes over the pairs that no value is off by more than [`STILL`], and how many.
-fn until_still(memory: &Memory, keys: &DMatrix<f64>, values: &DMatrix<f64>) -> Result<(f64, usize), Diagnostic> {
+fn until_still(
+    memory: &Memory,
+    keys: &DMatrix<f64>,
+    values: &DMatrix<f64>,
+) -> Result<(f64, usize), Diagnostic> {
     let mut passes = 16;
     loop {
         let got = memory.recall(keys, &repeated(keys, passes), &repeated(values, passes))?;

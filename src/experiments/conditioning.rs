@@ -26,10 +26,12 @@ const MOST_POINTS: usize = 1000;
 
 pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
     let document = setup.document(&[])?;
-    let protocols = setup.plan(&document, |p| (!p.conditioning.is_empty()).then(|| p.conditioning.clone()))?;
+    let protocols =
+        setup.plan(&document, |p| (!p.conditioning.is_empty()).then(|| p.conditioning.clone()))?;
     let (d, d_v) = (width(&document, "key")?, width(&document, "value")?);
     let memories = memories(&document)?;
-    let mut report = Report { seed: document.spec.seed, circuit: document.spec.name.clone(), ..Report::default() };
+    let mut report =
+        Report { seed: document.spec.seed, circuit: document.spec.name.clone(), ..Report::default() };
     let mut table = Table::new(
         "conditioning",
         "response to the test stimulus after training, and after the control training",
@@ -91,7 +93,9 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
                 let stride = responses.len().div_ceil(MOST_POINTS);
                 for (trial, response) in responses.iter().enumerate().filter(|(t, _)| (t + 1) % stride == 0) {
                     let words = [name, training, &memory.name].map(|w| Cell::Text(w.to_owned()));
-                    curves.rows.push(words.into_iter().chain([Cell::Count(trial + 1), Cell::Number(*response)]).collect());
+                    curves.rows.push(
+                        words.into_iter().chain([Cell::Count(trial + 1), Cell::Number(*response)]).collect(),
+                    );
                 }
             }
             let is_shown = shown(protocol, &ends);

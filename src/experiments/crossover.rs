@@ -51,7 +51,8 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
         let by_error = winner(&all, memories.len(), |s| -s.nmse);
         let by_decoding = winner(&all, memories.len(), |s| s.nearest);
         for (number, memory) in memories.iter().enumerate() {
-            let column = |f: fn(&Score) -> f64| Mean::of(&all.iter().map(|t| f(&t[number])).collect::<Vec<_>>());
+            let column =
+                |f: fn(&Score) -> f64| Mean::of(&all.iter().map(|t| f(&t[number])).collect::<Vec<_>>());
             let (nmse, nearest) = (column(|s| s.nmse), column(|s| s.nearest));
             let law = memory.rule().map(|r| mean_law(r, d, m));
             let mark = |w: Option<usize>| match w {
@@ -59,8 +60,19 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
                 Some(w) => Cell::Text(if w == number { "*" } else { "" }.to_owned()),
             };
             let mut row = vec![Cell::Count(m), Cell::Text(memory.name.clone())];
-            row.extend(report.judge(format!("NMSE of {} d {d} M {m}", memory.name), nmse.mean, nmse.se, 0.0, law));
-            row.extend([Cell::Number(nearest.mean), Cell::Number(nearest.se), mark(by_error), mark(by_decoding)]);
+            row.extend(report.judge(
+                format!("NMSE of {} d {d} M {m}", memory.name),
+                nmse.mean,
+                nmse.se,
+                0.0,
+                law,
+            ));
+            row.extend([
+                Cell::Number(nearest.mean),
+                Cell::Number(nearest.se),
+                mark(by_error),
+                mark(by_decoding),
+            ]);
             table.rows.push(row);
         }
         if let (Some(a), Some(b)) = (by_error, by_decoding)

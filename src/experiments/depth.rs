@@ -69,7 +69,9 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
                 let nmse = Mean::of(&all.iter().map(|t| t[number]).collect::<Vec<_>>());
                 let is_mean = memory.blocks().iter().all(|b| {
                     plain_block(b).is_some_and(|p| {
-                        p.rule == Rule::Hebbian && p.mask == Mask::Full && (p.gain * count(r) - 1.0).abs() < GAIN
+                        p.rule == Rule::Hebbian
+                            && p.mask == Mask::Full
+                            && (p.gain * count(r) - 1.0).abs() < GAIN
                     })
                 });
                 let law = is_mean.then(|| laws::layers(d, m, r, layers));
@@ -88,7 +90,8 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
 
 /// The parameter `R` of the file.
 fn redundancy(document: &crate::spec::Document) -> Result<usize, Diagnostics> {
-    let value = document.spec.parameters.get("R").and_then(|v| v.0.as_u64()).and_then(|r| usize::try_from(r).ok());
+    let value =
+        document.spec.parameters.get("R").and_then(|v| v.0.as_u64()).and_then(|r| usize::try_from(r).ok());
     value.filter(|r| *r > 0).ok_or_else(|| {
         unfit("parameters", "the experiment sets the parameters `R` and `D`, which the circuit lacks")
             .help("add `parameters: {R: 1, D: 16}`; streams have D numbers per token, R times d")

@@ -47,9 +47,12 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
     );
     for &n in &plan.stored {
         if n > images.ncols() {
-            return Err(unfit("protocol.digits.stored", format!("{n} images cannot be stored: there are {}", images.ncols()))
-                .help("store fewer, or give a file with more")
-                .into());
+            return Err(unfit(
+                "protocol.digits.stored",
+                format!("{n} images cannot be stored: there are {}", images.ncols()),
+            )
+            .help("store fewer, or give a file with more")
+            .into());
         }
         for kept in &plan.kept {
             let all = setup.trials(seed, &format!("n{n}.kept{kept}"), trials, |trial, rng| {
@@ -104,7 +107,8 @@ fn images(path: &std::path::Path, width: usize) -> Result<DMatrix<f64>, Diagnost
     let mut images = read_tokens(path, Some("images"))?;
     if images.nrows() != width {
         let what = format!("images have {} pixels, but the stream `cue` has {width} numbers", images.nrows());
-        return Err(unfit("tokens.streams.cue.d_model", what).help("let cues, keys and values be as wide as the images"));
+        return Err(unfit("tokens.streams.cue.d_model", what)
+            .help("let cues, keys and values be as wide as the images"));
     }
     let mean = images.column_mean();
     for mut image in images.column_iter_mut() {
@@ -139,7 +143,9 @@ fn right(got: &DMatrix<f64>, keys: &DMatrix<f64>) -> f64 {
 /// Distance to the memory by its definition, where it has one.
 fn apart(memory: &Memory, got: &DMatrix<f64>, cues: &DMatrix<f64>, told: &DMatrix<f64>) -> Option<f64> {
     let want = match (memory.rule(), memory.beta()) {
-        (Some(rule @ (Rule::Hebbian | Rule::Decay(_) | Rule::Delta(_))), _) => stored(rule, told, told) * cues,
+        (Some(rule @ (Rule::Hebbian | Rule::Decay(_) | Rule::Delta(_))), _) => {
+            stored(rule, told, told) * cues
+        }
         (None, Some(beta)) => {
             let mut want = DMatrix::zeros(told.nrows(), cues.ncols());
             for (j, cue) in cues.column_iter().enumerate() {

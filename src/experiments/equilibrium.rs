@@ -59,7 +59,9 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
     }
     let mut table = Table::new(
         "equilibrium",
-        format!("d {d}: answers to stored and new cues, against the pseudo-inverse (of {trials} draws, the worst)"),
+        format!(
+            "d {d}: answers to stored and new cues, against the pseudo-inverse (of {trials} draws, the worst)"
+        ),
         &[
             ("M", Digits::Short),
             ("memory", Digits::Short),
@@ -79,13 +81,21 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
             })?;
             let nmse = Mean::of(&all);
             let law = laws::least_squares(d, m);
-            let mut row = vec![Cell::Count(m), Cell::Text("-".to_owned()), Cell::Text("pseudo-inverse".to_owned())];
+            let mut row =
+                vec![Cell::Count(m), Cell::Text("-".to_owned()), Cell::Text("pseudo-inverse".to_owned())];
             row.extend([Cell::None, Cell::None]);
             if law == 0.0 {
-                let [measured, law] = report.judge_exact(format!("pseudo-inverse, M {m}"), nmse.mean, law, SETTLED);
+                let [measured, law] =
+                    report.judge_exact(format!("pseudo-inverse, M {m}"), nmse.mean, law, SETTLED);
                 row.extend([measured, Cell::Number(nmse.se), law, Cell::None]);
             } else {
-                row.extend(report.judge(format!("pseudo-inverse, M {m}"), nmse.mean, nmse.se, 0.0, Some(law)));
+                row.extend(report.judge(
+                    format!("pseudo-inverse, M {m}"),
+                    nmse.mean,
+                    nmse.se,
+                    0.0,
+                    Some(law),
+                ));
             }
             table.rows.push(row);
             continue;
@@ -93,7 +103,8 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
         for (name, recall) in &found {
             let all = setup.trials(seed, &format!("{name}.m{m}"), trials, |_, rng| {
                 let (keys, values, fresh) = (unit_keys(d, m, rng), signs(d_v, m, rng), unit_keys(d, m, rng));
-                let cues = DMatrix::from_fn(d, 2 * m, |i, j| if j < m { keys[(i, j)] } else { fresh[(i, j - m)] });
+                let cues =
+                    DMatrix::from_fn(d, 2 * m, |i, j| if j < m { keys[(i, j)] } else { fresh[(i, j - m)] });
                 let want = pseudo_inverse(&keys, &values, &cues);
                 let (got, steps) = recall.answer(name, &cues, &keys, &values)?;
                 let nmse = (got.columns(0, m) - &values).norm_squared() / values.norm_squared();
@@ -105,7 +116,8 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
             let what = format!("{name} against the pseudo-inverse, M {m}");
             let [distance, _] = report.judge_exact(what, distance, 0.0, SETTLED);
             let by = if matches!(recall, Recall::Cells(..)) { "cells in time" } else { "passes" };
-            let mut row = vec![Cell::Count(m), Cell::Text(name.clone()), Cell::Text(by.to_owned()), Cell::Count(steps)];
+            let mut row =
+                vec![Cell::Count(m), Cell::Text(name.clone()), Cell::Text(by.to_owned()), Cell::Count(steps)];
             row.extend([distance, Cell::Number(nmse.mean), Cell::Number(nmse.se), Cell::None, Cell::None]);
             table.rows.push(row);
         }
@@ -124,17 +136,19 @@ impl Recall {
         values: &DMatrix<f64>,
     ) -> Result<(DMatrix<f64>, usize), Diagnostic> {
         let restless = |what: String| {
-            Diagnostic::error(codes::R001, "", what).help("smaller loop gains (or rates) settle; fewer pairs settle sooner")
+            Diagnostic::error(codes::R001, "", what)
+                .help("smaller loop gains (or rates) settle; fewer pairs settle sooner")
         };
         match self {
             Self::Cells(circuit, settings) => {
                 let tokens = [("cue", cues), ("key", keys), ("value", values)];
-                let streams: Streams = tokens.into_iter().map(|(name, x)| (name.to_owned(), x.clone())).collect();
+                let streams: Streams =
+                    tokens.into_iter().map(|(name, x)| (name.to_owned(), x.clone())).collect();
                 let run = run_cells(circuit, &streams, settings)?;
                 match &run.end {
-                    End::Diverged { population, t_ms } => {
-                        Err(restless(format!("`{name}` does not settle: `{population}` diverged at {t_ms} ms")))
-                    }
+                    End::Diverged { population, t_ms } => Err(restless(format!(
+                        "`{name}` does not settle: `{population}` diverged at {t_ms} ms"
+                    ))),
                     End::Settled | End::TimeLimit => Ok((run.output, run.steps)),
                 }
             }

@@ -38,12 +38,21 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
             .help("keys, queries and values must be the tokens themselves, under a full mask")
             .into());
     }
-    let job = Job { setup, plan: &plan, plain: &plain, d: width(&document, "key")?, d_v: width(&document, "value")? };
+    let job = Job {
+        setup,
+        plan: &plan,
+        plain: &plain,
+        d: width(&document, "key")?,
+        d_v: width(&document, "value")?,
+    };
     let found = setup.trials(seed, "circuits", circuits, |trial, rng| job.one(trial, rng))?;
     let mut report = Report { seed, circuit: document.spec.name.clone(), ..Report::default() };
     let mut table = Table::new(
         "identify",
-        format!("{circuits} random circuits, {}% noise: rules named by an observer of their recalls", 100.0 * plan.noise),
+        format!(
+            "{circuits} random circuits, {}% noise: rules named by an observer of their recalls",
+            100.0 * plan.noise
+        ),
         &[
             ("rule", Digits::Short),
             ("circuits", Digits::Short),
@@ -133,7 +142,8 @@ struct Job<'a> {
 
 impl Job<'_> {
     fn one(&self, trial: usize, rng: &mut ChaCha8Rng) -> Result<Found, Diagnostics> {
-        let mut between = |[low, high]: [f64; 2]| if low < high { seed::uniform(rng, low, high) } else { low };
+        let mut between =
+            |[low, high]: [f64; 2]| if low < high { seed::uniform(rng, low, high) } else { low };
         let (g, rate, load) = (between(self.plan.g), between(self.plan.rate), between(self.plan.load));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let pairs = ((load * count(self.d)).ceil() as usize).max(2);
@@ -143,7 +153,9 @@ impl Job<'_> {
         let (keys, values) = (unit_keys(self.d, pairs, rng), signs(self.d_v, pairs, rng));
         // Stored keys and new ones in turn; even cues are for fitting, odd pairs of cues are held out.
         let fresh = unit_keys(self.d, pairs, rng);
-        let cues = DMatrix::from_fn(self.d, 2 * pairs, |i, j| if j % 2 == 0 { keys[(i, j / 2)] } else { fresh[(i, j / 2)] });
+        let cues = DMatrix::from_fn(self.d, 2 * pairs, |i, j| {
+            if j % 2 == 0 { keys[(i, j / 2)] } else { fresh[(i, j / 2)] }
+        });
         let mut answers = memory.recall(&cues, &keys, &values)?;
         let size = (answers.norm_squared() / count(answers.len())).sqrt();
         for y in answers.iter_mut() {

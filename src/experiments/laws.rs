@@ -43,7 +43,8 @@ pub fn decay_mean(d: usize, m: usize, g: f64) -> f64 {
 #[must_use]
 pub fn delta_once(d: usize, m: usize, b: f64) -> Vec<f64> {
     let n_keys = count(d);
-    let (shrink, spread) = (1.0 - 2.0 * b / n_keys + 2.0 * b * b / (n_keys * (n_keys + 2.0)), n_keys * (n_keys + 2.0));
+    let (shrink, spread) =
+        (1.0 - 2.0 * b / n_keys + 2.0 * b * b / (n_keys * (n_keys + 2.0)), n_keys * (n_keys + 2.0));
     let mut size = vec![0.0];
     for n in 0..m {
         size.push(size[n] * (1.0 - (2.0 * b - b * b) / n_keys) + b * b);
@@ -122,7 +123,9 @@ mod tests {
     /// The numbers that were derived by hand and by 1e5 draws.
     #[test]
     fn one_pass_of_the_delta_rule() {
-        for (d, want) in [(16, [0.2767, 0.5903, 1.0574]), (64, [0.2923, 0.5982, 1.0583]), (256, [0.2958, 0.5999, 1.0585])] {
+        for (d, want) in
+            [(16, [0.2767, 0.5903, 1.0574]), (64, [0.2923, 0.5982, 1.0583]), (256, [0.2958, 0.5999, 1.0585])]
+        {
             for (m, want) in [d / 2, d, 2 * d].into_iter().zip(want) {
                 let all = delta_once(d, m, 1.0);
                 let mean = all.iter().sum::<f64>() / count(m);

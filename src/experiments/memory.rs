@@ -2,7 +2,8 @@
 
 use super::setup::unfit;
 use crate::attention::{
-    Block, ForwardError, Kernel, Mask, Memory as HeadMemory, Normalisation, Rate, Streams, forward};
+    Block, ForwardError, Kernel, Mask, Memory as HeadMemory, Normalisation, Rate, Streams, forward,
+};
 use crate::circuit::{Circuit, wire};
 use crate::compile::compile;
 use crate::diag::{Diagnostic, Diagnostics, codes, one_of};
@@ -56,7 +57,8 @@ pub fn memories(document: &Document) -> Result<Vec<Memory>, Diagnostics> {
 /// # Errors
 /// `U006` if there is none.
 pub fn relays(document: &Document) -> Result<Vec<String>, Diagnostics> {
-    let ends = |relay: &str| document.spec.projections.iter().any(|(_, p)| p.to.split('.').next() == Some(relay));
+    let ends =
+        |relay: &str| document.spec.projections.iter().any(|(_, p)| p.to.split('.').next() == Some(relay));
     let found: Vec<String> = document.spec.thalamus.names().filter(|r| ends(r)).map(str::to_owned).collect();
     if found.is_empty() {
         return Err(unfit("thalamus", "no relay receives anything, so nothing can be recalled")
@@ -99,9 +101,11 @@ pub fn memory(document: &Document, relay: &str) -> Result<Memory, Diagnostics> {
 pub fn width(document: &Document, stream: &str) -> Result<usize, Diagnostics> {
     match document.spec.tokens.streams.get(stream) {
         Some(s) => Ok(s.d_model),
-        None => Err(unfit("tokens", format!("the experiment feeds a stream `{stream}`, which the circuit lacks"))
-            .help(format!("the circuit has {}", one_of(document.spec.tokens.streams.names())))
-            .into()),
+        None => {
+            Err(unfit("tokens", format!("the experiment feeds a stream `{stream}`, which the circuit lacks"))
+                .help(format!("the circuit has {}", one_of(document.spec.tokens.streams.names())))
+                .into())
+        }
     }
 }
 
@@ -162,10 +166,12 @@ impl Memory {
     pub fn beta(&self) -> Option<f64> {
         let [block] = self.blocks.as_slice() else { return None };
         let [head] = block.heads.as_slice() else { return None };
-        let softmax = head.kernel == Kernel::Exp && head.normalisation == Normalisation::Sum && head.mask == Mask::Full;
+        let softmax =
+            head.kernel == Kernel::Exp && head.normalisation == Normalisation::Sum && head.mask == Mask::Full;
         let qk = head.w_k.transpose() * &head.w_q * head.scale;
         let beta = *qk.get((0, 0))?;
-        let is_plain = is_multiple(&qk, beta) && is_multiple(&(&head.w_o * &head.w_v), 1.0) && block.residual.is_empty();
+        let is_plain =
+            is_multiple(&qk, beta) && is_multiple(&(&head.w_o * &head.w_v), 1.0) && block.residual.is_empty();
         (softmax && is_plain && beta > 0.0).then_some(beta)
     }
 
@@ -218,7 +224,9 @@ pub fn plain_block(block: &Block) -> Option<Plain> {
     let rule = match &head.memory {
         HeadMemory::None | HeadMemory::Hebbian => Rule::Hebbian,
         HeadMemory::Decay(g) => Rule::Decay(*g),
-        HeadMemory::Delta(Rate::Constant(b)) if gain == 1.0 && is_multiple(&(head.w_k.transpose() * &head.w_k), 1.0) => {
+        HeadMemory::Delta(Rate::Constant(b))
+            if gain == 1.0 && is_multiple(&(head.w_k.transpose() * &head.w_k), 1.0) =>
+        {
             Rule::Delta(*b)
         }
         HeadMemory::Delta(_) | HeadMemory::Gated { .. } => return None,
@@ -230,5 +238,6 @@ pub fn plain_block(block: &Block) -> Option<Plain> {
 /// Is `m` so many times the identity?
 fn is_multiple(m: &DMatrix<f64>, gain: f64) -> bool {
     let diagonal = |i, j| if i == j { gain } else { 0.0 };
-    m.is_square() && (0..m.nrows()).all(|i| (0..m.ncols()).all(|j| (m[(i, j)] - diagonal(i, j)).abs() < IDENTITY))
+    m.is_square()
+        && (0..m.nrows()).all(|i| (0..m.ncols()).all(|j| (m[(i, j)] - diagonal(i, j)).abs() < IDENTITY))
 }

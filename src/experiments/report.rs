@@ -135,18 +135,29 @@ impl Table {
         let shown: Vec<Vec<String>> = self
             .rows
             .iter()
-            .map(|row| row.iter().zip(&self.columns).map(|(cell, (_, digits))| shown(cell, *digits)).collect())
+            .map(|row| {
+                row.iter().zip(&self.columns).map(|(cell, (_, digits))| shown(cell, *digits)).collect()
+            })
             .collect();
-        let left: Vec<bool> =
-            (0..self.columns.len()).map(|c| self.rows.iter().any(|r| matches!(r[c], Cell::Text(_)))).collect();
+        let left: Vec<bool> = (0..self.columns.len())
+            .map(|c| self.rows.iter().any(|r| matches!(r[c], Cell::Text(_))))
+            .collect();
         let widths: Vec<usize> = (0..self.columns.len())
-            .map(|c| shown.iter().map(|r| r[c].chars().count()).max().unwrap_or(0).max(self.columns[c].0.chars().count()))
+            .map(|c| {
+                shown
+                    .iter()
+                    .map(|r| r[c].chars().count())
+                    .max()
+                    .unwrap_or(0)
+                    .max(self.columns[c].0.chars().count())
+            })
             .collect();
         let line = |cells: Vec<&str>| {
             let mut line = String::from(" ");
             for (c, cell) in cells.iter().enumerate() {
                 let width = widths[c];
-                let _ = if left[c] { write!(line, " {cell:<width$}") } else { write!(line, " {cell:>width$}") };
+                let _ =
+                    if left[c] { write!(line, " {cell:<width$}") } else { write!(line, " {cell:>width$}") };
             }
             line.trim_end().to_owned() + "\n"
         };
@@ -205,7 +216,9 @@ fn number(x: f64, digits: Digits) -> String {
 impl Report {
     /// Puts a number beside its law and returns the cells `measured`, `se`, `law` and `off` (in standard errors).
     pub fn judge(&mut self, what: String, measured: f64, se: f64, slack: f64, law: Option<f64>) -> [Cell; 4] {
-        let Some(law) = law else { return [Cell::Number(measured), Cell::Number(se), Cell::None, Cell::None] };
+        let Some(law) = law else {
+            return [Cell::Number(measured), Cell::Number(se), Cell::None, Cell::None];
+        };
         let judged = Judged { what, measured, law, allowed: Allowed::Statistical { se, slack } };
         let off = judged.deviation();
         self.judged.push(judged);
@@ -232,7 +245,9 @@ impl Report {
             .filter(|j| j.deviation() > 4.0)
             .map(|j| {
                 let by = match j.allowed {
-                    Allowed::Statistical { se, .. } => format!("{:.1} standard errors of {se:.2e}", j.deviation()),
+                    Allowed::Statistical { se, .. } => {
+                        format!("{:.1} standard errors of {se:.2e}", j.deviation())
+                    }
                     Allowed::Exact { tolerance } => format!("more than {tolerance:e}"),
                 };
                 format!("{}: {:e}, but the law says {:e} (off by {by})", j.what, j.measured, j.law)

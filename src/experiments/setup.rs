@@ -68,7 +68,10 @@ impl Setup<'_> {
         document.spec.reserved.protocol.as_ref().and_then(part).ok_or_else(|| {
             unfit(
                 "protocol",
-                format!("`{}` does not say what to do: there is no `protocol.{}`", document.spec.name, self.experiment),
+                format!(
+                    "`{}` does not say what to do: there is no `protocol.{}`",
+                    document.spec.name, self.experiment
+                ),
             )
             .help(format!("`pulvinar experiment {} --print` prints a file that has it", self.experiment))
             .into()

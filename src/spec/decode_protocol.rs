@@ -68,15 +68,17 @@ fn depth(d: &mut Decoder, at: At<'_>) -> Option<DepthSpec> {
 }
 
 fn hopfield(d: &mut Decoder, at: At<'_>) -> Option<HopfieldSpec> {
-    let mut f = d.map(at, "a map with `patterns`, `norm`, `beta`, `n`, `trials`, `cells`, `dilution` and `runs`")?;
+    let mut f =
+        d.map(at, "a map with `patterns`, `norm`, `beta`, `n`, `trials`, `cells`, `dilution` and `runs`")?;
     let patterns = f.required(d, "patterns", Decoder::count);
     let norm = f.required(d, "norm", |d, at| d.number_where(at, "positive", |x| x > 0.0));
     let beta = f.required(d, "beta", |d, at| numbers(d, at, "positive", |x| x > 0.0));
     let n = f.required(d, "n", counts);
     let trials = f.required(d, "trials", trials);
     let cells = f.required(d, "cells", Decoder::count);
-    let dilution =
-        f.required(d, "dilution", |d, at| d.number_where(at, "from 0 to below 1", |x| (0.0..1.0).contains(&x)));
+    let dilution = f.required(d, "dilution", |d, at| {
+        d.number_where(at, "from 0 to below 1", |x| (0.0..1.0).contains(&x))
+    });
     let runs = f.required(d, "runs", self::trials);
     f.finish(d);
     Some(HopfieldSpec {
@@ -223,7 +225,8 @@ fn known(d: &mut Decoder, at: At<'_>, spec: &ConditioningSpec) -> Option<()> {
 /// Phases, one after another.
 fn training(d: &mut Decoder, at: At<'_>) -> Option<Vec<PhaseSpec>> {
     let before = d.diagnostics.0.len();
-    let phases = some(d, at, "a list of phases, such as `[{repeat: 100, trials: [{cs: [A], us: 1}]}]`", phase)?;
+    let phases =
+        some(d, at, "a list of phases, such as `[{repeat: 100, trials: [{cs: [A], us: 1}]}]`", phase)?;
     let total = phases.iter().fold(0usize, |n, p| n.saturating_add(p.repeat.saturating_mul(p.trials.len())));
     if total > MOST_TRIALS {
         let what = format!("a training of {total} trials is too long; the most is {MOST_TRIALS}");

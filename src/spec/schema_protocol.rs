@@ -10,8 +10,10 @@ pub fn definitions() -> Map<String, Value> {
     let trials = json!({"type": "array", "minItems": 1, "items": trial});
     let phase = object(json!({"repeat": r("count"), "trials": trials}), &["trials"]);
     let findings = Shows::NAMES.map(|(name, _)| name);
-    let shows = word(&findings, "what animals do: respond, less than not, less or more than after the control");
-    let conditioning = json!({"train": r("phases"), "control": r("phases"), "test": r("stimuli"), "shows": shows});
+    let shows =
+        word(&findings, "what animals do: respond, less than not, less or more than after the control");
+    let conditioning =
+        json!({"train": r("phases"), "control": r("phases"), "test": r("stimuli"), "shows": shows});
     let all = [
         ("counts", json!({"type": "array", "minItems": 1, "items": r("count")})),
         ("number_list", json!({"type": "array", "minItems": 1, "items": r("number")})),
@@ -36,7 +38,8 @@ pub fn protocol() -> Value {
         object(Value::Object(all), &required)
     };
     let trials = ("trials", "count");
-    let mut digits = plan(&[("path", ""), ("stored", "counts"), ("kept", "number_list"), ("passes", "count"), trials]);
+    let mut digits =
+        plan(&[("path", ""), ("stored", "counts"), ("kept", "number_list"), ("passes", "count"), trials]);
     digits["properties"]["path"] = json!({"type": "string"});
     object(
         json!({

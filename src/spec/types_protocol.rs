@@ -93,8 +93,12 @@ pub enum Shows {
 }
 
 impl Shows {
-    pub const NAMES: [(&'static str, Self); 4] =
-        [("positive", Self::Positive), ("negative", Self::Negative), ("less", Self::Less), ("more", Self::More)];
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("positive", Self::Positive),
+        ("negative", Self::Negative),
+        ("less", Self::Less),
+        ("more", Self::More),
+    ];
 
     #[must_use]
     pub fn name(self) -> &'static str {

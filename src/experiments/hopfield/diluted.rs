@@ -26,7 +26,10 @@ const ALLOWED: f64 = 0.03;
 pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Result<(), Diagnostics> {
     let mut table = Table::new(
         "diluted",
-        format!("{} cells, {PATTERNS} patterns with a fraction {} of zeros: overlaps of {} runs", plan.cells, plan.dilution, plan.runs),
+        format!(
+            "{} cells, {PATTERNS} patterns with a fraction {} of zeros: overlaps of {} runs",
+            plan.cells, plan.dilution, plan.runs
+        ),
         &[
             ("memory", Digits::Short),
             ("pattern", Digits::Short),

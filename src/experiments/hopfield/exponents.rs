@@ -69,8 +69,15 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
         let theory = f64::from(*degree);
         // Sums of few or heavy-tailed terms are not Gaussian yet.
         let allowed = [0.15, 0.25].get(*degree as usize - 1).copied().unwrap_or(0.35);
-        let [exponent, theory] = report.judge_exact(format!("capacity exponent of {name}"), slope, theory, allowed);
-        let row = [Cell::Text(name.clone()), Cell::Count(*degree as usize + 1), exponent, theory, Cell::Number(allowed)];
+        let [exponent, theory] =
+            report.judge_exact(format!("capacity exponent of {name}"), slope, theory, allowed);
+        let row = [
+            Cell::Text(name.clone()),
+            Cell::Count(*degree as usize + 1),
+            exponent,
+            theory,
+            Cell::Number(allowed),
+        ];
         fits.rows.push(row.to_vec());
     }
     report.tables.extend([points, fits]);
@@ -98,7 +105,9 @@ fn pairs_at(
         let wrong: Vec<f64> = setup.trials(seed, &what, plan.trials, |_, rng| {
             let (keys, values) = (signs(n, m, rng), signs(n, m, rng));
             let got = memory.recall(&keys.columns(0, asked).into_owned(), &keys, &values)?;
-            let bit = |(y, v): (&f64, &f64)| if *y == 0.0 { 0.5 } else { f64::from(u8::from((*y < 0.0) != (*v < 0.0))) };
+            let bit = |(y, v): (&f64, &f64)| {
+                if *y == 0.0 { 0.5 } else { f64::from(u8::from((*y < 0.0) != (*v < 0.0))) }
+            };
             Ok(got.iter().zip(values.iter()).map(bit).sum())
         })?;
         let error = wrong.iter().sum::<f64>() / count(asked * n * plan.trials);

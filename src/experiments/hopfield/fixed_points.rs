@@ -55,7 +55,8 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             .help("change `protocol.hopfield.beta` in a copy of the circuit")
             .into());
     }
-    let patterns = grouped(width(&first, "cue")?, &mut seed::stream(first.spec.seed, "hopfield.fixed_points"));
+    let patterns =
+        grouped(width(&first, "cue")?, &mut seed::stream(first.spec.seed, "hopfield.fixed_points"));
     setup.progress.begin("fixed points", plan.beta.len());
     for beta in &plan.beta {
         let document = setup.document(&[("beta", beta.to_string())])?;
@@ -79,8 +80,18 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             report.judge_exact(format!("energy of {at}: largest rise"), ends.rise, 0.0, RISE);
             let certain = certain(&patterns, beta);
             match certain {
-                "global" => drop(report.judge_exact(format!("starts of {at} at one point"), count(global), count(n), 0.0)),
-                "single" => drop(report.judge_exact(format!("starts of {at} on their own"), count(single), count(n), 0.0)),
+                "global" => drop(report.judge_exact(
+                    format!("starts of {at} at one point"),
+                    count(global),
+                    count(n),
+                    0.0,
+                )),
+                "single" => drop(report.judge_exact(
+                    format!("starts of {at} on their own"),
+                    count(single),
+                    count(n),
+                    0.0,
+                )),
                 _ => {}
             }
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -157,7 +168,10 @@ fn certain(patterns: &DMatrix<f64>, beta: f64) -> &'static str {
     let largest = patterns.column_iter().map(|x| x.norm_squared()).fold(0.0, f64::max);
     let apart = |i: usize| {
         let x = patterns.column(i);
-        (0..n).filter(|j| *j != i).map(|j| x.dot(&x) - x.dot(&patterns.column(j))).fold(f64::INFINITY, f64::min)
+        (0..n)
+            .filter(|j| *j != i)
+            .map(|j| x.dot(&x) - x.dot(&patterns.column(j)))
+            .fold(f64::INFINITY, f64::min)
     };
     let separation = (0..n).map(apart).fold(f64::INFINITY, f64::min);
     let n = count(n);
