@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 const MOST_CELLS: usize = 1600;
 
 /// The change against the intact circuit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Change {
     /// largest |y' - y|
     pub max_abs: f64,
@@ -24,19 +24,19 @@ pub struct Change {
 }
 
 /// `E |y' - y|^2`, mean over tokens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Expected {
     Squared(f64),
     /// the lesions split the heads into so many key and value cells
     TooLarge(usize),
-    /// no closed form: not one linear block, or not the whole run
-    None,
+    /// no closed form, and why
+    None(String),
 }
 
-/// Compares the outputs of two runs; `left` is what compiles of the lesioned circuit, if the lesions act on the whole run.
+/// Compares the outputs of two runs; `left` is what the lesioned circuit compiles to, or why there is no such thing.
 pub fn change(
     circuit: &Circuit,
-    left: Option<&Compiled>,
+    left: Result<&Compiled, String>,
     intact: &DMatrix<f64>,
     output: &DMatrix<f64>,
 ) -> Option<Change> {
@@ -50,20 +50,23 @@ pub fn change(
         max_abs: if gap.is_empty() { 0.0 } else { gap.amax() },
         mean_squared: squared / tokens,
         relative: if squared == 0.0 { 0.0 } else { (squared / size).sqrt() },
-        expected: left.and_then(|left| expected(circuit, left, gap.ncols())).unwrap_or(Expected::None),
+        expected: left.and_then(|left| expected(circuit, left, gap.ncols())).unwrap_or_else(Expected::None),
     })
 }
 
 /// The expectation, where both circuits are one linear block.
-fn expected(circuit: &Circuit, left: &Compiled, tokens: usize) -> Option<Expected> {
-    let intact = compile(circuit).ok()?;
-    let ([a], [b]) = (intact.blocks.as_slice(), left.blocks.as_slice()) else { return None };
+fn expected(circuit: &Circuit, left: &Compiled, tokens: usize) -> Result<Expected, String> {
+    let intact = compile(circuit).map_err(|d| format!("{} ({})", d.message, d.code))?;
+    let ([a], [b]) = (intact.blocks.as_slice(), left.blocks.as_slice()) else {
+        return Err("there is more than one block".to_owned());
+    };
     let heads = a.block.heads.iter().chain(&b.block.heads);
     let cells: usize = heads.map(|h| h.d_key() + h.d_value()).sum();
     if cells > MOST_CELLS {
-        return Some(Expected::TooLarge(cells));
+        return Ok(Expected::TooLarge(cells));
     }
-    expected_squared_gap(&a.block, &b.block, tokens).ok().map(|g| Expected::Squared(g.mean))
+    let gap = expected_squared_gap(&a.block, &b.block, tokens).map_err(|why| why.to_string())?;
+    Ok(Expected::Squared(gap.mean))
 }
 
 impl Change {
@@ -77,6 +80,11 @@ impl Change {
                 Expected::Squared(x) => finite(x),
                 _ => Value::Null,
             },
+            "not_expected": match &self.expected {
+                Expected::Squared(_) => Value::Null,
+                Expected::TooLarge(n) => json!(format!("{n} key and value cells")),
+                Expected::None(why) => json!(why),
+            },
         })
     }
 
@@ -85,13 +93,13 @@ impl Change {
             "against the intact circuit: relative change {:.4}, mean |dy|^2 {:.6}, largest |dy| {:.6}\n",
             self.relative, self.mean_squared, self.max_abs
         );
-        let _ = match self.expected {
+        let _ = match &self.expected {
             Expected::Squared(x) => writeln!(text, "expected mean |dy|^2 for tokens from N(0, 1): {x:.6}"),
             Expected::TooLarge(n) => writeln!(
                 text,
                 "expected mean |dy|^2: not worked out, the heads have {n} key and value cells (at most {MOST_CELLS})"
             ),
-            Expected::None => Ok(()),
+            Expected::None(why) => writeln!(text, "expected mean |dy|^2: none, {why}"),
         };
         text
     }

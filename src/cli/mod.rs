@@ -7,6 +7,7 @@
 mod args;
 mod cells;
 mod cells_args;
+mod cells_report;
 mod check;
 mod compile;
 mod emit;

@@ -163,8 +163,8 @@ codes! {
     R002 "expect not met": "The section `expect` claims something about the compiled heads that is not so.";
     R003 "tokens that a block does not run on": "A stream is missing, or has another width or number of tokens than its block needs.";
     R004 "blocks that cannot be compared": "The circuit and the heads are not functions of the same tokens: their widths or streams differ. `--prefix` and `--block` choose another layer or block.";
-    R005 "learning diverged": "A weight or a rate became infinite or no number while learning. The last good checkpoint is kept; a smaller rate, fewer tokens or smaller tokens keep the steps small.";
-    R006 "gradients disagree": "The analytic gradient and finite differences differ by more than the tolerance.";
+    R005 "still growing": "The largest rate of a delayed loop in the second half of a run was more than four times that in the first half: its gain is above one (a gain of one doubles it). A warning; the output is whatever it had grown to.";
+    R006 "learning diverged": "A weight or a rate became infinite or no number while learning. The last good checkpoint is kept; a smaller rate, fewer tokens or smaller tokens keep the steps small.";
     U002 "--tokens names no stream": "Write `--tokens FILE`, or `--tokens STREAM=FILE` for circuits with several streams.";
     U003 "a stream without tokens": "Give them with --tokens, or with `input:` in the circuit.";
     U004 "not in this version": "The capability is planned; the message says which verb or mode works today.";

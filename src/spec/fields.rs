@@ -204,10 +204,11 @@ impl Decoder {
 
     pub fn time(&mut self, at: At<'_>, zero_allowed: bool) -> Option<Time> {
         let name = at.path.rsplit('.').next().unwrap_or_default();
+        let least = if zero_allowed { "0 or more" } else { "positive" };
         let problem = match &at.node.value {
             Value::Str(text) => match crate::units::parse_time_ms(text) {
                 Ok(ms) if ms > 0.0 || (zero_allowed && ms == 0.0) => return Some(Time { ms }),
-                Ok(ms) => format!("`{name}` is {ms} ms, but must be positive"),
+                Ok(ms) => format!("`{name}` is {ms} ms, but must be {least}"),
                 Err(problem) => format!("`{name}`: {problem}"),
             },
             Value::Int(_) | Value::Float(_) => format!("`{name}` is {} without a unit", at.node.describe()),

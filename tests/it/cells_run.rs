@@ -18,12 +18,12 @@ fn tokens(circuit: &Circuit, folder: &std::path::Path) -> Streams {
 }
 
 /// A circuit from text, run with what the text asks for.
-fn ran(text: &str) -> Run {
+pub fn ran(text: &str) -> Run {
     let (document, circuit) = from_text(text).unwrap_or_else(|e| panic!("{e}"));
     checked(&circuit, &tokens(&circuit, &document.folder), &Settings::of(&document.spec))
 }
 
-fn refused(text: &str) -> String {
+pub fn refused(text: &str) -> String {
     let (document, circuit) = from_text(text).unwrap_or_else(|e| panic!("{e}"));
     let tokens = tokens(&circuit, &document.folder);
     let error = run(&circuit, &tokens, &Settings::of(&document.spec)).err();
@@ -35,7 +35,7 @@ fn trace<'a>(run: &'a Run, name: &str) -> &'a Trace {
 }
 
 /// One token `value` through one relay into `HO`; `projections` and `rest` of the file are free.
-fn chain(value: f64, cells: &str, projections: &str, rest: &str) -> String {
+pub fn chain(value: f64, cells: &str, projections: &str, rest: &str) -> String {
     format!(
         "schema: pulvinar/1\nname: chain\ntokens: {{d_model: 1, input: {{values: [[{value}]]}}}}\nthalamus:\n  \
          IN: {{pathway: core, per: [query], cells: 1}}\n  HO: {{pathway: core, per: [query], cells: 1{cells}}}\n\
@@ -158,7 +158,7 @@ fn loops_run_through_a_delay() {
             assert!((got.output[(0, 0)] - want).abs() < 1e-9 * want, "{g}: {}", got.output[(0, 0)]);
         }
         let got = ran(&chain(3.0, &cells, &back(2.0), "simulation: {stop: {duration: 100 s}}\n"));
-        let End::Diverged { population, t_ms } = got.end else { panic!("did not diverge") };
+        let End::Diverged { population, t_ms, .. } = got.end else { panic!("did not diverge") };
         assert!(population == "HO" && t_ms > 100.0 && t_ms < 100_000.0, "{population} {t_ms}");
     }
 }

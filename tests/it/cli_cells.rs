@@ -195,7 +195,7 @@ fn a_run_directory_has_a_picture() {
         let svg = std::fs::read_to_string(out.join("traces.svg")).expect("written");
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{circuit}");
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count(), "{circuit}");
-        assert!(svg.contains("output: distance to the compiled heads"), "{circuit}");
+        assert!(svg.contains("distance to the compiled heads"), "{circuit}");
         let lines = svg.matches("<polyline").count();
         assert!(lines > panels * 2, "{circuit}: {lines} lines");
         assert!(!svg.contains("NaN") && !svg.contains("inf\""), "{circuit}");
@@ -215,8 +215,9 @@ fn contexts_of_other_lengths_have_a_picture() {
     let ran = run_in(dir.path(), &["simulate", "two.yaml", "--mode", "cells", "-o", "run"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let svg = fs::read_to_string(dir.path().join("run/traces.svg")).expect("written");
-    for heading in ["A1.superficial, i = 5, j = 11, 12, 13", "A2.superficial, i = 5, j = 0, 1, 2"] {
-        assert!(svg.contains(heading), "{heading}");
+    assert_eq!(svg.matches("\nquery 5, context\n").count(), 4);
+    for token in [0, 1, 2, 11, 12, 13] {
+        assert!(svg.matches(&format!("\n{token}\n")).count() >= 2, "{token}");
     }
 }
 

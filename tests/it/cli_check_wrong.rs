@@ -77,7 +77,6 @@ fn wrong_calls_are_answered() {
         (&["check", "none.yaml", "--against", bert], 4, "F001", "none.yaml"),
         (&["check", "bad.yaml", "--against", bert], 3, "Y003", "bad.yaml"),
         (&["check", "ok.yaml"], 2, "U005", "--against"),
-        (&["check", "ok.yaml", "--gradients"], 2, "U004", "gradients"),
         (&["check", "ok.yaml", "--against", bert, "--tolerance", "-1"], 2, "U005", "tolerance"),
         (
             &["check", "ok.yaml", "--against", digits, layer[0], layer[1], layer[2], layer[3]],

@@ -6,7 +6,6 @@ use pulvinar::attention::Streams;
 use pulvinar::files::{Array, Dtype, write_npz};
 use pulvinar::plasticity::tasks::{Split, Task};
 use pulvinar::seed;
-use pulvinar::spec::CountedSpec;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -233,11 +232,13 @@ fn digits_come_from_their_file_and_are_split_by_the_seed() {
     assert_eq!(a["main"], b["main"].rows(0, 8).into_owned());
     assert_eq!(b["main"].rows(8, 8).into_owned(), DMatrix::identity(8, 8));
     let mut output = a["target"].clone();
-    assert_eq!(plain.correct(&output, &a, CountedSpec::All), Some((8, 8)));
+    let mut last = [false; 8];
+    last[7] = true;
+    assert_eq!(plain.right(&output, &a["target"], &[true; 8]), Some((8, 8)));
     output.column_mut(7).fill(0.0);
     output[((a["target"].column(7).argmax().0 + 1) % 10, 7)] = 0.5;
-    assert_eq!(plain.correct(&output, &a, CountedSpec::All), Some((7, 8)));
-    assert_eq!(plain.correct(&output, &a, CountedSpec::Last), Some((0, 1)));
+    assert_eq!(plain.right(&output, &a["target"], &[true; 8]), Some((7, 8)));
+    assert_eq!(plain.right(&output, &a["target"], &last), Some((0, 1)));
 }
 
 /// The script that trains the same architecture in PyTorch sets the same images aside, with the same budget.
@@ -282,7 +283,7 @@ fn files_give_their_rows() {
     };
     let task = task_in(&text("y"), dir.path()).expect("a task");
     assert_eq!((task.size(Split::Train), task.size(Split::HeldOut)), (Some(8), Some(2)));
-    assert_eq!(task.correct(&task.sample()["target"], &task.sample(), CountedSpec::All), None);
+    assert_eq!(task.right(&task.sample()["target"], &task.sample()["target"], &[true]), None);
     let mut seen = BTreeSet::new();
     for (split, n) in [(Split::Train, 8), (Split::HeldOut, 2)] {
         for k in 0..n {

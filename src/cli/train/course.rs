@@ -45,7 +45,7 @@ impl Course {
     /// Trains.
     ///
     /// # Errors
-    /// What does not fit, files that cannot be written, and `R005` when a number goes wild; the last good checkpoint
+    /// What does not fit, files that cannot be written, and `R006` when a number goes wild; the last good checkpoint
     /// stays.
     pub fn run(
         job: &Job,
@@ -186,7 +186,7 @@ fn diverged(job: &Job, circuit: &Circuit, stop: Stop, folder: &Option<Folder<'_>
     let kept = folder
         .as_ref()
         .map_or(String::new(), |f| format!("; the last good checkpoint is {}", f.checkpoint().display()));
-    let d = Diagnostic::error(codes::R005, path, what)
+    let d = Diagnostic::error(codes::R006, path, what)
         .help(format!("try a smaller rate (--rate), or smaller weights at the start{kept}"));
     load::placed(&job.document, &job.file, d)
 }

@@ -84,7 +84,7 @@ pub fn run(job: &Job, dir: Option<&Path>, out: &Reporter) -> Outcome {
 
 /// A rule that does not fit or diverges is an answer of the ladder, not its end.
 fn is_answer(d: &Diagnostics) -> bool {
-    d.0.iter().all(|d| d.code == codes::C063 || d.code == codes::R005)
+    d.0.iter().all(|d| d.code == codes::C063 || d.code == codes::R006)
 }
 
 /// Mean over the evaluations of the cosine of all weights together.

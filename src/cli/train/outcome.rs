@@ -5,8 +5,7 @@ use super::course::Course;
 use crate::attention::equivalence::{Wish, compare};
 use crate::cli::report::Failure;
 use crate::compile::compile;
-use crate::plasticity::tasks::regression_floor::{Setting, population_loss};
-use crate::spec::{TaskSpec, TokensOf};
+use crate::plasticity::tasks::regression_floor::population_loss;
 
 /// Distance from the teacher that counts as having learned it.
 const TEACHER: f64 = 1e-6;
@@ -48,12 +47,7 @@ pub fn of(job: &Job, course: &Course) -> std::result::Result<Result, Failure> {
             Err(e) => result.why_not = Some(e.to_string()),
         }
     }
-    if let Some(TaskSpec::InContextRegression(spec)) = &job.document.spec.reserved.task {
-        let stream = match &spec.tokens {
-            TokensOf::One(name) | TokensOf::Two { context: name, .. } => name,
-        };
-        let d_model = job.circuit.streams.iter().find(|s| s.name == *stream).map_or(1, |s| s.d_model);
-        let setting = Setting { d: d_model - 1, n: spec.context, noise: spec.noise };
+    if let Some(setting) = job.task.regression() {
         let learned = match (population_loss(last, &setting), blocks.len()) {
             (Ok(loss), 1) => Some(loss),
             (Err(e), 1) => {

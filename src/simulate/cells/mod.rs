@@ -20,7 +20,7 @@
 //! 2. `step` visits populations in order: inputs, potentials and rates (`sweep`), memories (`memory`), delays
 //!    (`delay`), `noise`. Inputs from what stands still are summed once.
 //! 3. `run` repeats that until everything stands still, the time is over, or a number goes wild; `record` keeps
-//!    traces, `lesion` perturbs in windows of time.
+//!    traces, `lesion` perturbs in windows of time, `growth` sees whether loops run away, `notes` says what was rounded.
 //!
 //! With `layout: time` there is one column of everything, and `schedule` says when tokens come, memories are written
 //! and the output is read.
@@ -33,10 +33,12 @@
 mod arrive;
 pub(crate) mod columns;
 mod delay;
+mod growth;
 mod lesion;
 pub(crate) mod memory;
 mod net;
 mod noise;
+mod notes;
 mod pieces;
 mod product;
 mod record;
@@ -46,7 +48,10 @@ mod settings;
 mod step;
 pub(crate) mod sweep;
 
+pub use growth::Growing;
 pub use lesion::{extents, lesioned};
+pub use notes::{notes, windows};
 pub use record::{MOST_RECORDED, Sketch, Token, Trace};
-pub use run::{End, Run, check, run};
+pub use run::{Cause, End, Run, check, run};
+pub use schedule::presentations;
 pub use settings::{MOST_STEPS, Settings, TAU_MS};

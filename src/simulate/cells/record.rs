@@ -7,9 +7,9 @@ use super::columns::Columns;
 use super::net::{Cells, Net};
 use super::run::time;
 use super::settings::has_equation;
-use crate::circuit::{Circuit, Compartment, Indices, PopulationId};
+use crate::circuit::{Circuit, Compartment, Indices};
 use crate::diag::{Diagnostic, codes, did_you_mean};
-use crate::spec::{CompartmentSpec, RecordSpec, Variable};
+use crate::spec::{CompartmentSpec, LayoutSpec, RecordSpec, Variable};
 
 /// Most numbers that the traces of one run may hold (1 GiB).
 pub const MOST_RECORDED: usize = 1 << 27;
@@ -25,15 +25,18 @@ pub struct Token {
 }
 
 /// A few cells and tokens of a population, for a picture: whatever tokens it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sketch {
-    pub population: PopulationId,
-    /// the first cells of each column, at most
+    /// what to draw; `every` is 1, and grows with the trace
+    pub of: RecordSpec,
+    /// the first of these cells, at most
     pub cells: usize,
     /// columns (tokens, or pairs of tokens query by query), at most
     pub columns: usize,
     /// the last columns, or the first
     pub last: bool,
+    /// only samples from one time to another
+    pub shown_ms: [f64; 2],
 }
 
 /// One recorded variable.
@@ -63,6 +66,8 @@ struct Probe {
     membrane: Option<usize>,
     /// places in the population's arrays
     picks: Vec<usize>,
+    /// times that are kept
+    shown: [f64; 2],
     trace: Trace,
 }
 
@@ -92,6 +97,12 @@ pub fn find(circuit: &Circuit, spec: &RecordSpec, path: &str) -> Result<usize, D
             return nothing("compartment", what, "name a compartment that receives something");
         }
     }
+    for (key, list) in [("cells", &spec.cells), ("query", &spec.query), ("context", &spec.context)] {
+        if list.as_ref().is_some_and(Vec::is_empty) {
+            let what = format!("`{key}` is an empty list: nothing of `{}` would be recorded", p.name);
+            return nothing(key, what, "name what to record, or leave the list out to record all");
+        }
+    }
     if let Some(cell) = spec.cells.iter().flatten().find(|c| **c >= p.size()) {
         let what = format!("`{}` has {} cells, counted from 0, and no cell {cell}", p.name, p.size());
         return nothing("cells", what, "name cells that exist");
@@ -101,6 +112,17 @@ pub fn find(circuit: &Circuit, spec: &RecordSpec, path: &str) -> Result<usize, D
         if list.is_some() && !has {
             let what = format!("what is recorded of `{}` has no {key} index", p.name);
             return nothing(key, what, "leave the list out");
+        }
+        if list.is_some() && matches!(circuit.layout, LayoutSpec::Time { .. }) {
+            let what = format!(
+                "with tokens in time `{}` has one column, which all tokens pass: no {key} token to choose",
+                p.name
+            );
+            return nothing(
+                key,
+                what,
+                "leave the list out; `onsets_ms` of the traces says when each token began",
+            );
         }
     }
     Ok(place)
@@ -169,15 +191,17 @@ impl Recorder {
         }
         let kept = probes.len();
         for sketch in drawn {
-            if let Some(place) = circuit.order.iter().position(|id| *id == sketch.population) {
-                probes.push(sketched(place, &net.cells[place], sketch));
-            }
+            let place = find(circuit, &sketch.of, "")?;
+            probes.push(sketched(place, &net.cells[place], sketch));
         }
         Ok(Self { probes, kept, dt_ms })
     }
 
     /// Potentials at the beginning of a step.
     pub fn before(&mut self, step: usize, net: &Net<'_>) {
+        for probe in self.probes.iter_mut().skip(self.kept) {
+            probe.thin();
+        }
         for probe in self.probes.iter_mut().filter(|p| p.trace.variable == Variable::Potential) {
             let cells = &net.cells[probe.population];
             if let Some(m) = probe.membrane {
@@ -188,9 +212,6 @@ impl Recorder {
 
     /// Rates and inputs of a step.
     pub fn after(&mut self, step: usize, net: &Net<'_>) {
-        for probe in self.probes.iter_mut().skip(self.kept) {
-            probe.thin();
-        }
         for probe in &mut self.probes {
             let i = probe.population;
             match (probe.trace.variable, probe.membrane) {
@@ -231,46 +252,68 @@ impl Probe {
     }
 
     fn sample(&mut self, step: usize, dt_ms: f64, value: impl Fn(usize) -> f64) {
-        if step.is_multiple_of(self.trace.every) {
-            self.trace.t_ms.push(time(step, dt_ms));
+        let (t, [from, until]) = (time(step, dt_ms), self.shown);
+        if step.is_multiple_of(self.trace.every) && (from..=until).contains(&t) {
+            self.trace.t_ms.push(t);
             self.trace.values.extend(self.picks.iter().map(|k| value(*k)));
         }
     }
 }
 
 fn probe(place: usize, p: &Cells<'_>, spec: &RecordSpec, path: &str) -> Result<Probe, Diagnostic> {
+    let chosen = chosen(p, spec, path)?;
+    let cells: Vec<usize> = spec.cells.clone().unwrap_or_else(|| (0..p.n).collect());
+    Ok(of(place, p, spec, &chosen, cells))
+}
+
+/// The columns that a list of tokens means.
+fn chosen(p: &Cells<'_>, spec: &RecordSpec, path: &str) -> Result<Vec<usize>, Diagnostic> {
     let (columns, indices) = recorded(p, spec.variable);
-    let token = |column: usize| token(columns, indices, column);
+    let tokens = |k: usize| token(columns, indices, k);
+    let fail = |key: &str, what: String, help: &str| {
+        Err(Diagnostic::error(codes::C053, format!("{path}.{key}"), what).help(help))
+    };
+    let lengths = match columns {
+        Columns::Once => [0; 2],
+        Columns::Line(n) => [n; 2],
+        Columns::Pairs { queries, contexts, .. } => [queries, contexts],
+    };
+    for (key, list, n) in [("query", &spec.query, lengths[0]), ("context", &spec.context, lengths[1])] {
+        if let Some(wrong) = list.iter().flatten().find(|t| **t >= n) {
+            let what = format!("`{}` has {n} {key} tokens, counted from 0, and no token {wrong}", p.of.name);
+            return fail(key, what, "name tokens that exist");
+        }
+    }
     let wanted = |list: &Option<Vec<usize>>, at: Option<usize>| match (list, at) {
         (Some(list), Some(at)) => list.contains(&at),
         _ => true,
     };
-    let chosen: Vec<usize> = (0..columns.count())
-        .filter(|c| wanted(&spec.query, token(*c).query) && wanted(&spec.context, token(*c).context))
-        .collect();
+    let is_wanted =
+        |k: &usize| wanted(&spec.query, tokens(*k).query) && wanted(&spec.context, tokens(*k).context);
+    let chosen: Vec<usize> = (0..columns.count()).filter(is_wanted).collect();
     if chosen.is_empty() && columns.count() > 0 {
-        let what = format!("`{}` has no such tokens", p.of.name);
-        return Err(Diagnostic::error(codes::C053, path, what).help("tokens are counted from 0"));
+        let what = format!("the mask of `{}` leaves no pair of these query and context tokens", p.of.name);
+        return fail(
+            "context",
+            what,
+            "a causal mask keeps contexts up to the query, a strict one those before it",
+        );
     }
-    let cells: Vec<usize> = spec.cells.clone().unwrap_or_else(|| (0..p.n).collect());
-    let mut probe = of_rates(place, p, &chosen, cells, token);
-    let which = spec.compartment.map(compartment);
-    let inside = spec.compartment.map_or(String::new(), |c| format!(".{}", c.name()));
-    probe.membrane = which.and_then(|w| p.membranes.iter().position(|m| m.which == w));
-    probe.trace.name = format!("{}{inside}.{}", p.of.name, spec.variable.name());
-    probe.trace.variable = spec.variable;
-    probe.trace.compartment = spec.compartment;
-    probe.trace.every = spec.every;
-    Ok(probe)
+    Ok(chosen)
 }
 
-/// A trace of rates for a picture.
+/// A trace for a picture.
 fn sketched(place: usize, p: &Cells<'_>, sketch: &Sketch) -> Probe {
-    let (columns, indices) = recorded(p, Variable::Rate);
-    let n = columns.count();
-    let shown = sketch.columns.min(n);
-    let chosen: Vec<usize> = if sketch.last { (n - shown..n).collect() } else { (0..shown).collect() };
-    of_rates(place, p, &chosen, (0..p.n.min(sketch.cells)).collect(), |c| token(columns, indices, c))
+    let spec = RecordSpec { every: 1, ..sketch.of.clone() };
+    // What cannot be chosen was refused when it was recorded.
+    let columns = chosen(p, &spec, "").unwrap_or_default();
+    let shown = sketch.columns.min(columns.len());
+    let columns = if sketch.last { &columns[columns.len() - shown..] } else { &columns[..shown] };
+    let mut cells: Vec<usize> = spec.cells.clone().unwrap_or_else(|| (0..p.n.min(sketch.cells)).collect());
+    cells.truncate(sketch.cells);
+    let mut probe = of(place, p, &spec, columns, cells);
+    probe.shown = sketch.shown_ms;
+    probe
 }
 
 /// The columns of a variable, and the indices that they stand for.
@@ -292,26 +335,28 @@ fn token(columns: Columns, indices: Indices, column: usize) -> Token {
     }
 }
 
-/// A probe of the rates of some cells in some columns, in every step.
-fn of_rates(
-    place: usize,
-    p: &Cells<'_>,
-    columns: &[usize],
-    cells: Vec<usize>,
-    token: impl Fn(usize) -> Token,
-) -> Probe {
-    let picks = columns.iter().flat_map(|c| cells.iter().map(move |k| c * p.n + k)).collect();
+/// A probe of some cells in some columns.
+fn of(place: usize, p: &Cells<'_>, spec: &RecordSpec, columns: &[usize], cells: Vec<usize>) -> Probe {
+    let (all, indices) = recorded(p, spec.variable);
+    let which = spec.compartment.map(compartment);
+    let inside = spec.compartment.map_or(String::new(), |c| format!(".{}", c.name()));
     let trace = Trace {
-        name: format!("{}.{}", p.of.name, Variable::Rate.name()),
+        name: format!("{}{inside}.{}", p.of.name, spec.variable.name()),
         population: p.of.name.clone(),
-        variable: Variable::Rate,
-        compartment: None,
+        variable: spec.variable,
+        compartment: spec.compartment,
         unit: "1",
-        every: 1,
-        cells,
-        tokens: columns.iter().map(|c| token(*c)).collect(),
+        every: spec.every,
+        tokens: columns.iter().map(|c| token(all, indices, *c)).collect(),
         t_ms: Vec::new(),
         values: Vec::new(),
+        cells,
     };
-    Probe { population: place, membrane: None, picks, trace }
+    Probe {
+        population: place,
+        membrane: which.and_then(|w| p.membranes.iter().position(|m| m.which == w)),
+        picks: columns.iter().flat_map(|c| trace.cells.iter().map(move |k| c * p.n + k)).collect(),
+        shown: [0.0, f64::INFINITY],
+        trace,
+    }
 }

@@ -1,5 +1,6 @@
 //! The loop over steps, and how a run ends.
 
+use super::growth::{Growing, Growth};
 use super::lesion::Lesions;
 use super::net::{Net, net};
 use super::noise::Currents;
@@ -22,8 +23,31 @@ pub enum End {
     Settled,
     /// the time was over
     TimeLimit,
-    /// a number became infinite, or something was divided by zero
-    Diverged { population: String, t_ms: f64 },
+    /// a number went wild
+    Diverged { population: String, t_ms: f64, cause: Cause },
+}
+
+/// How a number goes wild.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// a number beyond what 64 bits hold
+    Infinite,
+    /// a non-zero input over a divisor of zero
+    DividedByZero,
+    /// infinity minus infinity, or over infinity
+    NotANumber,
+}
+
+impl Cause {
+    /// The words that reports use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Infinite => "infinite",
+            Self::DividedByZero => "divided_by_zero",
+            Self::NotANumber => "not_a_number",
+        }
+    }
 }
 
 impl End {
@@ -48,6 +72,8 @@ pub struct Run {
     pub dt_ms: f64,
     /// largest distance from rest after the last step, relative to the largest potential of its population
     pub gap: f64,
+    /// a delayed loop that was still growing when the time was over
+    pub growing: Option<Growing>,
     /// cells in the run, all copies for tokens counted
     pub cells: usize,
     /// what was recorded, up to the end
@@ -56,6 +82,8 @@ pub struct Run {
     pub drawn: Vec<Trace>,
     /// with tokens in time: when each began, all passes
     pub onsets_ms: Vec<f64>,
+    /// with tokens in time: when the output of each was read
+    pub reads_ms: Vec<f64>,
 }
 
 impl Run {
@@ -94,6 +122,7 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
     let patient = if settles { grid.most.saturating_add(lesions.last_change()) } else { grid.most };
     let most = schedule.map_or(patient, |s| s.steps());
     let mut recorder = Recorder::new(circuit, &net, &settings.record, &settings.draw, most, grid.dt_ms)?;
+    let mut growth = Growth::new(circuit, &grid, lesions.last_change(), most);
     let patience = net.longest_delay() + 1;
     let (mut quiet, mut steps) = (0, 0);
     let mut end = End::TimeLimit;
@@ -114,6 +143,9 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
         match net.step(&mut currents, settings.tolerance) {
             Ok(still) => {
                 recorder.after(steps, &net);
+                if let Some(growth) = &mut growth {
+                    growth.see(steps, &net);
+                }
                 steps += 1;
                 quiet = if still { quiet + 1 } else { 0 };
             }
@@ -130,19 +162,40 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
         }
     }
     if let Some(i) = wild {
-        end = End::Diverged { population: net.cells[i].of.name.clone(), t_ms: time(steps, grid.dt_ms) };
+        let population = net.cells[i].of.name.clone();
+        end = End::Diverged { population, t_ms: time(steps, grid.dt_ms), cause: cause(&net, i) };
     }
+    let growing = growth.filter(|_| end == End::TimeLimit).and_then(|g| g.found(&net, grid.dt_ms));
     if schedule.is_none() {
         output = sent(circuit, &net, wild.is_some());
     }
-    let onsets = schedule.map_or(Vec::new(), |s| s.onsets().map(|k| time(k, grid.dt_ms)).collect());
-    let cells = count(&net);
+    let times = |steps: Vec<usize>| steps.into_iter().map(|k| time(k, grid.dt_ms)).collect();
+    let onsets_ms = schedule.map_or(Vec::new(), |s| times(s.onsets().collect()));
+    let reads_ms = schedule.map_or(Vec::new(), |s| times(s.reads().take(output.ncols()).collect()));
+    let (gap, cells) = (net.gap(), count(&net));
     let (traces, drawn) = recorder.finish();
-    Ok(Run { output, end, steps, dt_ms: grid.dt_ms, gap: net.gap(), cells, traces, drawn, onsets_ms: onsets })
+    Ok(Run { output, end, steps, dt_ms: grid.dt_ms, gap, growing, cells, traces, drawn, onsets_ms, reads_ms })
+}
+
+/// What happened to a population that went wild: looked up afterwards, so that steps need not ask.
+fn cause(net: &Net<'_>, i: usize) -> Cause {
+    let p = &net.cells[i];
+    let by_zero = p.membranes.iter().filter(|m| !m.leak.waits).any(|m| {
+        let divisors = m.divisive.iter().flat_map(|d| &d.now);
+        m.additive.now.iter().zip(divisors).any(|(x, d)| *d == 0.0 && *x != 0.0 && x.is_finite())
+    });
+    let mut numbers = p.membranes.iter().flat_map(|m| m.additive.now.iter().chain(&m.v)).chain(&net.rates[i]);
+    if by_zero {
+        Cause::DividedByZero
+    } else if numbers.any(|x| x.is_infinite()) {
+        Cause::Infinite
+    } else {
+        Cause::NotANumber
+    }
 }
 
 /// Tokens of the longest stream that some relay carries in.
-fn longest(circuit: &Circuit, inputs: &Streams) -> usize {
+pub fn longest(circuit: &Circuit, inputs: &Streams) -> usize {
     let streams = circuit.order.iter().filter_map(|id| match circuit.population(*id).kind {
         Kind::Relay { stream: Some(s), .. } => inputs.get(&circuit.streams[s].name),
         _ => None,

@@ -13,7 +13,7 @@
 
 use super::memory::Read;
 use super::net::{Cells, Membrane, Net};
-use super::run::{output_relays, time};
+use super::run::{longest, output_relays, time};
 use super::settings::Grid;
 use super::step::{Wild, reads};
 use super::sweep::{activate, finish};
@@ -105,6 +105,13 @@ impl Schedule {
         (0..self.passes * self.tokens).map(|k| k * self.period())
     }
 
+    /// Steps after which the output of each token is read.
+    pub fn reads(&self) -> impl Iterator<Item = usize> + '_ {
+        let inside = if self.mask == MaskSpec::Strict { self.duration } else { self.period() };
+        let first = (self.passes - 1) * self.tokens;
+        (first..first + self.tokens).map(move |k| k * self.period() + inside)
+    }
+
     /// Token at a step, and the step within it.
     fn place(&self, step: usize) -> (usize, usize, usize) {
         let (number, inside) = (step / self.period(), step % self.period());
@@ -138,6 +145,13 @@ impl Schedule {
         }
         events.into_iter().flatten()
     }
+}
+
+/// Of tokens in time: how often one is presented in a run over `inputs`, all passes.
+#[must_use]
+pub fn presentations(circuit: &Circuit, inputs: &Streams) -> usize {
+    let tokens = longest(circuit, inputs);
+    if mask(circuit) == MaskSpec::Full { (depths(circuit).1 + 1) * tokens } else { tokens }
 }
 
 /// The one mask of a circuit with tokens in time (wiring refuses several).

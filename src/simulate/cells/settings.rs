@@ -100,6 +100,8 @@ pub fn taus_ms(p: &Population) -> [f64; 2] {
 pub struct Grid {
     pub dt_ms: f64,
     pub integrator: Integrator,
+    /// longest time constant or delay (at least [`TAU_MS`])
+    pub slowest_ms: f64,
     /// a run ends at the latest after this many steps (in `layout: time`, the schedule decides)
     pub most: usize,
 }
@@ -126,7 +128,10 @@ impl Grid {
                 p.name
             );
             return Err(Diagnostic::error(codes::C050, "simulation.dt", what)
-                .help(format!("choose a step below {tau} ms, or `integrator: exponential_euler`")));
+                .help(format!(
+                    "it is stable below {} ms (twice the time constant) and swings above {tau} ms; or take `integrator: exponential_euler`",
+                    2.0 * tau
+                )));
         }
         for p in circuit.projections.iter().filter(|p| runs(circuit, p)) {
             if let Some(delay) = p.delay_ms.filter(|d| *d < dt_ms * (1.0 - 1e-9)) {
@@ -136,6 +141,7 @@ impl Grid {
                 )));
             }
         }
+        let slowest_ms = delays().fold(longest, f64::max);
         let most = match (&circuit.layout, &settings.stop) {
             (LayoutSpec::Time { .. }, StopSpec::Duration(_)) => {
                 return Err(Diagnostic::error(
@@ -155,11 +161,11 @@ impl Grid {
                 rounded(steps, "simulation.stop.duration")?
             }
             (_, StopSpec::Settle) => {
-                let steps = PATIENCE * (delays().fold(longest, f64::max) / dt_ms).max(1.0);
+                let steps = PATIENCE * (slowest_ms / dt_ms).max(1.0);
                 rounded(steps.min(crate::linalg::count(MOST_STEPS)), "simulation.dt")?
             }
         };
-        Ok(Self { dt_ms, integrator, most })
+        Ok(Self { dt_ms, integrator, slowest_ms, most })
     }
 
     /// Fraction of the way to its input that a compartment goes in one step.

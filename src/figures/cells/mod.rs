@@ -1,0 +1,160 @@
+//! A run of cells in time: rates of superficial and deep cells, of the output relay, and the distance of the output to
+//! what the compiled heads say.
+//!
+//! [`plan()`] says which few cells and tokens are worth a line; [`draw`] makes the picture: panels of populations above,
+//! the output and its distance below, then what the marks mean.
+//!
+//! **Deliberately absent:** running cells; statistics over cells.
+
+mod axis;
+mod canvas;
+mod distance;
+mod marks;
+mod panel;
+mod plan;
+mod words;
+
+pub use plan::{Plan, plan};
+
+use super::style::{FINE, finished};
+use crate::simulate::cells::Trace;
+use canvas::{BOLD, Canvas, HEADING, LABEL, Side, TITLE, fit, text};
+use nalgebra::DMatrix;
+use panel::{Panel, output};
+use plotters::prelude::*;
+
+/// A finished run as a picture needs it.
+pub struct Pictured<'a> {
+    pub name: &'a str,
+    /// what the circuit is, in a sentence of its file
+    pub description: Option<&'a str>,
+    /// traces of [`Plan::record`], in that order
+    pub traces: &'a [Trace],
+    /// output of the cells, `[d_model, n_tokens]`
+    pub output: &'a DMatrix<f64>,
+    /// output of the compiled heads, `[d_model, n_tokens]`; none for circuits that are not attention
+    pub algebra: Option<&'a DMatrix<f64>>,
+    /// with tokens in time: when each began, all passes, and when the output of each was read
+    pub onsets_ms: &'a [f64],
+    pub reads_ms: &'a [f64],
+    pub t_end_ms: f64,
+    /// the run diverged, or was growing when it ended
+    pub runs_away: bool,
+    pub lesions: Vec<Band>,
+    /// how the run was made, in words
+    pub made: String,
+}
+
+/// A lesion and its window; no end is the end of the run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Band {
+    /// `silence A1.deep`
+    pub what: String,
+    pub window_ms: [Option<f64>; 2],
+}
+
+/// Sizes of the picture, in pixels.
+const WIDTH: f64 = 960.0;
+const EDGE: f64 = 18.0;
+const HEAD: f64 = 62.0;
+/// Of a panel: name of the axis and its ticks left of it, room right of it, words above and below, its inside.
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 18.0;
+const WORDS: f64 = 26.0;
+const LEGEND: f64 = 18.0;
+const BANDS: f64 = 16.0;
+const BELOW: f64 = 46.0;
+const SMALL: f64 = 96.0;
+const LARGE: f64 = 190.0;
+const LINE: f64 = 17.0;
+
+/// The picture as SVG text.
+///
+/// # Errors
+/// What the drawing library says; it has no reason to fail on finite numbers.
+pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
+    let distance = distance::Distance::of(plan, run);
+    let shown = time_shown(plan, run, &distance);
+    let whole = [0.0, run.t_end_ms.max(1e-9)];
+    let (above, below) = run.traces.split_at(plan.places.len().min(run.traces.len()));
+    let mut panels: Vec<Panel> = above.iter().map(|t| Panel::of(t, run, shown)).collect();
+    panels.push(output(below, run, shown));
+    let shared = words::shared(&panels);
+    let bands = run.lesions.iter().any(|b| b.window_ms != [None, None]);
+    let head = WORDS + if shared { 0.0 } else { LEGEND } + if bands { BANDS } else { 0.0 };
+    let top = HEAD + if shared { LEGEND + 6.0 } else { 0.0 };
+    let row = head + SMALL + BELOW;
+    let bottom = top + row * crate::linalg::count(plan.rows());
+    let caption = words::caption(plan, run, &distance, &panels, shown);
+    let caption_top = bottom + head + LARGE + BELOW + 10.0;
+    let height = caption_top + LINE * crate::linalg::count(caption.len()) + 10.0;
+
+    let mut svg = String::new();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let (w, h) = (WIDTH as u32, height.ceil() as u32);
+    {
+        let area = SVGBackend::with_string(&mut svg, (w * FINE, h * FINE)).into_drawing_area();
+        area.fill(&WHITE).map_err(text)?;
+        let canvas = Canvas { area };
+        let room = WIDTH - 2.0 * EDGE;
+        canvas.bold(
+            &fit(&format!("{}: cells in time", run.name), room / BOLD, TITLE),
+            (EDGE, 22.0),
+            TITLE,
+        )?;
+        if let Some(words) = run.description {
+            canvas.write(&fit(words, room, LABEL), (EDGE, 46.0), LABEL, Side::Left)?;
+        }
+        if shared {
+            panels[0].legend(&canvas, (EDGE, HEAD + LEGEND / 2.0), room)?;
+        }
+        let place = |left: f64, width: f64, top: f64, inside: f64| {
+            [left + LEFT, top + head, left + width - RIGHT, top + head + inside]
+        };
+        let column = WIDTH / crate::linalg::count(plan.columns.max(1));
+        let mut places: Vec<[f64; 4]> = plan
+            .places
+            .iter()
+            .take(above.len())
+            .map(|[c, r]| {
+                let top = top + row * crate::linalg::count(*r);
+                place(column * crate::linalg::count(*c), column, top, SMALL)
+            })
+            .collect();
+        let half = if distance.is_none() { WIDTH } else { WIDTH / 2.0 };
+        places.push(place(0.0, half, bottom, LARGE));
+        for (panel, inside) in panels.iter().zip(places) {
+            panel.draw(&canvas, inside, run, shown)?;
+            let [left, top, right, _] = inside;
+            panel.heading(&canvas, (left, top - head + HEADING / 2.0), right - left)?;
+            if !shared {
+                panel.legend(&canvas, (left, top - head + WORDS + 4.0), right - left)?;
+            }
+        }
+        if let Some(distance) = &distance {
+            let inside = place(half, half, bottom, LARGE);
+            let at = (inside[0], inside[1] - head + HEADING / 2.0);
+            distance.draw(&canvas, inside, at, run, whole)?;
+        }
+        for (k, line) in caption.iter().enumerate() {
+            let y = caption_top + LINE * (crate::linalg::count(k) + 0.5);
+            canvas.write(line, (EDGE, y), LABEL, Side::Left)?;
+        }
+        canvas.area.present().map_err(text)?;
+    }
+    Ok(finished(&svg, w, h))
+}
+
+/// Rates are shown until the output is near its end and every lesion is over, in space; as planned with tokens in time.
+fn time_shown(plan: &Plan, run: &Pictured, distance: &Option<distance::Distance>) -> [f64; 2] {
+    let end = run.t_end_ms.max(1e-9);
+    let [from, until] = plan.shown_ms;
+    if !run.onsets_ms.is_empty() {
+        // A run that diverged may have ended before what was planned.
+        return if from < end { [from, until.min(end)] } else { [0.0, end] };
+    }
+    let far = distance.as_ref().and_then(|d| d.last_above(1e-3));
+    let edges = run.lesions.iter().flat_map(|b| b.window_ms).flatten().filter(|t| *t < end);
+    let far = far.map(|t| edges.map(|e| 1.15 * e).fold(1.3 * t, f64::max));
+    [0.0, far.map_or(end, |t| t.min(end)).max(1e-9)]
+}
