@@ -146,7 +146,7 @@ impl Recall {
                     tokens.into_iter().map(|(name, x)| (name.to_owned(), x.clone())).collect();
                 let run = run_cells(circuit, &streams, settings)?;
                 match &run.end {
-                    End::Diverged { population, t_ms } => Err(restless(format!(
+                    End::Diverged { population, t_ms, .. } => Err(restless(format!(
                         "`{name}` does not settle: `{population}` diverged at {t_ms} ms"
                     ))),
                     End::Settled | End::TimeLimit => Ok((run.output, run.steps)),

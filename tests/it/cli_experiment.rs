@@ -110,10 +110,8 @@ fn a_circuit_without_a_law_is_measured_all_the_same() {
     let dir = tempfile::tempdir().expect("a folder");
     let change = ("accumulate: {hebbian: {}}", "accumulate: {hebbian: {rate: 0.5}}");
     changed(dir.path(), "capacity", &[change]);
-    let (code, object) = json_in(
-        dir.path(),
-        &["experiment", "capacity", "mine.yaml", "--set", "d=16", "--trials", "10", "--check"],
-    );
+    let (code, object) =
+        json_in(dir.path(), &["experiment", "capacity", "mine.yaml", "--set", "d=16", "--trials", "10"]);
     let rows = object["tables"][0]["rows"].as_array().expect("rows");
     assert_eq!(code, 0);
     assert!(
@@ -158,12 +156,9 @@ fn what_cannot_be_run_is_refused_with_a_reason() {
         (3, "C010", "mine.yaml:", &[("from: HEB.deep", "from: HEB.deap")]),
         (
             3,
-            "N001",
+            "N006",
             "mine.yaml:",
-            &[(
-                "V_heb: {from: VALUE,           to: HEB.superficial.basal,  onto: microcolumns",
-                "V_heb: {from: CUE, to: HEB.deep.apical, onto: cells",
-            )],
+            &[("per: [query],   cells: $d, activation: product", "per: [query], cells: $d, activation: exp")],
         ),
         (
             2,

@@ -72,7 +72,7 @@ fn laws_hold_for_the_shipped_circuits() {
         ("conditioning", &[], &[], None, 45),
         ("crossover", &[], &[], Some(100), 18),
         ("identify", &[], &[], Some(40), 3),
-        ("depth", &[], &[], Some(150), 27),
+        ("depth", &[], &[], None, 27),
         ("equilibrium", &[], &[], Some(4), 8),
         ("digits", &[], &[], Some(3), 36),
         ("hopfield", &small_hopfield, &[], Some(40), 18),
