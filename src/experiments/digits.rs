@@ -29,7 +29,17 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
     let plan = setup.plan(&document, |p| p.digits.clone())?;
     let trials = setup.trials.unwrap_or(plan.trials);
     let seed = document.spec.seed;
-    let images = images(&document.folder.join(&plan.path), width(&document, "cue")?)?;
+    let images = images(&document.folder.join(&plan.path))?;
+    let document = setup.document(&[("d", images.nrows().to_string())])?;
+    for stream in ["cue", "key", "value"] {
+        let n = width(&document, stream)?;
+        if n != images.nrows() {
+            let what = format!("images have {} pixels, but the stream `{stream}` has {n} numbers", images.nrows());
+            return Err(unfit(&format!("tokens.streams.{stream}.d_model"), what)
+                .help("let cues, keys and values have $d numbers: the experiment sets the parameter `d`")
+                .into());
+        }
+    }
     let memories = memories(&document)?;
     let mut report = Report { seed, circuit: document.spec.name.clone(), ..Report::default() };
     let mut table = Table::new(
@@ -103,13 +113,8 @@ fn passes(memory: &Memory, passes: usize) -> usize {
 }
 
 /// Centred images of length 1, one per column.
-fn images(path: &std::path::Path, width: usize) -> Result<DMatrix<f64>, Diagnostic> {
+fn images(path: &std::path::Path) -> Result<DMatrix<f64>, Diagnostic> {
     let mut images = read_tokens(path, Some("images"))?;
-    if images.nrows() != width {
-        let what = format!("images have {} pixels, but the stream `cue` has {width} numbers", images.nrows());
-        return Err(unfit("tokens.streams.cue.d_model", what)
-            .help("let cues, keys and values be as wide as the images"));
-    }
     let mean = images.column_mean();
     for mut image in images.column_iter_mut() {
         image -= &mean;

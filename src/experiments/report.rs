@@ -206,6 +206,8 @@ fn number(x: f64, digits: Digits) -> String {
     match digits {
         Digits::Rounding if size < ROUNDING => format!("<{ROUNDING:e}"),
         _ if x == 0.0 => "0".to_owned(),
+        // One rounding of a number near 1.
+        Digits::Long if size < 1e-15 => "0".to_owned(),
         Digits::Short | Digits::Rounding if (1e-3..1e5).contains(&size) => format!("{x:.4}"),
         Digits::Short | Digits::Rounding => format!("{x:.2e}"),
         Digits::Long if (1e-3..1e5).contains(&size) => format!("{x:.10}"),

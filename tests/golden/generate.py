@@ -327,7 +327,7 @@ def associative_memory(w, x):
 
 @circuit
 def conditioning(w, x):
-    """Rescorla-Wagner of rate 0.1: the cue asks for its strength after each trial."""
+    """Rescorla-Wagner of rate 0.1, stimulus by stimulus: each cue asks for the strength after its trial."""
     strength = torch.zeros(4, dtype=torch.float64)
     out = []
     for cs, us, cue in zip(x["key"], x["value"][:, 0], x["cue"]):
