@@ -34,7 +34,8 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
     for stream in ["cue", "key", "value"] {
         let n = width(&document, stream)?;
         if n != images.nrows() {
-            let what = format!("images have {} pixels, but the stream `{stream}` has {n} numbers", images.nrows());
+            let what =
+                format!("images have {} pixels, but the stream `{stream}` has {n} numbers", images.nrows());
             return Err(unfit(&format!("tokens.streams.{stream}.d_model"), what)
                 .help("let cues, keys and values have $d numbers: the experiment sets the parameter `d`")
                 .into());

@@ -90,7 +90,8 @@ impl<'c> Plan<'c> {
         };
         plan.thirds = plan.thirds_in_order()?;
         plan.order = plan.needed();
-        if let Some(id) = circuit.loops.iter().find(|id| plan.order.contains(&circuit.projection(**id).to.0)) {
+        if let Some(id) = circuit.loops.iter().find(|id| plan.order.contains(&circuit.projection(**id).to.0))
+        {
             let p = circuit.projection(*id);
             let what =
                 format!("`{}` closes a loop through a delay: it has no value within a token step", p.name);

@@ -183,10 +183,6 @@ fn what_cannot_be_run_is_refused_with_a_reason() {
                 "values: [[1, 0, 0, 0], [1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]]",
                 "values: [[1], [1], [1], [1], [1], [1]]",
             ),
-            (
-                "values: [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]",
-                "values: [[1], [1], [1], [1], [1], [1]]",
-            ),
         ],
     );
     let ran = run_in(dir.path(), &["experiment", "conditioning", text(&dir.path().join("mine.yaml"))]);

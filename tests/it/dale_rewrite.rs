@@ -126,7 +126,8 @@ fn shipped_circuits_keep_their_heads() {
             Ok((_, compared)) => assert_eq!(compared, !NOT_LINEAR.contains(&name.as_str()), "{name}"),
             Err(d) => {
                 assert_eq!(d.code, "N024", "{name}: {d}");
-                let (_, area) = DELTA.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name}: {d}"));
+                let (_, area) =
+                    DELTA.iter().find(|(n, _)| *n == name).unwrap_or_else(|| panic!("{name}: {d}"));
                 assert_eq!(d.path, format!("areas.{area}.populations.superficial.accumulate"));
                 assert!(d.message.contains(&format!("`{area}.superficial`")), "{d}");
             }
