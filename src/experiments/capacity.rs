@@ -1,15 +1,16 @@
 //! Recall error against the number of stored pairs.
 //!
-//! Random unit keys in `R^d`, values of +-1; every stored key is asked once. Each number is a mean over trials (those of the
-//! file at the smallest d, fewer in proportion above it, at least 50), put beside its law (`laws`). Three parts: pairs stored once, the delta rule passed over the same pairs until it stands still (below
-//! d/2 pairs by the circuit, beyond by least squares, which it would reach too slowly), and single pairs of a long
-//! sequence by their age; `aligned` adds the worst case.
+//! Random unit keys in `R^d`, values of +-1; every stored key is asked once. Each number is a mean over trials (those of
+//! the file at the smallest d, fewer in proportion above it, at least 50), put beside its law (`laws`). Three parts: pairs
+//! stored once; the delta rule passed over the same pairs until it stands still (up to d/2 pairs by the circuit, beyond by
+//! least squares, which it would reach too slowly); and single pairs of a long sequence by their age. `aligned` adds the
+//! worst case.
 
 use super::draw::{Mean, signs, unit_keys};
 use super::laws;
 use super::memory::{Memory, Rule, memories, width};
 use super::report::{Cell, Digits, Report, Table};
-use super::setup::Setup;
+use super::setup::{Setup, passes_within, room};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::linalg::count;
 use crate::spec::CapacitySpec;
@@ -126,6 +127,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn once(&self, plan: &CapacitySpec, table: &mut Table, report: &mut Report) -> Result<(), Diagnostics> {
         for m in pairs(self.d, &plan.load) {
+            room(self.d.max(self.d_v), m)?;
             let all =
                 self.setup.trials(self.seed, &format!("once.d{}.m{m}", self.d), plan.trials, |_, rng| {
                     let (keys, values) = (unit_keys(self.d, m, rng), signs(self.d_v, m, rng));
@@ -171,6 +173,7 @@ impl Job<'_> {
     ) -> Result<(), Diagnostics> {
         let trials = (plan.trials / 20).max(2);
         for m in pairs(self.d, &plan.load) {
+            room(self.d.max(self.d_v), m)?;
             for memory in self.memories.iter().filter(|memory| matches!(memory.rule(), Some(Rule::Delta(_))))
             {
                 let by_circuit = 2 * m <= self.d;
@@ -218,6 +221,7 @@ impl Job<'_> {
             let Some(rule @ (Rule::Decay(_) | Rule::Delta(_))) = memory.rule() else { continue };
             let oldest = plan.ages.iter().copied().max().unwrap_or(0);
             let Some(m) = long(rule, self.d).map(|m| m.max(oldest + 1)) else { continue };
+            room(self.d.max(self.d_v), m)?;
             let what = format!("ages.d{}.{}", self.d, memory.name);
             let all = self.setup.trials(self.seed, &what, plan.trials, |_, rng| {
                 let (keys, values) = (unit_keys(self.d, m, rng), signs(self.d_v, m, rng));
@@ -316,11 +320,12 @@ fn until_still(
     keys: &DMatrix<f64>,
     values: &DMatrix<f64>,
 ) -> Result<(f64, usize), Diagnostic> {
-    let mut passes = 16;
+    let most = passes_within(keys.nrows().max(values.nrows()), keys.ncols(), MOST_PASSES);
+    let mut passes = most.min(16);
     loop {
         let got = memory.recall(keys, &repeated(keys, passes), &repeated(values, passes))?;
         let off = (&got - values).amax();
-        if off < STILL || 2 * passes > MOST_PASSES {
+        if off < STILL || 2 * passes > most {
             return Ok((score(&got, values).nmse, passes));
         }
         passes *= 2;

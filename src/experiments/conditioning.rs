@@ -11,7 +11,7 @@
 use super::memory::{Memory, Rule, memories, width};
 use super::report::{Cell, Digits, Report, Table};
 use super::rescorla::{Learning, Trial, strengths};
-use super::setup::{Setup, unfit};
+use super::setup::{Setup, room, unfit};
 use crate::attention::Mask;
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::spec::{ConditioningSpec, PhaseSpec, Shows, StimuliSpec, Table as Named};
@@ -152,6 +152,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// The response to the test after each trial; after the last one only where the memory is read when all is stored.
     fn responses(&self, trials: &[Trial]) -> Result<Vec<f64>, Diagnostic> {
+        room(self.d.max(self.d_v), trials.len() + 1)?;
         let strict = self.memory.blocks().iter().any(|b| b.heads.iter().any(|h| h.mask == Mask::Strict));
         // A strict mask answers before it writes: a rest at the end shows what the last trial left.
         let n = trials.len() + usize::from(strict);

@@ -9,7 +9,7 @@ use super::capacity::{Score, mean_law, pairs, scores};
 use super::draw::{Mean, signs, unit_keys};
 use super::memory::{memories, width};
 use super::report::{Cell, Digits, Report, Table};
-use super::setup::{Setup, unfit};
+use super::setup::{Setup, room, unfit};
 use crate::diag::Diagnostics;
 
 /// Standard errors that a difference must exceed to count.
@@ -44,6 +44,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
         ],
     );
     for m in pairs(d, &plan.load) {
+        room(d.max(d_v), m)?;
         let all: Vec<Vec<Score>> = setup.trials(seed, &format!("d{d}.m{m}"), trials, |_, rng| {
             let (keys, values) = (unit_keys(d, m, rng), signs(d_v, m, rng));
             scores(&memories, &keys, &values)

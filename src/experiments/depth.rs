@@ -7,7 +7,7 @@ use super::draw::{Mean, unit_keys};
 use super::laws;
 use super::memory::{Memory, Rule, memories, plain_block, width};
 use super::report::{Cell, Digits, Report, Table};
-use super::setup::{Setup, unfit};
+use super::setup::{Setup, room, unfit};
 use crate::attention::{Mask, Streams};
 use crate::diag::Diagnostics;
 use crate::linalg::count;
@@ -45,6 +45,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
         let memories = memories(&document)?;
         let keys = key_streams(&document, &memories)?;
         for &m in &plan.pairs {
+            room(r * d, m)?;
             let what = format!("d{d}.R{r}.m{m}");
             let all: Vec<Vec<f64>> = setup.trials(document.spec.seed, &what, trials, |_, rng| {
                 let layers: Vec<DMatrix<f64>> = keys

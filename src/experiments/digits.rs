@@ -11,7 +11,7 @@ use super::hopfield::weights;
 use super::loops::stored;
 use super::memory::{Memory, Rule, memories, width};
 use super::report::{Cell, Digits, Report, Table};
-use super::setup::{Setup, unfit};
+use super::setup::{Setup, room, unfit};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::files::read_tokens;
 use crate::linalg::count;
@@ -65,6 +65,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
             .help("store fewer, or give a file with more")
             .into());
         }
+        room(images.nrows(), n.saturating_mul(plan.passes))?;
         for kept in &plan.kept {
             let all = setup.trials(seed, &format!("n{n}.kept{kept}"), trials, |trial, rng| {
                 let chosen = chosen(images.ncols(), n, rng);

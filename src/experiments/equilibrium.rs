@@ -13,7 +13,7 @@ use super::draw::{Mean, signs, unit_keys};
 use super::laws;
 use super::memory::{Memory, Rule, memory, relays, width, wired};
 use super::report::{Cell, Digits, Report, Table};
-use super::setup::{Setup, unfit};
+use super::setup::{Setup, passes_within, room, unfit};
 use crate::attention::Streams;
 use crate::circuit::Circuit;
 use crate::diag::{Diagnostic, Diagnostics, codes};
@@ -75,6 +75,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
         ],
     );
     for m in pairs(d, &plan.load) {
+        room(d.max(d_v), 2 * m)?;
         if 2 * m > d {
             let all = setup.trials(seed, &format!("direct.m{m}"), trials, |_, rng| {
                 Ok(least_squares(&unit_keys(d, m, rng), &signs(d_v, m, rng)))
@@ -153,9 +154,10 @@ impl Recall {
                 }
             }
             Self::Passes(memory) => {
-                let mut passes = 8;
+                let most = passes_within(keys.nrows().max(values.nrows()), keys.ncols(), MOST_PASSES);
+                let mut passes = most.min(8);
                 let mut before = memory.recall(cues, &repeated(keys, passes), &repeated(values, passes))?;
-                while 2 * passes <= MOST_PASSES {
+                while 2 * passes <= most {
                     passes *= 2;
                     let got = memory.recall(cues, &repeated(keys, passes), &repeated(values, passes))?;
                     let change = (&got - &before).amax();

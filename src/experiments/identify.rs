@@ -9,7 +9,7 @@ use super::draw::{signs, unit_keys};
 use super::loops::stored;
 use super::memory::{Memory, Rule, memories, width};
 use super::report::{Cell, Digits, Report, Table};
-use super::setup::{Setup, unfit};
+use super::setup::{Setup, room, unfit};
 use crate::diag::Diagnostics;
 use crate::linalg::count;
 use crate::seed;
@@ -147,6 +147,7 @@ impl Job<'_> {
         let (g, rate, load) = (between(self.plan.g), between(self.plan.rate), between(self.plan.load));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let pairs = ((load * count(self.d)).ceil() as usize).max(2);
+        room(self.d.max(self.d_v), 2 * pairs)?;
         let document = self.setup.document(&[("g", g.to_string()), ("rate", rate.to_string())])?;
         let all = memories(&document)?;
         let memory = &all[self.plain[trial % self.plain.len()]];

@@ -120,6 +120,27 @@ impl Setup<'_> {
     }
 }
 
+/// Most numbers in one matrix of tokens: 400 MB.
+const MOST_NUMBERS: usize = 50_000_000;
+
+/// Whether a matrix of tokens may be made.
+///
+/// # Errors
+/// `U006` if it would be too large; nothing is allocated.
+pub(super) fn room(rows: usize, tokens: usize) -> Result<(), Diagnostic> {
+    if rows.checked_mul(tokens).is_some_and(|n| n <= MOST_NUMBERS) {
+        return Ok(());
+    }
+    let what =
+        format!("{tokens} tokens of {rows} numbers each are too many; {MOST_NUMBERS} numbers are the most");
+    Err(unfit("protocol", what).help("store less, or use narrower tokens; nothing was allocated"))
+}
+
+/// How often `tokens` of `rows` numbers may be repeated in one matrix, at most `most` times.
+pub(super) fn passes_within(rows: usize, tokens: usize, most: usize) -> usize {
+    (MOST_NUMBERS / rows.saturating_mul(tokens).max(1)).clamp(1, most)
+}
+
 /// A circuit that the experiment cannot use.
 pub(super) fn unfit(path: &str, message: impl Into<String>) -> Diagnostic {
     Diagnostic::error(codes::U006, path, message)

@@ -174,6 +174,10 @@ fn what_cannot_be_run_is_refused_with_a_reason() {
         assert_eq!(ran.code, *code, "{changes:?}\n{}{}", ran.stdout, ran.stderr);
         assert!(ran.stderr.contains(word) && ran.stderr.contains(words), "{changes:?}\n{}", ran.stderr);
     }
+    at(&[("load: [0.125, 0.25, 0.5, 1, 2]", "load: [1000]")]);
+    let ran = run_in(dir.path(), &["experiment", "capacity", "mine.yaml", "--set", "d=256"]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("256000 tokens of 256 numbers each are too many"), "{}", ran.stderr);
     changed(
         dir.path(),
         "conditioning",

@@ -9,7 +9,7 @@ use crate::experiments::draw::signs;
 use crate::experiments::laws::tail_inverse;
 use crate::experiments::memory::{Memory, memories};
 use crate::experiments::report::{Cell, Digits, Report, Table};
-use crate::experiments::setup::Setup;
+use crate::experiments::setup::{Setup, room};
 use crate::linalg::count;
 use crate::spec::HopfieldSpec;
 
@@ -100,6 +100,7 @@ fn pairs_at(
     for factor in AROUND {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let m = ((factor * gaussian).round() as usize).max(2);
+        room(n, m)?;
         let asked = m.min(ASKED);
         let what = format!("exponents.{}.n{n}.m{m}", memory.name);
         let wrong: Vec<f64> = setup.trials(seed, &what, plan.trials, |_, rng| {

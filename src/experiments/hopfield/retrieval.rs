@@ -4,7 +4,7 @@ use crate::diag::Diagnostics;
 use crate::experiments::draw::unit_keys;
 use crate::experiments::memory::{memories, width};
 use crate::experiments::report::{Cell, Digits, Report, Table};
-use crate::experiments::setup::Setup;
+use crate::experiments::setup::{Setup, room};
 use crate::seed;
 use crate::spec::HopfieldSpec;
 use nalgebra::{DMatrix, DVector};
@@ -32,6 +32,7 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             ("against_loops", Digits::Rounding),
         ],
     );
+    room(n.max(plan.patterns), plan.patterns)?;
     let mut rng = seed::stream(document.spec.seed, "hopfield.retrieval");
     let patterns = unit_keys(n, plan.patterns, &mut rng) * plan.norm;
     let noise = DMatrix::from_fn(n, NOISY.0.min(plan.patterns), |_, _| NOISY.1 * seed::normal(&mut rng));
