@@ -43,7 +43,7 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             ("allowed", Digits::Short),
         ],
     );
-    let mut found: Vec<(String, u32, Vec<(f64, f64)>)> = Vec::new();
+    let mut found: Vec<Growth> = Vec::new();
     for n in setup.sweep("n", &plan.n)? {
         let document = setup.document(&[("n", n.to_string())])?;
         for memory in memories(&document)? {
@@ -58,30 +58,32 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             ]);
             let Some(measured) = measured else { continue };
             let point = (count(n).ln(), (measured - 1.0).ln());
-            match found.iter_mut().find(|(name, ..)| *name == memory.name) {
-                Some((.., points)) => points.push(point),
-                None => found.push((memory.name.clone(), degree, vec![point])),
+            match found.iter_mut().find(|g| g.name == memory.name) {
+                Some(growth) => growth.points.push(point),
+                None => found.push(Growth { name: memory.name, degree, points: vec![point] }),
             }
         }
     }
-    for (name, degree, points) in found.iter().filter(|(.., points)| points.len() > 1) {
+    for Growth { name, degree, points } in found.iter().filter(|g| g.points.len() > 1) {
         let (slope, _) = line(points);
-        let theory = f64::from(*degree);
         // Sums of few or heavy-tailed terms are not Gaussian yet.
         let allowed = [0.15, 0.25].get(*degree as usize - 1).copied().unwrap_or(0.35);
-        let [exponent, theory] =
-            report.judge_exact(format!("capacity exponent of {name}"), slope, theory, allowed);
-        let row = [
-            Cell::Text(name.clone()),
-            Cell::Count(*degree as usize + 1),
-            exponent,
-            theory,
-            Cell::Number(allowed),
-        ];
-        fits.rows.push(row.to_vec());
+        let what = format!("capacity exponent of {name}");
+        let [exponent, theory] = report.judge_exact(what, slope, f64::from(*degree), allowed);
+        let row = [Cell::Text(name.clone()), Cell::Count(*degree as usize + 1), exponent, theory];
+        fits.rows.push(row.into_iter().chain([Cell::Number(allowed)]).collect());
     }
     report.tables.extend([points, fits]);
     Ok(())
+}
+
+/// How the pairs of a memory grow.
+struct Growth {
+    name: String,
+    /// p - 1
+    degree: u32,
+    /// (log n, log (M - 1))
+    points: Vec<(f64, f64)>,
 }
 
 /// M at the bit error, measured and for Gaussian noise.
