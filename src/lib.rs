@@ -61,6 +61,7 @@
 //! | [`simulate`] | tokens, the algebraic run, every cell in time | `circuit` `attention` `spec` |
 //! | [`plasticity`] | learning: local rules on cells, the exact gradient of circuits, tasks, the loop | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
+//! | [`experiments`] | capacity, conditioning, ...: circuits run beside closed forms; tables | all above |
 //! | [`figures`] | pictures of circuits and of runs; plotters | all above |
 //! | [`cli`] | one file per verb; terminals, exit codes | everything |
 //!
@@ -85,6 +86,7 @@ pub mod circuit;
 pub mod cli;
 pub mod compile;
 pub mod diag;
+pub mod experiments;
 pub mod figures;
 pub mod files;
 pub mod linalg;

@@ -1,8 +1,10 @@
 //! Verbs and flags.
 
+mod experiment;
 mod heads;
 mod train;
 
+pub use experiment::Experiment;
 pub use heads::{Check, Import};
 pub use train::{Rule, Train};
 
@@ -67,6 +69,8 @@ pub enum Verb {
     Check(Check),
     /// Write transformer heads as a circuit
     Import(Import),
+    /// Run circuits as memories and compare with closed forms
+    Experiment(Experiment),
     /// Let a circuit learn, by local plasticity or by the exact gradient
     Train(Train),
     /// Print the JSON Schema of circuit files
@@ -95,6 +99,7 @@ impl Verb {
             Self::Simulate(_) => "simulate",
             Self::Check(_) => "check",
             Self::Import(_) => "import",
+            Self::Experiment(_) => "experiment",
             Self::Train(_) => "train",
             Self::Schema => "schema",
             Self::Explain { .. } => "explain",

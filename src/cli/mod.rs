@@ -11,6 +11,7 @@ mod cells_report;
 mod check;
 mod compile;
 mod emit;
+mod experiment;
 mod helpers;
 mod import;
 mod intact;
@@ -60,6 +61,7 @@ pub fn main() -> ExitCode {
         Verb::Simulate(a) => simulate::run(a, &out),
         Verb::Check(a) => check::run(a, &out),
         Verb::Import(a) => import::run(a, &out),
+        Verb::Experiment(a) => experiment::run(a, &out),
         Verb::Train(a) => train::run(a, &out),
         Verb::Schema => helpers::schema(&out),
         Verb::Explain { code } => helpers::explain(code, &out),

@@ -169,4 +169,5 @@ codes! {
     U003 "a stream without tokens": "Give them with --tokens, or with `input:` in the circuit.";
     U004 "not in this version": "The capability is planned; the message says which verb or mode works today.";
     U005 "bad command line": "See `pulvinar help`.";
+    U006 "a circuit that the experiment cannot use": "Experiments feed the streams `cue`, `key` and `value`, set parameters, and read what to do from `protocol`. `pulvinar experiment NAME --print` prints a circuit that fits; change a copy of it.";
 }

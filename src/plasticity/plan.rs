@@ -63,14 +63,6 @@ impl<'c> Plan<'c> {
     /// `C062` for what has no value within a token step (loops through delays, errors that wait for each other,
     /// feedback out of a memory), `R003` for token counts that do not fit, `C006` for what would not fit into memory.
     pub fn new(circuit: &'c Circuit, sample: &Streams) -> Result<Self, Diagnostic> {
-        if let Some(id) = circuit.loops.first() {
-            let p = circuit.projection(*id);
-            let what =
-                format!("`{}` closes a loop through a delay: it has no value within a token step", p.name);
-            return Err(Diagnostic::error(codes::C062, &p.path, what).help(
-                "learning works on the settled values of circuits without loops; remove the projection",
-            ));
-        }
         let mut cells: Vec<Cells<'c>> =
             circuit.populations.iter().map(|p| lay_out(circuit, p, sample)).collect();
         for p in &circuit.projections {
@@ -98,6 +90,15 @@ impl<'c> Plan<'c> {
         };
         plan.thirds = plan.thirds_in_order()?;
         plan.order = plan.needed();
+        if let Some(id) = circuit.loops.iter().find(|id| plan.order.contains(&circuit.projection(**id).to.0))
+        {
+            let p = circuit.projection(*id);
+            let what =
+                format!("`{}` closes a loop through a delay: it has no value within a token step", p.name);
+            return Err(Diagnostic::error(codes::C062, &p.path, what).help(
+                "learning works on the settled values of circuits without loops; remove the projection",
+            ));
+        }
         for p in &circuit.projections {
             let link = if p.compartment == Compartment::Third { plan.error_link(p)? } else { plan.link(p)? };
             let (source, target) = (&plan.cells[p.from.0], &plan.cells[p.to.0]);

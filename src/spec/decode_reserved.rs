@@ -6,10 +6,6 @@ use super::node::Value;
 use super::types::*;
 
 pub fn reserved(d: &mut Decoder, f: &mut Fields<'_>) -> Reserved {
-    let map = |d: &mut Decoder, at: At<'_>| match &at.node.value {
-        Value::Map(_) => d.carried(at),
-        _ => d.wrong(at, "a map"),
-    };
     Reserved {
         simulation: f.optional(d, "simulation", simulation),
         record: f.optional(d, "record", |d, at| list(d, at, record)).unwrap_or_default(),
@@ -18,7 +14,7 @@ pub fn reserved(d: &mut Decoder, f: &mut Fields<'_>) -> Reserved {
         task: f.optional(d, "task", super::decode_task::task),
         train: f.optional(d, "train", super::decode_learn::train),
         loss: f.optional(d, "loss", super::decode_learn::loss),
-        protocol: f.optional(d, "protocol", map),
+        protocol: f.optional(d, "protocol", super::decode_protocol::protocol),
         fidelity: f.optional(d, "fidelity", |d, at| {
             d.word(at, &[("full", ()), ("reduced", ()), ("event", ())])?;
             d.carried(at)

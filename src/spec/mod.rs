@@ -12,6 +12,7 @@
 mod decode;
 mod decode_cells;
 mod decode_learn;
+mod decode_protocol;
 mod decode_reserved;
 mod decode_run;
 mod decode_task;
@@ -24,12 +25,14 @@ mod params;
 mod pretty;
 pub mod schema;
 mod schema_learn;
+mod schema_protocol;
 mod syntax;
 pub mod template;
 pub mod types;
 mod types_cells;
 mod types_learn;
 mod types_projection;
+mod types_protocol;
 mod types_run;
 mod weights;
 

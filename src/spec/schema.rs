@@ -2,7 +2,7 @@
 //!
 //! The program itself reads with `super::decode`; a test holds the two together.
 
-use super::schema_learn;
+use super::{schema_learn, schema_protocol};
 use serde_json::{Map, Value, json};
 
 /// Named parts that sections refer to.
@@ -159,12 +159,16 @@ pub fn json_schema() -> String {
         "record": {"type": "array", "items": r("record")}, "noise": r("noise"),
         "lesions": {"type": "array", "items": r("lesion")}, "task": schema_learn::task(), "train": schema_learn::train(),
         "loss": object(json!({"on": word(&["all", "last"], "")}), &[]),
-        "protocol": {"type": "object"}, "fidelity": word(&["full", "reduced", "event"], ""),
+        "protocol": schema_protocol::protocol(), "fidelity": word(&["full", "reduced", "event"], ""),
     });
     let mut schema = object(properties, &["schema", "name", "tokens", "thalamus", "output"]);
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("pulvinar circuit");
-    schema["definitions"] = definitions();
+    let mut named = definitions();
+    if let Value::Object(named) = &mut named {
+        named.extend(schema_protocol::definitions());
+    }
+    schema["definitions"] = named;
     format!("{schema:#}\n")
 }
 

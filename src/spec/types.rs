@@ -3,6 +3,7 @@
 pub use super::types_cells::*;
 pub use super::types_learn::*;
 pub use super::types_projection::*;
+pub use super::types_protocol::*;
 pub use super::types_run::*;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -107,7 +108,7 @@ pub struct Reserved {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<Carried>,
+    pub protocol: Option<ProtocolSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fidelity: Option<Carried>,
 }

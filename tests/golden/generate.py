@@ -383,6 +383,64 @@ def digits(w, x):
     return y
 
 
+# Experiments -------------------------------------------------------------------------------------------------------
+
+
+def delta_written(k, v, rate):
+    """M <- M + rate (v_t - M k_t) k_t^T over all pairs; the states after each."""
+    memory = torch.zeros(v.shape[1], k.shape[1], dtype=torch.float64)
+    states = []
+    for t in range(len(k)):
+        memory = memory + rate * torch.outer(v[t] - memory @ k[t], k[t])
+        states.append(memory)
+    return states
+
+
+@circuit
+def associative_memory(w, x):
+    """The delta memory of rate 1, complete before any cue; keys, queries and values are the tokens."""
+    all_identity(*(w[f"{letter}_del"] for letter in "KVMQO"))
+    return x["cue"] @ delta_written(x["key"], x["value"], 1.0)[-1].T
+
+
+@circuit
+def conditioning(w, x):
+    """Rescorla-Wagner of rate 0.1, stimulus by stimulus: each cue asks for the strength after its trial."""
+    strength = torch.zeros(4, dtype=torch.float64)
+    out = []
+    for cs, us, cue in zip(x["key"], x["value"][:, 0], x["cue"]):
+        strength = strength + 0.1 * (us - strength @ cs) * cs
+        out.append(strength @ cue)
+    return torch.stack(out)[:, None]
+
+
+@circuit
+def recall_chain(w, x):
+    """Three times y <- 1/2 sum_j (k_j . y) v_j, the values of a layer being the keys of the next."""
+    y = x["cue"]
+    for layer in (1, 2, 3):
+        y = 0.5 * (y @ x[f"key{layer}"].T) @ x[f"key{layer + 1}"]
+    return y
+
+
+@circuit
+def hopfield(w, x):
+    """y = softmax(beta K xi) V with beta = 1."""
+    return torch.softmax(x["cue"] @ x["key"].T, dim=1) @ x["value"]
+
+
+@circuit
+def equilibrium(w, x):
+    """The delta memory beside the recurrent one, of rate 1, complete before any cue."""
+    return x["cue"] @ delta_written(x["key"], x["value"], 1.0)[-1].T
+
+
+@circuit
+def digit_memories(w, x):
+    """y = softmax(beta K xi) V with beta = 40."""
+    return torch.softmax(40.0 * x["cue"] @ x["key"].T, dim=1) @ x["value"]
+
+
 # -------------------------------------------------------------------------------------------------------------------
 
 

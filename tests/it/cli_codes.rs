@@ -306,7 +306,9 @@ fn helpers_say_what_they_should() {
     let help = run(&["--help"]).stdout;
     let codes = run(&["explain"]).stdout;
     let manual = run(&["man"]).stdout;
-    for verb in ["new", "validate", "compile", "simulate", "schema", "explain", "completions", "man"] {
+    for verb in
+        ["new", "validate", "compile", "simulate", "experiment", "schema", "explain", "completions", "man"]
+    {
         assert!(help.contains(&format!("\n  {verb}")), "{verb}\n{help}");
         assert!(manual.contains(&format!("pulvinar\\-{verb}")), "{verb}\n{manual}");
         for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

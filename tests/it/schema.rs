@@ -341,13 +341,16 @@ fn check(schema: &Value, pointer: &str, value: &Value) -> Result<(), String> {
             "minItems" if value.as_array().is_some_and(|a| (a.len() as u64) < rule.as_u64().unwrap_or(0)) => {
                 return no(format!("wants {rule} items"));
             }
+            "maxItems" if value.as_array().is_some_and(|a| (a.len() as u64) > rule.as_u64().unwrap_or(0)) => {
+                return no(format!("wants at most {rule} items"));
+            }
             "uniqueItems" => {
                 let items = value.as_array().map_or(&[][..], Vec::as_slice);
                 if (1..items.len()).any(|i| items[..i].contains(&items[i])) {
                     return no("wants different items".to_owned());
                 }
             }
-            "const" | "enum" | "minimum" | "maximum" | "minItems" => {}
+            "const" | "enum" | "minimum" | "maximum" | "minItems" | "maxItems" => {}
             "description" | "title" | "$schema" | "definitions" => {}
             other => panic!("{pointer}: keyword `{other}` is not understood here"),
         }

@@ -54,7 +54,17 @@ lesions: [{silence: {population: A.a, fraction: 0.5, from: 0 ms, until: 10 ms}},
 task: {teacher: {heads: x.safetensors, prefix: layers.0, tokens: main, target: other}}
 train: {steps: 1, batch: 2, optimiser: {momentum: {beta: 0.5}}, rate: $x, schedule: cosine, update: token, evaluate: {every: 5, sequences: 7}, checkpoint: {every: 9}, rule: gradient, stop_below: 0.5}
 loss: {on: last}
-protocol: {days: 3}
+protocol:
+  capacity: {d: [$d], load: [0.5, 1], ages: [1], trials: 2}
+  crossover: {load: [1], trials: 2}
+  conditioning:
+    blocking: {train: [{repeat: 3, trials: [{cs: [A], us: $x}, {}]}, {trials: [{cs: {A: 1, B: 0.5}}]}], control: [{trials: [{us: 1}]}], test: {A: 1}, shows: less}
+    acquisition: {train: [{trials: [{cs: [A], us: 1}]}], test: [A], shows: positive}
+  identify: {circuits: 20, noise: 0.05, load: [0.5, 2], g: [0.5, $x], rate: [0.2, 1]}
+  depth: {redundancy: [1, 2], pairs: [3], trials: 2}
+  hopfield: {patterns: 10, norm: 1, beta: [1], n: [16], trials: 2, cells: 20, dilution: 0.2, runs: 2}
+  equilibrium: {load: [0.5], trials: 2}
+  digits: {path: x.npz, stored: [10], kept: [0.5], passes: 1, trials: 2}
 fidelity: reduced
 "#;
 

@@ -1,0 +1,159 @@
+//! `pulvinar experiment [NAME] [FILE]`: runs a circuit, prints tables, and says whether their laws hold.
+
+use super::args::Experiment as Args;
+use super::progress;
+use super::report::{Failure, Outcome, Reporter};
+use crate::diag::{Diagnostic, codes, did_you_mean};
+use crate::experiments::{ALL, Experiment, Progress, Report, Setup, find};
+use crate::files::{atomic_write, prepare_output_dir};
+use crate::seed::sha256_hex;
+use crate::spec::read_bytes;
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Exit code when a law is left.
+const LEFT: u8 = 1;
+
+pub fn run(args: &Args, out: &Reporter) -> Outcome {
+    let Some(name) = &args.name else {
+        if args.output.is_some() || args.check || args.print {
+            return Err(Diagnostic::error(codes::U005, "", "which experiment?")
+                .help("`pulvinar experiment` lists them")
+                .into());
+        }
+        list(out);
+        return Ok(0);
+    };
+    let Some(experiment) = find(name) else {
+        return Err(Diagnostic::error(codes::U005, "", format!("no experiment `{name}`"))
+            .help(did_you_mean(name, ALL.iter().map(|e| e.name)))
+            .into());
+    };
+    if args.print {
+        out.text("experiment", experiment.text);
+        return Ok(0);
+    }
+    if let Some(n) = args.reading.threads {
+        // A second call within one process is refused by rayon; the first one holds.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(n)).build_global();
+    }
+    let (text, folder, shown) = match &args.file {
+        Some(file) => {
+            let text = read_bytes(file).map_err(|d| Failure::in_file(d, file))?;
+            (text, file.parent().unwrap_or(Path::new("")).to_owned(), file.display().to_string())
+        }
+        None => (
+            experiment.text.as_bytes().to_vec(),
+            PathBuf::from("circuits"),
+            format!("circuits/{}.yaml, as shipped", experiment.circuit),
+        ),
+    };
+    if let Some(dir) = &args.output {
+        prepare_output_dir(dir, args.force)?;
+    }
+    let bar = Bar(progress::bar(out, 0, experiment.name));
+    let setup = Setup {
+        experiment: experiment.name,
+        text,
+        folder,
+        set: args.reading.set.clone(),
+        seed: args.reading.seed,
+        trials: args.trials,
+        progress: &bar,
+    };
+    let report =
+        experiment.run(&setup).map_err(|diagnostics| Failure { diagnostics, file: args.file.clone() });
+    bar.0.finish_and_clear();
+    let report = report?;
+    let files = match &args.output {
+        Some(dir) => write(dir, experiment, &setup, &report)?,
+        None => Vec::new(),
+    };
+    let kept = report.verdict().ok;
+    if out.json {
+        let mut rest = Map::new();
+        rest.insert("experiment".to_owned(), json!(experiment.name));
+        rest.append(&mut report.json());
+        rest.insert("files".to_owned(), json!(files));
+        out.object("experiment", kept || !args.check, rest);
+    } else {
+        out.result(&format!("{}: {shown} (seed {})\n\n{}", experiment.name, report.seed, report.text()));
+        if let Some(dir) = &args.output {
+            out.result(&format!("wrote {}: {}\n", dir.display(), files.join(", ")));
+        }
+    }
+    Ok(if args.check && !kept { LEFT } else { 0 })
+}
+
+/// How far the trials are.
+struct Bar(indicatif::ProgressBar);
+
+impl Progress for Bar {
+    fn begin(&self, what: &str, steps: usize) {
+        self.0.reset();
+        self.0.set_length(steps as u64);
+        self.0.set_message(what.to_owned());
+    }
+
+    fn step(&self) {
+        self.0.inc(1);
+    }
+}
+
+fn list(out: &Reporter) {
+    if out.json {
+        let all: Vec<Value> = ALL
+            .iter()
+            .map(|e| json!({"name": e.name, "about": e.about, "circuit": format!("circuits/{}.yaml", e.circuit)}))
+            .collect();
+        let mut rest = Map::new();
+        rest.insert("experiments".to_owned(), json!(all));
+        out.object("experiment", true, rest);
+        return;
+    }
+    let mut text = String::new();
+    for e in ALL {
+        let _ = writeln!(text, "{:<14} {} (circuits/{}.yaml)", e.name, e.about, e.circuit);
+    }
+    out.result(&text);
+}
+
+/// Tables, the circuit as it was run, and a manifest, which is written last.
+fn write(
+    dir: &Path,
+    experiment: &Experiment,
+    setup: &Setup<'_>,
+    report: &Report,
+) -> Result<Vec<String>, Failure> {
+    let mut files = Vec::new();
+    let mut text = |name: String, content: &str| -> Result<(), Failure> {
+        atomic_write(&dir.join(&name), |sink| sink.write_all(content.as_bytes()))?;
+        files.push(name);
+        Ok(())
+    };
+    for table in &report.tables {
+        text(format!("{}.csv", table.name), &table.csv())?;
+    }
+    let document = setup.document(&[])?;
+    let yaml = crate::spec::to_yaml(&document.spec);
+    text("circuit.yaml".to_owned(), &yaml)?;
+    let mut manifest = Map::new();
+    let mut put = |key: &str, value: Value| manifest.insert(key.to_owned(), value);
+    put("pulvinar", json!(env!("CARGO_PKG_VERSION")));
+    put("verb", json!("experiment"));
+    put("experiment", json!(experiment.name));
+    put("circuit", json!(document.spec.name));
+    put("circuit_sha256", json!(sha256_hex(yaml.as_bytes())));
+    put("parameters", json!(document.spec.parameters));
+    put("seed", json!(document.spec.seed));
+    put("trials", json!(setup.trials));
+    put("threads", json!(rayon::current_num_threads()));
+    put("laws", report.json().remove("laws").unwrap_or_default());
+    let mut all: Vec<String> = report.tables.iter().map(|t| format!("{}.csv", t.name)).collect();
+    all.extend(["circuit.yaml".to_owned(), "manifest.json".to_owned()]);
+    put("files", json!(all));
+    text("manifest.json".to_owned(), &format!("{:#}\n", Value::Object(manifest)))?;
+    Ok(files)
+}
