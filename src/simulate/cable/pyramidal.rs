@@ -28,6 +28,8 @@ const TOP_PIECES: usize = 51;
 const SPINES_UM: (f64, f64) = (2.0, 248.0);
 const NECK_UM: (f64, f64) = (1.0, 0.1);
 const HEAD_UM: f64 = 0.5;
+const SPINE: Passive =
+    Passive { capacity_uf_cm2: 1.0, axial_ohm_cm: 100.0, leak_s_cm2: 2e-4, leak_mv: -85.0 };
 
 /// Resolution and wiring of the neuron.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,8 +115,7 @@ impl Pyramidal {
         self.check()?;
         let sections = self.sections();
         let mut tree = tree(&sections)?;
-        let tuft = &sections[sections.len() - 1].passive;
-        let mut heads = self.heads(&mut tree, tuft);
+        let mut heads = self.heads(&mut tree);
         let place = tree.sort();
         heads.iter_mut().for_each(|h| h.node = place[h.node]);
         Ok(Neuron {
@@ -234,7 +235,8 @@ impl Pyramidal {
     }
 
     /// Hangs the heads on the tuft; node numbers are those before sorting.
-    fn heads(&self, tree: &mut Tree, passive: &Passive) -> Vec<Head> {
+    fn heads(&self, tree: &mut Tree) -> Vec<Head> {
+        let passive = &SPINE;
         let first_branch = tree.sections.len() - BRANCHES;
         let (per_branch, lump) = (self.spines / BRANCHES, self.spines_per_head);
         let spacing = (SPINES_UM.1 - SPINES_UM.0) / (per_branch.max(2) - 1) as f64;
