@@ -118,39 +118,49 @@ pub fn step<const L: usize>(model: &Model, state: &mut State<L>) {
 
 #[inline(always)]
 fn synapses<const L: usize>(model: &Model, state: &mut State<L>) {
-    use super::spines::{CALCIUM_MV, CALCIUM_PART, CALCIUM_REST_MM, NMDA_MV};
+    use super::spines::{CALCIUM_MV, CALCIUM_REST_MM, NMDA_MV};
     let c = &model.spine;
     for (head, k) in state.heads.iter_mut().zip(&model.heads) {
+        // Everything a head needs is copied out and back, one short loop for each result: so they vectorise.
         let v = state.v[k.node];
-        let mut block = [0.0; L];
-        let mut slope = [0.0; L];
+        let (mut diagonal, mut rhs) = (state.diagonal[k.node], state.rhs[k.node]);
+        let ([mut a0, mut a1], [mut n0, mut n1]) = (head.ampa, head.nmda);
+        let (gain, mut calcium) = (head.gain, head.calcium);
+        let (mut integral, mut lagged) = (head.integral, head.lagged);
+        let (mut block, mut slope) = ([0.0; L], [0.0; L]);
+        let (mut ampa, mut nmda) = ([0.0; L], [0.0; L]);
         for l in 0..L {
             (block[l], slope[l]) = c.unblocked.at(v[l]);
         }
-        let (mut diagonal, mut rhs) = (state.diagonal[k.node], state.rhs[k.node]);
         for l in 0..L {
-            let ampa = k.ampa_us * (head.ampa[1][l] - head.ampa[0][l]) * head.gain[l];
-            let nmda = k.nmda_us * (head.nmda[1][l] - head.nmda[0][l]);
-            let bend = slope[l] * (v[l] - NMDA_MV);
-            diagonal[l] += ampa + nmda * (block[l] + bend);
-            rhs[l] += nmda * (bend * v[l] + block[l] * NMDA_MV);
-            let current = CALCIUM_PART * nmda * block[l] * (v[l] - CALCIUM_MV);
-            let inflow = -k.influx * current;
-            let inflow = if inflow > 0.0 { inflow } else { 0.0 };
-            let calcium = (head.calcium[l] + inflow + c.calcium_back * CALCIUM_REST_MM) * c.calcium_keep;
-            let above = calcium - CALCIUM_REST_MM;
-            let square = above * above;
-            let integral = (head.integral[l] + c.dt_ms * (square * square)) * c.integral_keep;
-            head.calcium[l] = calcium;
-            head.integral[l] = integral;
-            head.lagged[l] = (head.lagged[l] + c.lag * integral) / (1.0 + c.lag);
-            head.ampa[0][l] *= c.ampa.0;
-            head.ampa[1][l] *= c.ampa.1;
-            head.nmda[0][l] *= c.nmda.0;
-            head.nmda[1][l] *= c.nmda.1;
+            ampa[l] = k.ampa_us * (a1[l] - a0[l]) * gain[l];
+            nmda[l] = k.nmda_us * (n1[l] - n0[l]);
         }
-        state.diagonal[k.node] = diagonal;
-        state.rhs[k.node] = rhs;
+        for l in 0..L {
+            let bend = slope[l] * (v[l] - NMDA_MV);
+            diagonal[l] += ampa[l] + nmda[l] * (block[l] + bend);
+            rhs[l] += nmda[l] * (bend * v[l] + block[l] * NMDA_MV);
+        }
+        for l in 0..L {
+            let inflow = k.influx * (nmda[l] * block[l]) * (CALCIUM_MV - v[l]);
+            let inflow = if inflow > 0.0 { inflow } else { 0.0 };
+            calcium[l] = (calcium[l] + inflow + c.calcium_back) * c.calcium_keep;
+        }
+        for l in 0..L {
+            let above = calcium[l] - CALCIUM_REST_MM;
+            let square = above * above;
+            integral[l] = (integral[l] + c.dt_ms * (square * square)) * c.integral_keep;
+            lagged[l] = (lagged[l] + c.lag * integral[l]) * c.lag_keep;
+        }
+        for l in 0..L {
+            a0[l] *= c.ampa.0;
+            a1[l] *= c.ampa.1;
+            n0[l] *= c.nmda.0;
+            n1[l] *= c.nmda.1;
+        }
+        (head.ampa, head.nmda) = ([a0, a1], [n0, n1]);
+        (head.calcium, head.integral, head.lagged) = (calcium, integral, lagged);
+        (state.diagonal[k.node], state.rhs[k.node]) = (diagonal, rhs);
     }
 }
 

@@ -8,6 +8,8 @@
 //! - [`rates`], [`tables`]: gates of the channels.
 //! - [`spines`]: synapses, calcium, potentiation.
 //! - [`mod@run`]: trials side by side (`lanes`) and over threads.
+//! - [`trains`], [`protocol`], [`score`]: spike trains, the published experiments, what counts as success.
+//! - [`event`]: the match phase in closed form, without potentials.
 //!
 //! Numerics are those of the published simulations: fixed steps, backward Euler for the potentials by elimination along
 //! the tree (Hines), exact exponentials for the gates, spikes due by the middle of a step arrive at its beginning.
@@ -15,14 +17,18 @@
 //! **Deliberately absent:** YAML; pictures; diffusion of calcium; plasticity other than potentiation.
 
 pub mod error;
+pub mod event;
 mod lanes;
 mod model;
 pub mod morphology;
+pub mod protocol;
 pub mod pyramidal;
 pub mod rates;
 pub mod run;
+pub mod score;
 pub mod spines;
 pub mod tables;
+pub mod trains;
 
 pub use error::CableError;
 pub use pyramidal::{Head, Neuron, Pyramidal};

@@ -2,7 +2,9 @@
 
 use super::morphology::Channels;
 use super::pyramidal::Neuron;
-use super::spines::{Synapses, gain, influx, normaliser, unblocked};
+use super::spines::{
+    CALCIUM_PART, CALCIUM_REST_MM, Synapses, gain, influx, normaliser, unblocked,
+};
 use super::tables::{Curve, Quartet, Table};
 
 const E_NA_APICAL_MV: f64 = 50.0;
@@ -49,7 +51,7 @@ pub struct HeadConstants {
     pub node: usize,
     pub ampa_us: f64,
     pub nmda_us: f64,
-    /// calcium influx of one spine, mM in a step per nA into the head
+    /// calcium into one spine in a step: mM for each uS of open NMDA conductance and mV below the calcium reversal
     pub influx: f64,
 }
 
@@ -59,13 +61,14 @@ pub struct SpineConstants {
     pub ampa: (f64, f64),
     pub nmda: (f64, f64),
     pub unblocked: Curve,
-    /// calcium that flows back in a step, and what remains of a unit at its end
+    /// calcium that leaks in during a step, and what remains of a unit at its end
     pub calcium_back: f64,
     pub calcium_keep: f64,
     pub integral_keep: f64,
     pub dt_ms: f64,
-    /// share of the integral in the lagged integral after a step, by backward Euler
+    /// weight of the integral in the lagged integral, and what remains of a unit after a step
     pub lag: f64,
+    pub lag_keep: f64,
     pub synapses: Synapses,
 }
 
@@ -94,7 +97,7 @@ impl Model {
             node: h.node,
             ampa_us: s.ampa_ns * 1e-3 * h.spines as f64 * normaliser(s.ampa_ms),
             nmda_us: s.nmda_ns * 1e-3 * h.spines as f64 * normaliser(s.nmda_ms),
-            influx: dt_ms * influx() / h.spines as f64,
+            influx: dt_ms * influx() * CALCIUM_PART / h.spines as f64,
         });
         let decay = |tau: f64| (-dt_ms / tau).exp();
         Self {
@@ -110,11 +113,12 @@ impl Model {
                 ampa: (decay(s.ampa_ms.0), decay(s.ampa_ms.1)),
                 nmda: (decay(s.nmda_ms.0), decay(s.nmda_ms.1)),
                 unblocked: Curve::new(-140.0, 80.0, 1000, unblocked),
-                calcium_back: dt_ms / s.calcium_ms,
+                calcium_back: dt_ms / s.calcium_ms * CALCIUM_REST_MM,
                 calcium_keep: 1.0 / (1.0 + dt_ms / s.calcium_ms),
                 integral_keep: 1.0 / (1.0 + dt_ms / s.integral_ms),
                 dt_ms,
                 lag: dt_ms / s.lag_ms,
+                lag_keep: 1.0 / (1.0 + dt_ms / s.lag_ms),
                 synapses: s.clone(),
             },
         }
