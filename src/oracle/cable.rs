@@ -63,8 +63,9 @@ pub fn dense_solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
         b.swap(k, best);
         for i in k + 1..n {
             let f = a[i][k] / a[k][k];
-            for j in k..n {
-                a[i][j] -= f * a[k][j];
+            let row = a[k].clone();
+            for (x, y) in a[i].iter_mut().zip(&row).skip(k) {
+                *x -= f * y;
             }
             b[i] -= f * b[k];
         }
@@ -109,10 +110,7 @@ pub fn gates(channels: &Channels, v: f64) -> Vec<(f64, f64)> {
             vec![
                 pair(linoid(0.182, v + 38.0, 6.0), linoid(0.124, -v - 38.0, 6.0), q),
                 pair(linoid(0.015, -v - 66.0, 6.0), linoid(0.015, v + 66.0, 6.0), q),
-                (
-                    1.0 / (1.0 + ((18.7 - v) / 9.7).exp()),
-                    4.0 / (1.0 + ((-46.56 - v) / 44.14).exp()),
-                ),
+                (1.0 / (1.0 + ((18.7 - v) / 9.7).exp()), 4.0 / (1.0 + ((-46.56 - v) / 44.14).exp())),
                 pair(0.0033 * up, 0.0033 * down, q),
             ]
         }
@@ -128,11 +126,7 @@ pub fn gates(channels: &Channels, v: f64) -> Vec<(f64, f64)> {
                 0.02 + 0.145 * (-(v + 40.0) / 10.0).exp()
             };
             let p = (1.0 / (1.0 + (-(v + 48.0) / 10.0).exp()), p_tau);
-            let a = pair(
-                linoid(0.0052, v - 11.1, 13.1),
-                0.01938 * (-(v + 1.27) / 71.0).exp() - 0.0053,
-                1.0,
-            );
+            let a = pair(linoid(0.0052, v - 11.1, 13.1), 0.01938 * (-(v + 1.27) / 71.0).exp() - 0.0053, 1.0);
             let b = 1.0 / (1.0 + ((v + 58.0) / 11.0).exp());
             let bell = (-((v + 75.0) / 48.0) * ((v + 75.0) / 48.0)).exp();
             let b_tau = 360.0 + (1010.0 + 23.7 * (v + 54.0)) * bell;

@@ -10,7 +10,12 @@ use std::f64::consts::PI;
 const PASSIVE: Passive =
     Passive { capacity_uf_cm2: 1.0, axial_ohm_cm: 200.0, leak_s_cm2: 2e-4, leak_mv: -85.0 };
 
-fn section(parent: Option<(usize, Site)>, length_um: f64, compartments: usize, channels: Channels) -> Section {
+fn section(
+    parent: Option<(usize, Site)>,
+    length_um: f64,
+    compartments: usize,
+    channels: Channels,
+) -> Section {
     Section {
         name: "s".to_owned(),
         parent,
@@ -104,8 +109,7 @@ fn dense_matrices_give_the_same_potentials_and_calcium() {
     let duration_ms = steps as f64 * dt;
     let what = (0..neuron.nodes.len()).map(Quantity::Potential).chain((0..2).map(Quantity::Calcium));
     let record = Record { from_ms: 0.0, to_ms: duration_ms, every: 1, what: what.collect() };
-    let settings =
-        Run { duration_ms, table_mv: 0.005, lanes: 1, record: Some(record), ..Run::default() };
+    let settings = Run { duration_ms, table_mv: 0.005, lanes: 1, record: Some(record), ..Run::default() };
     let mine = &run(&neuron, std::slice::from_ref(&trial), &settings).expect("runs")[0];
     let (nodes, heads) = as_oracle(&neuron, &trial, dt);
     let pulse = |n: usize| {
@@ -261,7 +265,8 @@ fn wrong_parameters_are_refused() {
     let neuron = small();
     let good = Trial { keys: vec![vec![1.0], vec![]], queries: vec![2.0] };
     let short = Run { duration_ms: 5.0, ..Run::default() };
-    let refused = |trial: &Trial, settings: &Run| run(&neuron, std::slice::from_ref(trial), settings).unwrap_err();
+    let refused =
+        |trial: &Trial, settings: &Run| run(&neuron, std::slice::from_ref(trial), settings).unwrap_err();
     let record = |from_ms, to_ms, what| Some(Record { from_ms, to_ms, every: 1, what });
     let keys = |keys: Vec<Vec<f64>>| Trial { keys, queries: vec![] };
     let with = |f: fn(&mut Pyramidal)| {
@@ -286,17 +291,17 @@ fn wrong_parameters_are_refused() {
         ),
         (refused(&keys(vec![vec![]]), &short), "trial 0 has trains for 1 axons, the neuron has 2"),
         (refused(&keys(vec![vec![], vec![7.0]]), &short), "axon 1 holds the time 7 ms, which is outside"),
-        (refused(&keys(vec![vec![3.0, 2.0], vec![]]), &short), "times of axon 0 do not rise (3 ms, then 2 ms)"),
+        (
+            refused(&keys(vec![vec![3.0, 2.0], vec![]]), &short),
+            "times of axon 0 do not rise (3 ms, then 2 ms)",
+        ),
         (with(|p| p.spines = 1800), "1800 spines on 150 axons of 10 spines each, which hold 1500"),
         (with(|p| p.spines_per_head = 3), "do not divide into equal parts: 10 by 3"),
         (with(|p| p.tuft = 0), "number of tuft compartments is 0"),
         (with(|p| p.tuft = usize::MAX), "more than 1000000"),
         (with(|p| p.synapses.ampa_ns = -1.0), "AMPA conductance is -1, but must be at least 0"),
         (with(|p| p.synapses.nmda_ms = (2.0, 1.0)), "NMDA decay time is 1, but must be longer"),
-        (
-            refused(&good, &Run { pulse: (1e308, 1.0), ..short.clone() }),
-            "trial 0 diverged",
-        ),
+        (refused(&good, &Run { pulse: (1e308, 1.0), ..short.clone() }), "trial 0 diverged"),
         (
             tree(&[section(None, 20.0, 1, Channels::Basal { h: -1.0 })]).unwrap_err(),
             "H density of section `s` is -1, but must be at least 0",

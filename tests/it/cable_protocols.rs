@@ -32,7 +32,8 @@ fn scores_count_what_they_say() {
     assert!((quantile(&[3.0, 1.0, 2.0], 0.75) - 2.5).abs() < 1e-15);
     assert!((true_positives(&[0.5, 2.5, 9.0], &[1.0, 2.0, 3.0], 0.5) - 2.0 / 3.0).abs() < 1e-15);
     assert!((explained(&[0.0, 2.0, 4.0], &[0.0, 2.0, 3.0], 9.0) - 0.875).abs() < 1e-15);
-    let rows: &[(&str, &[f64], &[f64], Option<f64>, f64)] = &[
+    type Row = (&'static str, &'static [f64], &'static [f64], Option<f64>, f64);
+    let rows: &[Row] = &[
         ("every key is followed", &[110.0, 200.0], &[112.0, 219.0], Some(1.0), 0.0),
         ("one key fails, one spike is stray", &[110.0, 200.0], &[115.0, 150.0], Some(0.5), 0.5),
         ("a silent soma has no stray spikes", &[110.0], &[], Some(0.0), 0.0),
@@ -101,7 +102,7 @@ fn the_closed_form_explains_the_reduced_neuron() {
     let delays = delays(&neuron, &settings, 4, 1).expect("runs");
     let mut rng = seed::stream(5, "trials");
     let mut train = || Renewal::default().draw(&mut rng, 50.0, 1050.0);
-    let trials: Vec<Trial> = (0..8)
+    let trials: Vec<Trial> = (0..32)
         .map(|_| Trial { keys: (0..neuron.axons).map(|_| train()).collect(), queries: train() })
         .collect();
     let (mut want, mut got) = (vec![], vec![]);
@@ -110,7 +111,7 @@ fn the_closed_form_explains_the_reduced_neuron() {
         got.extend(Event::default().integrals(trial, &delays, 1150.0, &mut rng).expect("valid"));
     }
     let explained = explained(&want, &got, 4.0);
-    assert!(explained >= 0.8, "{explained}");
+    assert!(explained >= 0.83, "{explained}");
 }
 
 /// Published: mean integral in thresholds of a second at offsets in ms, without smoothing.
@@ -137,9 +138,7 @@ fn calcium_peaks_seven_ms_after_the_key() {
     let mean = |offset_ms: f64| {
         let all: Vec<f64> = (0..neuron.axons)
             .step_by(5)
-            .flat_map(|a| {
-                offset(&neuron, &settings, (a, delays[a], offset_ms), 16, 1).expect("runs")
-            })
+            .flat_map(|a| offset(&neuron, &settings, (a, delays[a], offset_ms), 16, 1).expect("runs"))
             .collect();
         moments(&all).0 / THETA[1].1
     };

@@ -24,8 +24,7 @@ fn number(text: &str) -> f64 {
 }
 
 /// Onsets of the queries of the stored trial; the file names them in its head.
-const QUERIES_MS: [f64; 7] =
-    [60.67781, 209.49225, 415.09064, 481.29066, 631.48041, 735.78367, 917.14575];
+const QUERIES_MS: [f64; 7] = [60.67781, 209.49225, 415.09064, 481.29066, 631.48041, 735.78367, 917.14575];
 /// Somatic spikes of the stored trial.
 const SPIKES_MS: [f64; 7] = [61.55, 210.4, 416.0, 482.2, 632.375, 736.675, 918.05];
 

@@ -14,7 +14,9 @@ pub enum CableError {
     Indivisible { what: &'static str, total: usize, parts: usize },
     #[error("trial {trial} has trains for {trains} axons, the neuron has {axons}")]
     Trains { trial: usize, trains: usize, axons: usize },
-    #[error("trial {trial}: {what} holds the time {time_ms} ms, which is outside the run of {duration_ms} ms")]
+    #[error(
+        "trial {trial}: {what} holds the time {time_ms} ms, which is outside the run of {duration_ms} ms"
+    )]
     TimeOutsideRun { trial: usize, what: String, time_ms: f64, duration_ms: f64 },
     #[error("trial {trial}: the times of {what} do not rise ({before_ms} ms, then {time_ms} ms)")]
     UnsortedTrain { trial: usize, what: String, before_ms: f64, time_ms: f64 },

@@ -78,11 +78,7 @@ impl Event {
         not_negative("noise of the jumps", self.noise)?;
         self.synapses.check()?;
         if delays_ms.len() != trial.keys.len() {
-            return Err(CableError::Trains {
-                trial: 0,
-                trains: trial.keys.len(),
-                axons: delays_ms.len(),
-            });
+            return Err(CableError::Trains { trial: 0, trains: trial.keys.len(), axons: delays_ms.len() });
         }
         let one = |(keys, delay): (&Vec<f64>, &f64)| self.integral(keys, &trial.queries, *delay, end_ms, rng);
         Ok(trial.keys.iter().zip(delays_ms).map(one).collect())
@@ -102,8 +98,7 @@ impl Event {
                 spine.fall += 1.0;
             } else {
                 let open = normaliser(self.synapses.nmda_ms) * (spine.fall - spine.rise);
-                let scatter =
-                    if self.noise > 0.0 { 1.0 + self.noise * seed::normal(rng) } else { 1.0 };
+                let scatter = if self.noise > 0.0 { 1.0 + self.noise * seed::normal(rng) } else { 1.0 };
                 spine.calcium += self.jump_mm * open.max(0.0).powf(self.power) * scatter.max(0.0);
             }
         }

@@ -2,9 +2,7 @@
 
 use super::morphology::Channels;
 use super::pyramidal::Neuron;
-use super::spines::{
-    CALCIUM_PART, CALCIUM_REST_MM, Synapses, gain, influx, normaliser, unblocked,
-};
+use super::spines::{CALCIUM_PART, CALCIUM_REST_MM, Synapses, gain, influx, normaliser, unblocked};
 use super::tables::{Curve, Quartet, Table};
 
 const E_NA_APICAL_MV: f64 = 50.0;

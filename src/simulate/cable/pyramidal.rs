@@ -180,18 +180,19 @@ impl Pyramidal {
         let sodium = |density: f64| soma_speed() * density * PS_UM2;
         let apical_channels = |sodium, kv3, e_k_mv| Channels::Apical { sodium, kv3, m: 6.75e-5, e_k_mv };
         let mut sections = Vec::new();
-        let mut add = |name: &str, parent, length_um, diameters_um: Vec<f64>, compartments, passive, channels| {
-            sections.push(Section {
-                name: name.to_owned(),
-                parent,
-                length_um,
-                diameters_um,
-                compartments,
-                passive,
-                channels,
-            });
-            sections.len() - 1
-        };
+        let mut add =
+            |name: &str, parent, length_um, diameters_um: Vec<f64>, compartments, passive, channels| {
+                sections.push(Section {
+                    name: name.to_owned(),
+                    parent,
+                    length_um,
+                    diameters_um,
+                    compartments,
+                    passive,
+                    channels,
+                });
+                sections.len() - 1
+            };
         let soma_channels = Channels::Soma {
             sodium: sodium(284.546493),
             shift_mv: 10.0,
@@ -229,7 +230,15 @@ impl Pyramidal {
         for i in 0..BRANCHES {
             let parent = if i < 2 { top } else { branches[(i - 2) / 2] };
             let (name, passive) = (format!("tuft {i}"), apical(200.0, -85.0));
-            branches.push(add(&name, Some((parent, end)), BRANCH_UM, vec![0.5], self.tuft, passive, channels));
+            branches.push(add(
+                &name,
+                Some((parent, end)),
+                BRANCH_UM,
+                vec![0.5],
+                self.tuft,
+                passive,
+                channels,
+            ));
         }
         sections
     }

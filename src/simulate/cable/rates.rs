@@ -149,9 +149,6 @@ impl Sampled {
         let x = ((v - Self::LOW_MV) / step).clamp(0.0, (Self::POINTS - 1) as f64);
         let i = (x as usize).min(Self::POINTS - 2);
         let (f, a, b) = (x - i as f64, self.0[i], self.0[i + 1]);
-        Target {
-            steady: a.steady + f * (b.steady - a.steady),
-            tau_ms: a.tau_ms + f * (b.tau_ms - a.tau_ms),
-        }
+        Target { steady: a.steady + f * (b.steady - a.steady), tau_ms: a.tau_ms + f * (b.tau_ms - a.tau_ms) }
     }
 }

@@ -139,13 +139,12 @@ impl Table {
     pub fn advance(&self, v: f64, gates: &mut [f64; 4]) {
         let (i, f) = self.grid.at(v);
         let row = &self.rows[i];
-        let mut s = *gates;
-        for g in 0..4 {
+        let old = *gates;
+        *gates = std::array::from_fn(|g| {
             let steady = row.steady[g] + f * row.steady_slope[g];
             let part = row.part[g] + f * row.part_slope[g];
-            s[g] += part * (steady - s[g]);
-        }
-        *gates = s;
+            old[g] + part * (steady - old[g])
+        });
     }
 
     /// Where the gates are after a long time at `v`.
