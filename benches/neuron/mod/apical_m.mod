@@ -9,5 +9,5 @@ BREAKPOINT { SOLVE gates METHOD cnexp i = g*m*(v - e) }
 DERIVATIVE gates { rates(v) m' = (m_inf - m)/tau_m }
 PROCEDURE rates(v (mV)) { LOCAL a, b
   a = 3.3e-3*exp(0.1*(v + 35)) b = 3.3e-3*exp(-0.1*(v + 35))
-  m_inf = a/(a + b) tau_m = 1/((a + b)*2.3^1.3)
+  m_inf = a/(a + b) tau_m = 1/((a + b)*2.95288264141212)
 }

@@ -9,7 +9,7 @@ BREAKPOINT { SOLVE gates METHOD cnexp i = g*m*m*m*h*(v - e) }
 DERIVATIVE gates { rates(v) m' = (m_inf - m)/tau_m h' = (h_inf - h)/tau_h }
 FUNCTION linoid(a, x, q) { if (fabs(x) > 1e-6) { linoid = a*x/(1 - exp(-x/q)) } else { linoid = a*(q + x/2) } }
 PROCEDURE rates(v (mV)) { LOCAL a, b, speed
-  speed = 2.3^1.3
+  speed = 2.95288264141212 : 2.3^1.3
   a = linoid(0.182, v + 38, 6) b = linoid(0.124, -(v + 38), 6) m_inf = a/(a + b) tau_m = 1/((a + b)*speed)
   a = linoid(0.015, -(v + 66), 6) b = linoid(0.015, v + 66, 6) h_inf = a/(a + b) tau_h = 1/((a + b)*speed)
 }

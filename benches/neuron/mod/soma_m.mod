@@ -9,5 +9,5 @@ BREAKPOINT { SOLVE gates METHOD cnexp i = g*m*(v - e) }
 DERIVATIVE gates { rates(v) m' = (m_inf - m)/tau_m }
 PROCEDURE rates(v (mV)) {
   m_inf = 1/(1 + exp(-(v + 35)/10))
-  tau_m = 1000/2.3^0.1/(3.3*exp((v + 35)/20) + exp(-(v + 35)/20))
+  tau_m = 920.083444697917/(3.3*exp((v + 35)/20) + exp(-(v + 35)/20))
 }
