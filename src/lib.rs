@@ -58,7 +58,7 @@
 //! | [`circuit`] | names to ids, shapes, index sets, weights; petgraph | `spec` |
 //! | [`attention`] | blocks, heads, masks, kernels, memory rules; the forward pass; [`attention::gradient`]: its derivatives; [`attention::equivalence`] | the base row |
 //! | [`compile`] | circuit -> factor form -> blocks; reasons; provenance | `circuit` `attention` `spec` |
-//! | [`simulate`] | tokens, the algebraic run, every cell in time | `circuit` `attention` `spec` |
+//! | [`simulate`] | tokens, the algebraic run, every cell in time, a neuron as a cable | `circuit` `attention` `spec` |
 //! | [`plasticity`] | learning: local rules on cells, the exact gradient of circuits, tasks, the loop | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
 //! | [`experiments`] | capacity, conditioning, ...: circuits run beside closed forms; tables | all above |

@@ -3,10 +3,12 @@
 //! - [`mod@inputs`]: the tokens of every stream, from the circuit file or from files given on the command line.
 //! - [`algebraic`]: the compiled blocks, one after another; fast.
 //! - [`cells`]: every cell in time.
+//! - [`cable`]: a neuron as a branched cable, with spikes; it reads no circuit yet.
 //!
-//! **Deliberately absent:** spikes; anything that reads YAML or writes a run directory.
+//! **Deliberately absent:** anything that reads YAML or writes a run directory.
 
 pub mod algebraic;
+pub mod cable;
 pub mod cells;
 pub mod inputs;
 

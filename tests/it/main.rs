@@ -3,6 +3,9 @@
 mod bad;
 mod binary;
 mod blocks;
+mod cable;
+mod cable_protocols;
+mod cable_reference;
 mod cells;
 mod cells_lesions;
 mod cells_picture;
