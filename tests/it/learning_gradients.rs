@@ -135,3 +135,36 @@ fn settled_cells_are_the_compiled_heads_and_so_are_derivatives_by_tokens() {
         }
     }
 }
+
+/// Derivatives by projections against PyTorch's automatic differentiation of equations written by hand
+/// (`tests/golden/gradients/projections.py`).
+#[test]
+fn projections_have_the_derivatives_of_automatic_differentiation() {
+    let path = crate::support::root().join("tests/golden/gradients/projections.safetensors");
+    let file = pulvinar::files::safetensors::open(&path).unwrap_or_else(|d| panic!("{d}"));
+    let names = file.names();
+    let circuits: std::collections::BTreeSet<&str> =
+        names.iter().map(|n| n.split('/').next().expect("a name")).collect();
+    assert!(circuits.len() >= 16 && names.len() >= 80, "{} of {}", names.len(), circuits.len());
+    for name in circuits {
+        let (document, circuit) = load(&crate::support::root().join(format!("circuits/{name}.yaml")));
+        let tokens = inputs(&circuit, &document.folder, &BTreeMap::new()).expect("tokens");
+        let mut case = Case::new(&circuit, tokens);
+        let (rows, columns) = case.target.shape();
+        case.target = DMatrix::from_fn(rows, columns, |a, i| (((7 * i + 3 * a) % 5) as f64 - 2.0) / 2.0);
+        let mut work = Work::new(&case.plan);
+        let gradient = case.gradient(&mut work);
+        let largest = gradient.iter().flatten().map(|d| d.norm()).fold(0.0, f64::max);
+        for (k, p) in circuit.projections.iter().enumerate() {
+            let tensor = format!("{name}/{}", p.name);
+            if !names.contains(&tensor) {
+                continue;
+            }
+            let want = pulvinar::files::read_array(&path, Some(&tensor)).unwrap_or_else(|d| panic!("{d}"));
+            let want = DMatrix::from_row_slice(want.shape[0], want.shape[1], &want.data);
+            let got = gradient[k].as_ref().expect("small enough");
+            let error = (got - &want).norm() / want.norm().max(1e-3 * largest);
+            assert!(error < 1e-11, "{tensor}: {error:e}");
+        }
+    }
+}
