@@ -5,7 +5,7 @@
 //! order: the bytes do not depend on the number of threads. Nothing is allocated after the first step, except by tasks
 //! that run a teacher.
 
-use super::group::{Group, Kind, merge};
+use super::group::{Group, Kind};
 use super::optimise::State;
 use super::plan::Plan;
 use super::prepare::{Plastic, Prepared, is_transposed, root};
@@ -20,7 +20,7 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 /// Most groups that the sequences of a batch are split into.
-const GROUPS: usize = 16;
+pub(super) const GROUPS: usize = 16;
 
 /// Why training cannot go on.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,34 +40,22 @@ pub struct Stepped {
     pub loss: f64,
 }
 
-/// What an evaluation gives.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Evaluated {
-    /// mean over sequences of half the squared error, summed over the counted tokens
-    pub loss: f64,
-    /// standard error of that mean
-    pub standard_error: f64,
-    pub sequences: usize,
-    /// fraction of right answers, where the task has right answers
-    pub accuracy: Option<f64>,
-}
-
 /// A circuit that learns.
 pub struct Trainer<'c> {
-    plan: Plan<'c>,
+    pub(super) plan: Plan<'c>,
     /// for updates at every token: the same circuit laid out for one
     token_plan: Option<Plan<'c>>,
-    task: &'c dyn Sequences,
-    loss: LossSpec,
+    pub(super) task: &'c dyn Sequences,
+    pub(super) loss: LossSpec,
     train: TrainSpec,
     gradient: bool,
     pub(super) plastic: Vec<Plastic>,
     pub(super) weights: Vec<Weights>,
     pub(super) states: Vec<State>,
     pub(super) step: usize,
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
     /// mean changes of the last step, one for each projection that learns
-    changes: Vec<DMatrix<f64>>,
+    pub(super) changes: Vec<DMatrix<f64>>,
 }
 
 impl<'c> Trainer<'c> {
@@ -178,7 +166,13 @@ impl<'c> Trainer<'c> {
     }
 
     /// Runs `sequences` sequences through the groups; returns the sum of their losses.
-    fn gather(&mut self, kind: Kind, split: Split, first: u64, sequences: usize) -> Result<f64, Stop> {
+    pub(super) fn gather(
+        &mut self,
+        kind: Kind,
+        split: Split,
+        first: u64,
+        sequences: usize,
+    ) -> Result<f64, Stop> {
         let (plan, task, weights, plastic, loss) =
             (&self.plan, self.task, &self.weights, &self.plastic, self.loss);
         let groups = self.groups.len();
@@ -257,96 +251,6 @@ impl<'c> Trainer<'c> {
         self.step = start + 1;
         Ok(Stepped { loss: total / count(self.train.batch) })
     }
-
-    /// Loss on held-out sequences; the weights do not change.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    pub fn evaluate(&mut self, sequences: usize) -> Result<Evaluated, Stop> {
-        let most = self
-            .task
-            .size(Split::HeldOut)
-            .map_or(sequences, |n| usize::try_from(n).unwrap_or(usize::MAX).min(sequences));
-        let mut groups = self.evaluation_groups();
-        let (plan, task, weights, loss) = (&self.plan, self.task, &self.weights, self.loss);
-        let (n, step) = (groups.len(), self.step);
-        let results: Vec<Result<(), Stop>> = groups
-            .par_iter_mut()
-            .enumerate()
-            .map(|(g, group)| {
-                (g * most / n..(g + 1) * most / n).try_for_each(|s| {
-                    task.fill(Split::HeldOut, count_u64(s), &mut group.tokens)
-                        .map_err(|why| Stop::Task { step, why })?;
-                    group
-                        .sequence(plan, weights, &[], task, loss, Kind::Evaluate)
-                        .map_err(|wild| Stop::Cells { step, wild })
-                })
-            })
-            .collect();
-        results.into_iter().collect::<Result<Vec<()>, Stop>>()?;
-        Ok(merge(&groups, most))
-    }
-
-    fn evaluation_groups(&self) -> Vec<Group> {
-        let sample = self.task.sample();
-        (0..GROUPS).map(|_| Group::new(&self.plan, sample.clone(), &[], &self.weights)).collect()
-    }
-
-    /// For each projection that learns: cosine between what its rule changes and the descent of the exact gradient,
-    /// over `sequences` training sequences from number `first` on, the weights standing still. A projection into a
-    /// third compartment has no gradient: there it is the cosine to the transpose of what it answers, if that is
-    /// there. `None` where either is 0. The last number is that of all weights together, those without a gradient left out.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    pub fn cosines(&mut self, first: u64, sequences: usize) -> Result<Vec<Option<f64>>, Stop> {
-        let mut groups: Vec<Group> = std::mem::take(&mut self.groups);
-        let sample = self.task.sample();
-        self.groups = (0..GROUPS)
-            .map(|_| Group::new(&self.plan, sample.clone(), &self.plastic, &self.weights))
-            .collect();
-        let result = self.gather(Kind::Both, Split::Train, first, sequences);
-        std::mem::swap(&mut self.groups, &mut groups);
-        result?;
-        let sum = |n: usize, kind: Kind| {
-            groups.iter().fold(DMatrix::zeros(self.changes[n].nrows(), self.changes[n].ncols()), |sum, g| {
-                sum + g.changes(n, kind)
-            })
-        };
-        let mut cosines = Vec::new();
-        let (mut dot, mut changed, mut descended) = (0.0, 0.0, 0.0);
-        for (n, plastic) in self.plastic.iter().enumerate() {
-            let p = &self.plan.circuit.projections[plastic.k];
-            let cosine = if p.compartment == crate::circuit::Compartment::Third {
-                let answered = self
-                    .plan
-                    .circuit
-                    .projections
-                    .iter()
-                    .position(|q| q.from == p.to && q.to == p.from && q.compartment != p.compartment);
-                answered.and_then(|k| {
-                    cosine(&self.weights[plastic.k].dense(), &self.weights[k].transposed().dense())
-                })
-            } else {
-                let (change, descent) = (sum(n, Kind::Local), sum(n, Kind::Gradient));
-                dot += change.dot(&descent);
-                changed += change.norm_squared();
-                descended += descent.norm_squared();
-                cosine(&change, &descent)
-            };
-            cosines.push(cosine);
-        }
-        let sizes = (changed * descended).sqrt();
-        cosines.push((sizes > 0.0).then(|| dot / sizes));
-        Ok(cosines)
-    }
-}
-
-/// `a . b / (|a| |b|)` over all entries; none if shapes differ or either is 0.
-#[must_use]
-pub fn cosine(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Option<f64> {
-    let sizes = a.norm() * b.norm();
-    (a.shape() == b.shape() && sizes > 0.0).then(|| a.dot(b) / sizes)
 }
 
 /// Weights that are another projection's follow it.
@@ -371,7 +275,7 @@ pub fn follow(circuit: &Circuit, weights: &mut [Weights]) {
     }
 }
 
-fn count_u64(n: usize) -> u64 {
+pub(super) fn count_u64(n: usize) -> u64 {
     n as u64
 }
 
