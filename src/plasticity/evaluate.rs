@@ -24,29 +24,53 @@ impl Trainer<'_> {
     ///
     /// # Errors
     /// As [`Trainer::step`].
-    pub fn evaluate(&mut self, sequences: usize) -> Result<Evaluated, Stop> {
-        let most = self
-            .task
-            .size(Split::HeldOut)
-            .map_or(sequences, |n| usize::try_from(n).unwrap_or(usize::MAX).min(sequences));
+    pub fn evaluate(&self, sequences: usize) -> Result<Evaluated, Stop> {
+        Ok(self.evaluate_unless(sequences, &|| false)?.unwrap_or_default())
+    }
+
+    /// As [`Trainer::evaluate`]; none as soon as `asked` says that nobody waits for it any more.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn evaluate_unless(
+        &self,
+        sequences: usize,
+        asked: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Evaluated>, Stop> {
+        let most = self.held_out(sequences);
         let mut groups = self.evaluation_groups();
         let (plan, task, weights, loss) = (&self.plan, self.task, &self.weights, self.loss);
         let (n, step) = (groups.len(), self.step);
-        let results: Vec<Result<(), Stop>> = groups
+        let results: Vec<Result<bool, Stop>> = groups
             .par_iter_mut()
             .enumerate()
             .map(|(g, group)| {
-                (g * most / n..(g + 1) * most / n).try_for_each(|s| {
+                for s in g * most / n..(g + 1) * most / n {
+                    if asked() {
+                        return Ok(false);
+                    }
                     task.fill(Split::HeldOut, count_u64(s), &mut group.tokens)
                         .map_err(|why| Stop::Task { step, why })?;
                     group
                         .sequence(plan, weights, &[], task, loss, Kind::Evaluate)
-                        .map_err(|wild| Stop::Cells { step, wild })
-                })
+                        .map_err(|wild| Stop::Cells { step, wild })?;
+                }
+                Ok(true)
             })
             .collect();
-        results.into_iter().collect::<Result<Vec<()>, Stop>>()?;
-        Ok(merge(&groups, most))
+        let whole = results.into_iter().collect::<Result<Vec<bool>, Stop>>()?;
+        if whole.contains(&false) {
+            return Ok(None);
+        }
+        let evaluated = merge(&groups, most);
+        if evaluated.loss.is_finite() { Ok(Some(evaluated)) } else { Err(Stop::Loss { step }) }
+    }
+
+    /// Sequences that an evaluation on `sequences` takes: no more than there are.
+    #[must_use]
+    pub fn held_out(&self, sequences: usize) -> usize {
+        let all = self.task.size(Split::HeldOut);
+        all.map_or(sequences, |n| usize::try_from(n).unwrap_or(usize::MAX).min(sequences))
     }
 
     fn evaluation_groups(&self) -> Vec<Group> {

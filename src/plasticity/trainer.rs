@@ -27,6 +27,8 @@ pub(super) const GROUPS: usize = 16;
 pub enum Stop {
     /// a number of the forward pass became infinite, or something was divided by zero
     Cells { step: usize, wild: Wild },
+    /// every rate is finite, but their squared errors are not
+    Loss { step: usize },
     /// a sequence could not be made
     Task { step: usize, why: Diagnostic },
     /// a weight became infinite or no number
@@ -53,6 +55,7 @@ pub struct Trainer<'c> {
     pub(super) weights: Vec<Weights>,
     pub(super) states: Vec<State>,
     pub(super) step: usize,
+    pub(super) last_loss: Option<f64>,
     pub(super) groups: Vec<Group>,
     /// mean changes of the last step, one for each projection that learns
     pub(super) changes: Vec<DMatrix<f64>>,
@@ -103,6 +106,7 @@ impl<'c> Trainer<'c> {
             weights,
             states,
             step: 0,
+            last_loss: None,
             groups,
             changes,
         })
@@ -114,6 +118,12 @@ impl<'c> Trainer<'c> {
         self.step
     }
 
+    /// Mean loss of the last batch; none before the first step.
+    #[must_use]
+    pub fn last_loss(&self) -> Option<f64> {
+        self.last_loss
+    }
+
     /// The circuit, for as long as it lives.
     pub(super) fn plan_circuit(&self) -> &'c Circuit {
         self.plan.circuit
@@ -123,6 +133,18 @@ impl<'c> Trainer<'c> {
     #[must_use]
     pub fn weights(&self) -> &[Weights] {
         &self.weights
+    }
+
+    /// The learning projection that holds the largest weight, and that weight. With diverging numbers it is the one at
+    /// fault, as far as a number can say.
+    #[must_use]
+    pub fn largest_weight(&self) -> Option<(&str, f64)> {
+        let largest = |p: &Plastic| {
+            let w = self.weights[p.k].dense();
+            let x = w.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
+            Some((self.plan.circuit.projections[p.k].name.as_str(), x))
+        };
+        self.plastic.iter().filter_map(largest).max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
     }
 
     #[must_use]
@@ -145,14 +167,17 @@ impl<'c> Trainer<'c> {
     /// One step.
     ///
     /// # Errors
-    /// Where and when a number went wild; the weights are those after the last good step.
+    /// Where and when a number went wild; some of the weights may have made the step already.
     pub fn step(&mut self) -> Result<Stepped, Stop> {
         if self.token_plan.is_some() {
             return self.step_by_tokens();
         }
         let kind = if self.gradient { Kind::Gradient } else { Kind::Local };
         let first = count_u64(self.step) * count_u64(self.train.batch);
-        let loss = self.gather(kind, Split::Train, first, self.train.batch)?;
+        let loss = self.gather(kind, Split::Train, first, self.train.batch)? / count(self.train.batch);
+        if !loss.is_finite() {
+            return Err(Stop::Loss { step: self.step });
+        }
         let scale = 1.0 / count(self.train.batch);
         for (n, change) in self.changes.iter_mut().enumerate() {
             change.fill(0.0);
@@ -161,8 +186,10 @@ impl<'c> Trainer<'c> {
             }
             *change *= scale;
         }
-        self.apply()?;
-        Ok(Stepped { loss: loss / count(self.train.batch) })
+        self.apply(self.step + 1)?;
+        self.step += 1;
+        self.last_loss = Some(loss);
+        Ok(Stepped { loss })
     }
 
     /// Runs `sequences` sequences through the groups; returns the sum of their losses.
@@ -197,12 +224,12 @@ impl<'c> Trainer<'c> {
         Ok(self.groups.iter().map(|g| g.loss).sum())
     }
 
-    /// A step of the optimiser from the mean changes, applied by each rule; ties follow.
-    fn apply(&mut self) -> Result<(), Stop> {
+    /// Step number `t` of the optimiser, from 1, made of the mean changes and applied by each rule; ties follow.
+    fn apply(&mut self, t: usize) -> Result<(), Stop> {
         let factor = self.train.schedule.factor(self.step, self.train.steps);
         for (n, plastic) in self.plastic.iter().enumerate() {
             let change = &mut self.changes[n];
-            self.states[n].step(self.train.optimiser, factor * plastic.spec.rate, self.step + 1, change);
+            self.states[n].step(self.train.optimiser, factor * plastic.spec.rate, t, change);
             let Weights::Dense(w) = &mut self.weights[plastic.k] else { continue };
             if change.iter().any(|x| !x.is_finite()) {
                 let projection = self.plan.circuit.projections[plastic.k].name.clone();
@@ -219,7 +246,6 @@ impl<'c> Trainer<'c> {
             }
         }
         follow(self.plan.circuit, &mut self.weights);
-        self.step += 1;
         Ok(())
     }
 
@@ -244,12 +270,18 @@ impl<'c> Trainer<'c> {
                 for (n, change) in self.changes.iter_mut().enumerate() {
                     change.copy_from(group.changes(n, Kind::Local));
                 }
-                self.apply()?;
-                self.step = start;
+                if !total.is_finite() {
+                    return Err(Stop::Loss { step: start });
+                }
+                // Each token is a step of the optimiser.
+                let before = (start * self.train.batch + s).saturating_mul(tokens);
+                self.apply(before + t + 1)?;
             }
         }
+        let loss = total / count(self.train.batch);
         self.step = start + 1;
-        Ok(Stepped { loss: total / count(self.train.batch) })
+        self.last_loss = Some(loss);
+        Ok(Stepped { loss })
     }
 }
 
