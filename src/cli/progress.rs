@@ -17,3 +17,9 @@ pub fn bar(out: &Reporter, length: usize, what: &str) -> ProgressBar {
     bar.set_prefix(what.to_owned());
     bar
 }
+
+/// From here on the bar counts; `done` was done earlier, and not at this speed.
+pub fn start(bar: &ProgressBar, done: usize) {
+    bar.set_position(done as u64);
+    bar.reset_eta();
+}
