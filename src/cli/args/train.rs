@@ -52,7 +52,7 @@ pub struct Train {
     #[command(flatten)]
     pub reading: Reading,
     /// Steps in all, instead of those of the circuit
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, value_parser = steps, allow_negative_numbers = true)]
     pub steps: Option<usize>,
     /// Rule of all projections that learn, instead of their own
     #[arg(long, value_enum)]
@@ -69,6 +69,14 @@ pub struct Train {
     /// Write into a directory that is not empty
     #[arg(long)]
     pub force: bool,
+}
+
+/// Most steps, as in a circuit.
+const MOST: usize = 100_000_000;
+
+fn steps(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (1..=MOST).contains(n));
+    n.ok_or_else(|| format!("write a whole number, 1 to {MOST}"))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
