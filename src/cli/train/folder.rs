@@ -8,7 +8,7 @@ use crate::circuit::{AxisMap, Weights};
 use crate::cli::report::Failure;
 use crate::cli::resolved::{FILES, resolved};
 use crate::diag::{Diagnostic, codes};
-use crate::files::{Array, atomic_write, write_safetensors};
+use crate::files::{Array, atomic_write, remove_unfinished, write_safetensors};
 use crate::plasticity::metrics::{self, Row};
 use crate::plasticity::{Evaluated, Prepared, Trainer, checkpoint, prepare};
 use crate::seed::sha256_hex;
@@ -84,6 +84,7 @@ impl<'a> Folder<'a> {
 
     /// Writes the circuit with the settings in force, unless it is there.
     pub fn settings(&self) -> Result<(), Failure> {
+        remove_unfinished(self.dir);
         let (file, yaml) = (self.dir.join(CIRCUIT), crate::spec::to_yaml(&self.spec));
         if std::fs::read(&file).is_ok_and(|there| there == yaml.as_bytes()) {
             return Ok(());
