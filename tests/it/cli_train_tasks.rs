@@ -199,3 +199,22 @@ fn updates_at_every_token() {
         same_bytes(&at.join(&file), &at.join(&short), "by tokens, resumed");
     }
 }
+
+/// Sequences of one token: updates at every token of three sequences are three steps of one, of Adam too.
+#[test]
+fn a_token_is_a_step_of_the_optimiser() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = dir.path();
+    let memory = memory_circuit(1, 4, 2, "{hebbian: {}}", false).replace("length: 6", "length: 1");
+    fs::write(at.join("teacher.yaml"), memory.replace("name: memory", "name: memory\nseed: 5"))
+        .expect("written");
+    let weights = |update: &str, steps: usize, batch: usize| {
+        let train =
+            format!("{{steps: {steps}, batch: {batch}, rate: 0.01, optimiser: adam, update: {update}}}");
+        let text = format!("{memory}task: {{teacher: {{circuit: teacher.yaml}}}}\ntrain: {train}\n");
+        fs::write(at.join("c.yaml"), text).expect("written");
+        ok(at, &["train", "c.yaml", "-o", update]);
+        fs::read(at.join(update).join("weights.safetensors")).expect("there")
+    };
+    assert!(weights("token", 10, 3) == weights("sequence", 30, 1));
+}
