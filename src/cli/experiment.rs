@@ -63,8 +63,9 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
         trials: args.trials,
         progress: &bar,
     };
-    let report =
-        experiment.run(&setup).map_err(|diagnostics| Failure { diagnostics, file: args.file.clone() });
+    let report = experiment
+        .run(&setup)
+        .map_err(|diagnostics| Failure { file: args.file.clone(), ..Failure::from(diagnostics) });
     bar.0.finish_and_clear();
     let report = report?;
     let files = match &args.output {

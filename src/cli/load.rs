@@ -15,7 +15,8 @@ pub fn document(file: &Path, reading: &Reading) -> Result<Document, Failure> {
         // A second call within one process is refused by rayon; the first one holds.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(n)).build_global();
     }
-    let mut document = read_file(&file_of(file), &reading.set).map_err(|d| Failure::in_file(d, file))?;
+    let file = file_of(file);
+    let mut document = read_file(&file, &reading.set).map_err(|d| Failure::in_file(d, &file))?;
     if let Some(seed) = reading.seed {
         document.spec.seed = seed;
     }
@@ -32,7 +33,7 @@ pub fn file_of(file: &Path) -> PathBuf {
 pub fn circuit(document: &Document, file: &Path) -> Result<Circuit, Failure> {
     wire(&document.spec, &document.folder).map_err(|mut d| {
         document.locate(&mut d);
-        Failure::in_file(d, file)
+        Failure::in_file(d, &file_of(file))
     })
 }
 
@@ -41,7 +42,7 @@ pub fn compiled(document: &Document, circuit: &Circuit, file: &Path) -> Result<C
     compile(circuit).map_err(|d| {
         let mut d = Diagnostics::from(d);
         document.locate(&mut d);
-        Failure::in_file(d, file)
+        Failure::in_file(d, &file_of(file))
     })
 }
 
@@ -49,7 +50,7 @@ pub fn compiled(document: &Document, circuit: &Circuit, file: &Path) -> Result<C
 pub fn placed(document: &Document, file: &Path, diagnostics: impl Into<Diagnostics>) -> Failure {
     let mut d = diagnostics.into();
     document.locate(&mut d);
-    Failure::in_file(d, file)
+    Failure::in_file(d, &file_of(file))
 }
 
 /// `expect` claims that do not hold.

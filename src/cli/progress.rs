@@ -1,7 +1,7 @@
 //! A bar on stderr for long work: only on a terminal, and not with `-q`.
 
 use super::report::Reporter;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::IsTerminal;
 
 /// A bar of `length` pieces of work; silent where nobody looks.
@@ -10,10 +10,20 @@ pub fn bar(out: &Reporter, length: usize, what: &str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::stderr_with_hz(10));
-    let template = "{prefix} {wide_bar} {pos}/{len} {per_sec} {msg}";
+    let template = "{prefix} {wide_bar} {pos}/{len} {speed} {msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
+        let speed = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let digits = if state.per_sec() < 10.0 { 2 } else { 0 };
+            let _ = write!(out, "{:.digits$}/s", state.per_sec());
+        };
+        bar.set_style(style.with_key("speed", speed).progress_chars("=> "));
     }
     bar.set_prefix(what.to_owned());
     bar
+}
+
+/// From here on the bar counts; `done` was done earlier, and not at this speed.
+pub fn start(bar: &ProgressBar, done: usize) {
+    bar.set_position(done as u64);
+    bar.reset_eta();
 }

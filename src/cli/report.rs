@@ -3,7 +3,7 @@
 use super::args::{Colour, Common, Format};
 use crate::diag::{Class, Diagnostic, Diagnostics, Severity, codes};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,23 +11,25 @@ use std::path::{Path, PathBuf};
 pub struct Failure {
     pub diagnostics: Diagnostics,
     pub file: Option<PathBuf>,
+    /// further keys of the JSON object
+    pub rest: Map<String, Value>,
 }
 
 impl From<Diagnostic> for Failure {
     fn from(d: Diagnostic) -> Self {
-        Self { diagnostics: d.into(), file: None }
+        Self { diagnostics: d.into(), file: None, rest: Map::new() }
     }
 }
 
 impl From<Diagnostics> for Failure {
     fn from(diagnostics: Diagnostics) -> Self {
-        Self { diagnostics, file: None }
+        Self { diagnostics, file: None, rest: Map::new() }
     }
 }
 
 impl Failure {
     pub fn in_file(diagnostics: impl Into<Diagnostics>, file: &Path) -> Self {
-        Self { diagnostics: diagnostics.into(), file: Some(file.to_owned()) }
+        Self { diagnostics: diagnostics.into(), file: Some(file.to_owned()), rest: Map::new() }
     }
 }
 
@@ -137,7 +139,7 @@ impl Reporter {
         let code = exit_code(&failure.diagnostics);
         if self.json {
             let list = diagnostics_json(&failure.diagnostics, failure.file.as_deref());
-            let mut rest = serde_json::Map::new();
+            let mut rest = failure.rest.clone();
             rest.insert("diagnostics".to_owned(), list);
             self.object(verb, false, rest);
         } else {

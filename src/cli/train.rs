@@ -28,6 +28,8 @@ pub(super) struct Job {
     pub train: TrainSpec,
     /// blocks of the teacher, if the task has one
     pub teacher: Option<Vec<Block>>,
+    /// it was read from the directory in which it goes on
+    pub resumed: bool,
 }
 
 pub fn run(args: &Train, out: &Reporter) -> Outcome {
@@ -70,7 +72,14 @@ fn resume(args: &Train, dir: &Path, out: &Reporter) -> Outcome {
             "of the settings only --steps may change; start a new training for others",
         ));
     }
+    if !file.is_file() {
+        let what = format!("{} holds no training: there is no {}", dir.display(), file.display());
+        return Err(Diagnostic::error(codes::F001, "", what)
+            .help("name a run directory that `train FILE -o DIR` made; one that ended before its first checkpoint starts anew: `train FILE -o DIR --force`")
+            .into());
+    }
     let mut job = job(&file, args)?;
+    job.resumed = true;
     if let Some(other) = &args.file {
         let other = self::job(other, args)?;
         let same = folder::identity(&other, other.train.rule)? == folder::identity(&job, job.train.rule)?;
@@ -109,7 +118,7 @@ fn job(file: &Path, args: &Train) -> Result<Job, Failure> {
     };
     let (task, teacher) = task(spec, &document, &circuit, file)?;
     let train = document.spec.reserved.train.unwrap_or_default();
-    Ok(Job { file: file.to_owned(), document, circuit, task, train, teacher })
+    Ok(Job { file: file.to_owned(), document, circuit, task, train, teacher, resumed: false })
 }
 
 /// A task with the blocks of its teacher, if it has one.

@@ -37,7 +37,7 @@ pub use npy::{write_npy, write_npy_array};
 pub use npz::write_npz;
 pub use run_dir::prepare_output_dir;
 pub use safetensors::write_safetensors;
-pub use write::{Sink, atomic_write};
+pub use write::{Sink, atomic_write, remove_unfinished};
 
 use crate::diag::{Diagnostic, did_you_mean, one_of};
 use nalgebra::DMatrix;

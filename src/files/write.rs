@@ -6,6 +6,10 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+/// Temporary files have these names.
+const PREFIX: &str = ".writing-";
+const SUFFIX: &str = ".tmp";
+
 /// What the closure of [`atomic_write`] writes to; it can also seek.
 pub type Sink<'a> = BufWriter<&'a File>;
 
@@ -40,6 +44,18 @@ where
     })
 }
 
+/// Removes what writers that were killed left in a folder. Nobody else may be writing there.
+pub fn remove_unfinished(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|n| n.starts_with(PREFIX) && n.ends_with(SUFFIX)) {
+            // It does no harm if it stays.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
@@ -70,7 +86,7 @@ where
     }
     let folder = parent(target);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-").suffix(".tmp");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let temporary = builder.tempfile_in(folder)?;
@@ -108,6 +124,19 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         atomic_write(&path, |w| w.write_all(b"second")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
+    }
+
+    #[test]
+    fn what_killed_writers_left_is_removed_and_nothing_else() {
+        let dir = folder();
+        for name in [".writing-x1.tmp", ".writing-x1", "a.tmp", "a.csv"] {
+            fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        remove_unfinished(dir.path());
+        remove_unfinished(&dir.path().join("none"));
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".writing-x1", "a.csv", "a.tmp"]);
     }
 
     #[test]

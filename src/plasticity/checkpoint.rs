@@ -1,5 +1,5 @@
-//! The state of a training in one file: weights, the optimiser's numbers, the step, and the rows so far. Sequences are
-//! pure functions of their number, so this is all that a run needs to go on bit for bit.
+//! The state of a training in one file: weights, the optimiser's numbers, the step and its loss, and the rows so far.
+//! Sequences are pure functions of their number, so this is all that a run needs to go on bit for bit.
 
 use super::metrics::Row;
 use super::optimise::State;
@@ -31,8 +31,10 @@ pub fn save(path: &Path, trainer: &Trainer<'_>, identity: &str, rows: &[Row]) ->
         let shape = vec![rows.len(), first.numbers().len()];
         tensors.push(("metrics".to_owned(), Array { shape, data, dtype: Dtype::F64 }));
     }
-    let metadata = [("step", trainer.step.to_string()), ("training", identity.to_owned())];
-    let metadata: Vec<(String, String)> = metadata.map(|(k, v)| (k.to_owned(), v)).into();
+    let mut metadata = vec![("step".to_owned(), trainer.step.to_string())];
+    // The shortest text that reads back as the same number.
+    metadata.extend(trainer.last_loss.map(|loss| ("loss".to_owned(), loss.to_string())));
+    metadata.push(("training".to_owned(), identity.to_owned()));
     write_safetensors(path, &tensors, &metadata)
 }
 
@@ -55,6 +57,10 @@ pub fn load(path: &Path, trainer: &mut Trainer<'_>, identity: &str) -> Result<Ve
         ));
     }
     let step = metadata.get("step").and_then(|s| s.parse().ok()).ok_or_else(|| broken("number of steps"))?;
+    let loss: Option<f64> = metadata.get("loss").and_then(|s| s.parse().ok());
+    if loss.is_none() && step > 0 {
+        return Err(broken("loss of the last step"));
+    }
     let names = reader.names();
     let mut matrix = |name: String, shape: (usize, usize)| -> Result<DMatrix<f64>, Diagnostic> {
         if !names.contains(&name) {
@@ -81,7 +87,10 @@ pub fn load(path: &Path, trainer: &mut Trainer<'_>, identity: &str) -> Result<Ve
     let mut rows = Vec::new();
     if names.iter().any(|n| n == "metrics") {
         let array = reader.read("metrics").map_err(|bad| bad.in_file(path))?;
-        let width = array.shape.get(1).copied().unwrap_or(0).max(1);
+        let width = Row::FIXED + trainer.plastic.len() + 1;
+        if array.shape.get(1) != Some(&width) {
+            return Err(broken(&format!("tensor `metrics` with {width} numbers for each evaluation")));
+        }
         rows = array.data.chunks_exact(width).filter_map(Row::of).filter(|r| r.step < step).collect();
     }
     for (n, (w, state)) in loaded.into_iter().enumerate() {
@@ -90,5 +99,6 @@ pub fn load(path: &Path, trainer: &mut Trainer<'_>, identity: &str) -> Result<Ve
     }
     follow(trainer.plan_circuit(), &mut trainer.weights);
     trainer.step = step;
+    trainer.last_loss = loss;
     Ok(rows)
 }

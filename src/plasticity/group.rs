@@ -177,14 +177,14 @@ impl Group {
 }
 
 /// Mean loss, its standard error and the share of right answers of `sequences` sequences.
-pub fn merge(groups: &[Group], sequences: usize) -> super::trainer::Evaluated {
+pub fn merge(groups: &[Group], sequences: usize) -> super::evaluate::Evaluated {
     let n = count(sequences.max(1));
     let loss = groups.iter().map(|g| g.loss).sum::<f64>() / n;
     let squared = groups.iter().map(|g| g.squared).sum::<f64>() / n;
     let variance = (squared - loss * loss).max(0.0) * n / (n - 1.0).max(1.0);
     let (right, asked) =
         groups.iter().filter_map(|g| g.right).fold((0, 0), |(r, a), (right, asked)| (r + right, a + asked));
-    super::trainer::Evaluated {
+    super::evaluate::Evaluated {
         loss,
         standard_error: (variance / n).sqrt(),
         sequences,

@@ -15,14 +15,14 @@ pub struct Row {
     pub held_out: f64,
     pub standard_error: f64,
     pub accuracy: Option<f64>,
-    /// of each projection that learns, in order
+    /// of each projection that learns, in order, then of all weights together
     pub cosines: Vec<Option<f64>>,
 }
 
-/// Numbers of a row besides the cosines.
-const FIXED: usize = 5;
-
 impl Row {
+    /// Numbers of a row besides the cosines.
+    pub const FIXED: usize = 5;
+
     /// As numbers; what is not there is not a number.
     #[must_use]
     pub fn numbers(&self) -> Vec<f64> {
@@ -41,10 +41,10 @@ impl Row {
     #[must_use]
     pub fn of(numbers: &[f64]) -> Option<Self> {
         let there = |x: f64| (!x.is_nan()).then_some(x);
-        let [step, loss, held_out, standard_error, accuracy] = *numbers.first_chunk::<FIXED>()?;
+        let [step, loss, held_out, standard_error, accuracy] = *numbers.first_chunk::<{ Self::FIXED }>()?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let step = step as usize;
-        let cosines = numbers[FIXED..].iter().map(|x| there(*x)).collect();
+        let cosines = numbers[Self::FIXED..].iter().map(|x| there(*x)).collect();
         Some(Self { step, loss: there(loss), held_out, standard_error, accuracy: there(accuracy), cosines })
     }
 }

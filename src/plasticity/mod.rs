@@ -20,6 +20,7 @@
 mod adjoint;
 pub mod checkpoint;
 pub mod differences;
+mod evaluate;
 mod forward;
 mod group;
 mod link;
@@ -39,12 +40,13 @@ mod update;
 mod work;
 
 pub use adjoint::backward;
+pub use evaluate::{Evaluated, cosine};
 pub use forward::forward;
 pub use local::{Local, Rule};
 pub use plan::Plan;
 pub use prepare::{Plastic, Prepared, check, prepare};
 pub use sequences::{Sequences, Split};
 pub use third::errors;
-pub use trainer::{Evaluated, Stepped, Stop, Trainer, cosine};
+pub use trainer::{Stepped, Stop, Trainer};
 pub use update::{Learn, Synaptic};
 pub use work::{Numbers, Wild, Work};

@@ -5,7 +5,7 @@
 //! order: the bytes do not depend on the number of threads. Nothing is allocated after the first step, except by tasks
 //! that run a teacher.
 
-use super::group::{Group, Kind, merge};
+use super::group::{Group, Kind};
 use super::optimise::State;
 use super::plan::Plan;
 use super::prepare::{Plastic, Prepared, is_transposed, root};
@@ -20,13 +20,15 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 /// Most groups that the sequences of a batch are split into.
-const GROUPS: usize = 16;
+pub(super) const GROUPS: usize = 16;
 
 /// Why training cannot go on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stop {
     /// a number of the forward pass became infinite, or something was divided by zero
     Cells { step: usize, wild: Wild },
+    /// every rate is finite, but their squared errors are not
+    Loss { step: usize },
     /// a sequence could not be made
     Task { step: usize, why: Diagnostic },
     /// a weight became infinite or no number
@@ -40,34 +42,23 @@ pub struct Stepped {
     pub loss: f64,
 }
 
-/// What an evaluation gives.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Evaluated {
-    /// mean over sequences of half the squared error, summed over the counted tokens
-    pub loss: f64,
-    /// standard error of that mean
-    pub standard_error: f64,
-    pub sequences: usize,
-    /// fraction of right answers, where the task has right answers
-    pub accuracy: Option<f64>,
-}
-
 /// A circuit that learns.
 pub struct Trainer<'c> {
-    plan: Plan<'c>,
+    pub(super) plan: Plan<'c>,
     /// for updates at every token: the same circuit laid out for one
     token_plan: Option<Plan<'c>>,
-    task: &'c dyn Sequences,
-    loss: LossSpec,
+    pub(super) task: &'c dyn Sequences,
+    pub(super) loss: LossSpec,
     train: TrainSpec,
     gradient: bool,
     pub(super) plastic: Vec<Plastic>,
     pub(super) weights: Vec<Weights>,
     pub(super) states: Vec<State>,
     pub(super) step: usize,
-    groups: Vec<Group>,
+    pub(super) last_loss: Option<f64>,
+    pub(super) groups: Vec<Group>,
     /// mean changes of the last step, one for each projection that learns
-    changes: Vec<DMatrix<f64>>,
+    pub(super) changes: Vec<DMatrix<f64>>,
 }
 
 impl<'c> Trainer<'c> {
@@ -115,6 +106,7 @@ impl<'c> Trainer<'c> {
             weights,
             states,
             step: 0,
+            last_loss: None,
             groups,
             changes,
         })
@@ -126,6 +118,12 @@ impl<'c> Trainer<'c> {
         self.step
     }
 
+    /// Mean loss of the last batch; none before the first step.
+    #[must_use]
+    pub fn last_loss(&self) -> Option<f64> {
+        self.last_loss
+    }
+
     /// The circuit, for as long as it lives.
     pub(super) fn plan_circuit(&self) -> &'c Circuit {
         self.plan.circuit
@@ -135,6 +133,18 @@ impl<'c> Trainer<'c> {
     #[must_use]
     pub fn weights(&self) -> &[Weights] {
         &self.weights
+    }
+
+    /// The learning projection that holds the largest weight, and that weight. With diverging numbers it is the one at
+    /// fault, as far as a number can say.
+    #[must_use]
+    pub fn largest_weight(&self) -> Option<(&str, f64)> {
+        let largest = |p: &Plastic| {
+            let w = self.weights[p.k].dense();
+            let x = w.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
+            Some((self.plan.circuit.projections[p.k].name.as_str(), x))
+        };
+        self.plastic.iter().filter_map(largest).max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))
     }
 
     #[must_use]
@@ -157,14 +167,17 @@ impl<'c> Trainer<'c> {
     /// One step.
     ///
     /// # Errors
-    /// Where and when a number went wild; the weights are those after the last good step.
+    /// Where and when a number went wild; some of the weights may have made the step already.
     pub fn step(&mut self) -> Result<Stepped, Stop> {
         if self.token_plan.is_some() {
             return self.step_by_tokens();
         }
         let kind = if self.gradient { Kind::Gradient } else { Kind::Local };
         let first = count_u64(self.step) * count_u64(self.train.batch);
-        let loss = self.gather(kind, Split::Train, first, self.train.batch)?;
+        let loss = self.gather(kind, Split::Train, first, self.train.batch)? / count(self.train.batch);
+        if !loss.is_finite() {
+            return Err(Stop::Loss { step: self.step });
+        }
         let scale = 1.0 / count(self.train.batch);
         for (n, change) in self.changes.iter_mut().enumerate() {
             change.fill(0.0);
@@ -173,12 +186,20 @@ impl<'c> Trainer<'c> {
             }
             *change *= scale;
         }
-        self.apply()?;
-        Ok(Stepped { loss: loss / count(self.train.batch) })
+        self.apply(self.step + 1)?;
+        self.step += 1;
+        self.last_loss = Some(loss);
+        Ok(Stepped { loss })
     }
 
     /// Runs `sequences` sequences through the groups; returns the sum of their losses.
-    fn gather(&mut self, kind: Kind, split: Split, first: u64, sequences: usize) -> Result<f64, Stop> {
+    pub(super) fn gather(
+        &mut self,
+        kind: Kind,
+        split: Split,
+        first: u64,
+        sequences: usize,
+    ) -> Result<f64, Stop> {
         let (plan, task, weights, plastic, loss) =
             (&self.plan, self.task, &self.weights, &self.plastic, self.loss);
         let groups = self.groups.len();
@@ -203,12 +224,12 @@ impl<'c> Trainer<'c> {
         Ok(self.groups.iter().map(|g| g.loss).sum())
     }
 
-    /// A step of the optimiser from the mean changes, applied by each rule; ties follow.
-    fn apply(&mut self) -> Result<(), Stop> {
+    /// Step number `t` of the optimiser, from 1, made of the mean changes and applied by each rule; ties follow.
+    fn apply(&mut self, t: usize) -> Result<(), Stop> {
         let factor = self.train.schedule.factor(self.step, self.train.steps);
         for (n, plastic) in self.plastic.iter().enumerate() {
             let change = &mut self.changes[n];
-            self.states[n].step(self.train.optimiser, factor * plastic.spec.rate, self.step + 1, change);
+            self.states[n].step(self.train.optimiser, factor * plastic.spec.rate, t, change);
             let Weights::Dense(w) = &mut self.weights[plastic.k] else { continue };
             if change.iter().any(|x| !x.is_finite()) {
                 let projection = self.plan.circuit.projections[plastic.k].name.clone();
@@ -225,7 +246,6 @@ impl<'c> Trainer<'c> {
             }
         }
         follow(self.plan.circuit, &mut self.weights);
-        self.step += 1;
         Ok(())
     }
 
@@ -250,112 +270,19 @@ impl<'c> Trainer<'c> {
                 for (n, change) in self.changes.iter_mut().enumerate() {
                     change.copy_from(group.changes(n, Kind::Local));
                 }
-                self.apply()?;
-                self.step = start;
+                if !total.is_finite() {
+                    return Err(Stop::Loss { step: start });
+                }
+                // Each token is a step of the optimiser.
+                let before = (start * self.train.batch + s).saturating_mul(tokens);
+                self.apply(before + t + 1)?;
             }
         }
+        let loss = total / count(self.train.batch);
         self.step = start + 1;
-        Ok(Stepped { loss: total / count(self.train.batch) })
+        self.last_loss = Some(loss);
+        Ok(Stepped { loss })
     }
-
-    /// Loss on held-out sequences; the weights do not change.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    pub fn evaluate(&mut self, sequences: usize) -> Result<Evaluated, Stop> {
-        let most = self
-            .task
-            .size(Split::HeldOut)
-            .map_or(sequences, |n| usize::try_from(n).unwrap_or(usize::MAX).min(sequences));
-        let mut groups = self.evaluation_groups();
-        let (plan, task, weights, loss) = (&self.plan, self.task, &self.weights, self.loss);
-        let (n, step) = (groups.len(), self.step);
-        let results: Vec<Result<(), Stop>> = groups
-            .par_iter_mut()
-            .enumerate()
-            .map(|(g, group)| {
-                (g * most / n..(g + 1) * most / n).try_for_each(|s| {
-                    task.fill(Split::HeldOut, count_u64(s), &mut group.tokens)
-                        .map_err(|why| Stop::Task { step, why })?;
-                    group
-                        .sequence(plan, weights, &[], task, loss, Kind::Evaluate)
-                        .map_err(|wild| Stop::Cells { step, wild })
-                })
-            })
-            .collect();
-        results.into_iter().collect::<Result<Vec<()>, Stop>>()?;
-        Ok(merge(&groups, most))
-    }
-
-    fn evaluation_groups(&self) -> Vec<Group> {
-        let sample = self.task.sample();
-        (0..GROUPS).map(|_| Group::new(&self.plan, sample.clone(), &[], &self.weights)).collect()
-    }
-
-    /// For each projection that learns: cosine between what its rule changes and the descent of the exact gradient,
-    /// over `sequences` training sequences from number `first` on, the weights standing still. A projection into a
-    /// third compartment has no gradient: there it is the cosine to the transpose of what it answers, if that is
-    /// there. `None` where either is 0. The last number is that of all weights together, those without a gradient left out.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    pub fn cosines(&mut self, first: u64, sequences: usize) -> Result<Vec<Option<f64>>, Stop> {
-        let mut groups: Vec<Group> = std::mem::take(&mut self.groups);
-        let sample = self.task.sample();
-        self.groups = (0..GROUPS)
-            .map(|_| Group::new(&self.plan, sample.clone(), &self.plastic, &self.weights))
-            .collect();
-        let result = self.gather(Kind::Both, Split::Train, first, sequences);
-        std::mem::swap(&mut self.groups, &mut groups);
-        result?;
-        let sum = |n: usize, kind: Kind| {
-            groups.iter().fold(DMatrix::zeros(self.changes[n].nrows(), self.changes[n].ncols()), |sum, g| {
-                sum + g.changes(n, kind)
-            })
-        };
-        let mut cosines = Vec::new();
-        let (mut dot, mut changed, mut descended) = (0.0, 0.0, 0.0);
-        for (n, plastic) in self.plastic.iter().enumerate() {
-            let p = &self.plan.circuit.projections[plastic.k];
-            let cosine = if p.compartment == crate::circuit::Compartment::Third {
-                let answered = answered(self.plan.circuit, plastic.k);
-                answered.and_then(|k| {
-                    cosine(&self.weights[plastic.k].dense(), &self.weights[k].transposed().dense())
-                })
-            } else {
-                let (change, descent) = (sum(n, Kind::Local), sum(n, Kind::Gradient));
-                dot += change.dot(&descent);
-                changed += change.norm_squared();
-                descended += descent.norm_squared();
-                cosine(&change, &descent)
-            };
-            cosines.push(cosine);
-        }
-        let sizes = (changed * descended).sqrt();
-        cosines.push((sizes > 0.0).then(|| dot / sizes));
-        Ok(cosines)
-    }
-}
-
-/// The projection that feedback `k` answers: it leaves the population where the feedback ends, for the one that the
-/// error comes from, or for one that gets its own error from there.
-fn answered(circuit: &Circuit, k: usize) -> Option<usize> {
-    let third = crate::circuit::Compartment::Third;
-    let p = &circuit.projections[k];
-    let shape = (p.synapses.weights.columns(), p.synapses.weights.rows());
-    circuit.projections.iter().position(|q| {
-        let there = q.to == p.from
-            || circuit.projections.iter().any(|e| e.from == p.from && e.to == q.to && e.compartment == third);
-        let w = &q.synapses.weights;
-        q.from == p.to && q.compartment != third && there && (w.rows(), w.columns()) == shape
-    })
-}
-
-/// `a . b / (|a| |b|)` over all entries; none if shapes differ or either is 0.
-#[must_use]
-pub fn cosine(a: &DMatrix<f64>, b: &DMatrix<f64>) -> Option<f64> {
-    let sizes = a.norm() * b.norm();
-    (a.shape() == b.shape() && sizes > 0.0).then(|| a.dot(b) / sizes)
 }
 
 /// Weights that are another projection's follow it.
@@ -380,7 +307,7 @@ pub fn follow(circuit: &Circuit, weights: &mut [Weights]) {
     }
 }
 
-fn count_u64(n: usize) -> u64 {
+pub(super) fn count_u64(n: usize) -> u64 {
     n as u64
 }
 

@@ -52,13 +52,13 @@ pub struct Train {
     #[command(flatten)]
     pub reading: Reading,
     /// Steps in all, instead of those of the circuit
-    #[arg(long)]
+    #[arg(long, value_parser = steps, allow_negative_numbers = true)]
     pub steps: Option<usize>,
     /// Rule of all projections that learn, instead of their own
     #[arg(long, value_enum)]
     pub rule: Option<Rule>,
     /// Learning rate of all projections that learn, instead of their own
-    #[arg(long)]
+    #[arg(long, value_parser = rate, allow_negative_numbers = true)]
     pub rate: Option<f64>,
     /// Go on with the training of a run directory, bit for bit
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "force"])]
@@ -69,4 +69,17 @@ pub struct Train {
     /// Write into a directory that is not empty
     #[arg(long)]
     pub force: bool,
+}
+
+/// Most steps, as in a circuit.
+const MOST: usize = 100_000_000;
+
+fn steps(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (1..=MOST).contains(n));
+    n.ok_or_else(|| format!("write a whole number, 1 to {MOST}"))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let x: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if x.is_finite() && x >= 0.0 { Ok(x) } else { Err("a rate is finite, and zero or positive".to_owned()) }
 }

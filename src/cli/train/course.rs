@@ -2,14 +2,17 @@
 
 use super::Job;
 use super::folder::Folder;
+use super::say::plural;
 use crate::circuit::Circuit;
-use crate::cli::load;
 use crate::cli::report::{Failure, Reporter};
-use crate::cli::{interrupt, progress};
+use crate::cli::{interrupt, load, progress};
 use crate::diag::{Diagnostic, codes};
 use crate::plasticity::metrics::Row;
 use crate::plasticity::{Evaluated, Plastic, Stop, Trainer, checkpoint, prepare};
 use crate::spec::RouteSpec;
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Where a training is written, and whether it goes on there.
@@ -59,71 +62,28 @@ impl Course {
             out.detail(&format!("feedback `{name}` got random weights of its own"));
         }
         let loss = job.document.spec.reserved.loss.unwrap_or_default();
-        let mut trainer =
-            Trainer::new(&prepared, &job.task, loss, job.train).map_err(|d| placed(d.into()))?;
-        let mut rows = Vec::new();
-        let mut folder = match place {
-            None => None,
-            Some(Place { dir, resume }) => {
-                let folder = Folder::new(dir, job, route, &prepared)?;
-                if resume {
-                    rows = checkpoint::load(&folder.checkpoint(), &mut trainer, &folder.identity)?;
-                } else {
-                    folder.start(&trainer)?;
-                    folder.keep(&trainer, &rows)?;
-                }
-                Some(folder)
-            }
-        };
-        let train = job.train;
-        let names = names(&prepared.circuit, &prepared.plastic);
-        let bar = progress::bar(out, train.steps, route.map_or("train", RouteSpec::name));
-        bar.set_position(trainer.steps_done() as u64);
-        let stopped =
-            |stop: Stop, folder: &Option<Folder<'_>>| diverged(job, &prepared.circuit, stop, folder);
-        let mut loss = rows.last().and_then(|r: &Row| r.loss);
-        let mut interrupted = false;
-        let mut enough = false;
-        while trainer.steps_done() < train.steps && !enough {
-            let step = trainer.steps_done();
-            if step.is_multiple_of(train.evaluate.every) {
-                let row = evaluated(&mut trainer, job, loss).map_err(|s| stopped(s, &folder))?;
-                bar.set_message(format!("held-out loss {:.5}", row.held_out));
-                enough = train.stop_below.is_some_and(|least| row.held_out < least);
-                rows.push(row);
-            }
-            if enough {
-                break;
-            }
-            if interrupt::asked() {
-                interrupted = true;
-                break;
-            }
-            loss = Some(trainer.step().map_err(|s| stopped(s, &folder))?.loss);
-            bar.inc(1);
-            if trainer.steps_done().is_multiple_of(train.checkpoint.every)
-                && let Some(folder) = &mut folder
-            {
-                folder.keep(&trainer, &rows)?;
-            }
-        }
-        let last = trainer
-            .evaluate(train.evaluate.at_end.unwrap_or(train.evaluate.sequences))
-            .map_err(|s| stopped(s, &folder))?;
-        if !interrupted && !enough {
-            rows.push(evaluated(&mut trainer, job, loss).map_err(|s| stopped(s, &folder))?);
-        }
+        let trainer = Trainer::new(&prepared, &job.task, loss, job.train).map_err(|d| placed(d.into()))?;
+        let folder = place.map(|Place { dir, .. }| Folder::new(dir, job, route, &prepared)).transpose()?;
+        let what = route.map_or("train", RouteSpec::name);
+        let bar = progress::bar(out, job.train.steps, what);
+        let mut going = Going { job, trainer, folder, rows: Vec::new(), kept: 0 };
+        let ended = going.open(place).and_then(|()| {
+            progress::start(&bar, going.trainer.steps_done());
+            going.train(&bar)
+        });
         bar.finish_and_clear();
-        let mut files = Vec::new();
+        let (last, interrupted) = ended?;
+        let Going { trainer, folder, rows, .. } = going;
         let steps = trainer.steps_done();
-        if let Some(folder) = &mut folder {
-            folder.keep(&trainer, &rows)?;
-            files = folder.finish(steps, &last, interrupted, &names)?;
-        }
-        let weights = trainer.weights().to_vec();
+        let files = match &folder {
+            Some(folder) => {
+                folder.finish(steps, &last, interrupted, &names(&prepared.circuit, &prepared.plastic))?
+            }
+            None => Vec::new(),
+        };
         let mut circuit = prepared.circuit.clone();
-        for (p, w) in circuit.projections.iter_mut().zip(weights) {
-            p.synapses.weights = w;
+        for (p, w) in circuit.projections.iter_mut().zip(trainer.weights()) {
+            p.synapses.weights = w.clone();
         }
         Ok(Self {
             route,
@@ -140,6 +100,169 @@ impl Course {
     }
 }
 
+/// A training under way.
+struct Going<'a> {
+    job: &'a Job,
+    trainer: Trainer<'a>,
+    folder: Option<Folder<'a>>,
+    rows: Vec<Row>,
+    /// steps in the last checkpoint
+    kept: usize,
+}
+
+impl Going<'_> {
+    /// Brings the directory and the trainer together.
+    fn open(&mut self, place: Option<Place<'_>>) -> Result<(), Failure> {
+        let (Some(folder), Some(Place { dir, resume })) = (&self.folder, place) else { return Ok(()) };
+        if !resume {
+            folder.start(&self.trainer)?;
+            return Ok(());
+        }
+        self.rows = checkpoint::load(&folder.checkpoint(), &mut self.trainer, &folder.identity)?;
+        self.kept = self.trainer.steps_done();
+        if self.kept > self.job.train.steps {
+            let what = format!(
+                "--steps {}: the training in {} has made {} steps already",
+                self.job.train.steps,
+                dir.display(),
+                self.kept
+            );
+            return Err(Diagnostic::error(codes::U005, "", what)
+                .help("--steps counts from the start of the training; give a larger number")
+                .into());
+        }
+        folder.settings()
+    }
+
+    /// All steps that are left, and the measurements at the end; whether it was interrupted.
+    fn train(&mut self, bar: &ProgressBar) -> Result<(Evaluated, bool), Failure> {
+        let train = self.job.train;
+        let mut enough = false;
+        while self.trainer.steps_done() < train.steps {
+            if self.trainer.steps_done().is_multiple_of(train.evaluate.every) {
+                let Some(held_out) = self.measure()? else { return self.interrupted() };
+                bar.set_message(format!("held-out loss {held_out:.5}"));
+                enough = train.stop_below.is_some_and(|least| held_out < least);
+            }
+            if enough {
+                break;
+            }
+            if interrupt::asked() {
+                return self.interrupted();
+            }
+            self.trainer.step().map_err(|s| self.diverged(s))?;
+            bar.inc(1);
+            if self.trainer.steps_done().is_multiple_of(train.checkpoint.every) {
+                self.keep()?;
+            }
+        }
+        // What was learned is safe before it is measured.
+        self.keep()?;
+        if !enough && self.measure()?.is_none() {
+            return self.interrupted();
+        }
+        let at_end = train.evaluate.at_end.unwrap_or(train.evaluate.sequences);
+        if at_end != train.evaluate.sequences {
+            bar.set_message(format!("measured on {} sequences", self.trainer.held_out(at_end)));
+        }
+        let last = self.trainer.evaluate_unless(at_end, &interrupt::asked).map_err(|s| self.diverged(s))?;
+        let Some(last) = last else { return self.interrupted() };
+        self.keep()?;
+        Ok((last, false))
+    }
+
+    /// Adds a row; gives its held-out loss, or none if interrupted.
+    fn measure(&mut self) -> Result<Option<f64>, Failure> {
+        let train = &self.job.train;
+        let (step, loss) = (self.trainer.steps_done(), self.trainer.last_loss());
+        let evaluated = self.trainer.evaluate_unless(train.evaluate.sequences, &interrupt::asked);
+        let Some(e) = evaluated.map_err(|s| self.diverged(s))? else { return Ok(None) };
+        let cosines = match self.trainer.route() {
+            Some(_) => vec![None; self.trainer.plastic().len() + 1],
+            None => {
+                let first = (step as u64).saturating_mul(train.batch as u64);
+                let cosines = self.trainer.cosines(first, train.batch.min(COMPARED));
+                cosines.map_err(|s| self.diverged(s))?
+            }
+        };
+        let Evaluated { loss: held_out, standard_error, accuracy, .. } = e;
+        self.rows.push(Row { step, loss, held_out, standard_error, accuracy, cosines });
+        Ok(Some(held_out))
+    }
+
+    fn keep(&mut self) -> Result<(), Failure> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        folder.keep(&self.trainer, &self.rows)?;
+        self.kept = self.trainer.steps_done();
+        Ok(())
+    }
+
+    /// Keeps what there is; the last measurement stands for the one at the end.
+    fn interrupted(&mut self) -> Result<(Evaluated, bool), Failure> {
+        self.keep()?;
+        let sequences = self.trainer.held_out(self.job.train.evaluate.sequences);
+        let last = self.rows.last().map_or(
+            Evaluated { loss: f64::NAN, standard_error: f64::NAN, sequences: 0, accuracy: None },
+            |r| Evaluated {
+                loss: r.held_out,
+                standard_error: r.standard_error,
+                sequences,
+                accuracy: r.accuracy,
+            },
+        );
+        Ok((last, true))
+    }
+
+    /// The report of a number that went wild.
+    fn diverged(&self, stop: Stop) -> Failure {
+        let circuit = self.trainer.circuit();
+        let path_of =
+            |name: &str| circuit.projections.iter().find(|p| p.name == name).map_or("", |p| &p.path);
+        let (step, path, mut what) = match stop {
+            Stop::Task { step, mut why } => {
+                why.message = format!("at step {step}: {}", why.message);
+                return load::placed(&self.job.document, &self.job.file, why);
+            }
+            Stop::Cells { step, wild } => {
+                let p = circuit.populations.iter().find(|p| p.name == wild.population);
+                let how = if wild.divided_by_zero {
+                    "divided a number by zero"
+                } else {
+                    "sent an infinite rate, or one that is no number"
+                };
+                (step, p.map_or("", |p| p.path.as_str()), format!("`{}` {how}", wild.population))
+            }
+            Stop::Loss { step } => (step, "", "the loss became infinite or no number".to_owned()),
+            Stop::Weights { step, projection } => (
+                step,
+                path_of(&projection),
+                format!("a weight of `{projection}` became infinite or no number"),
+            ),
+        };
+        let largest = self.trainer.largest_weight();
+        let path = if path.is_empty() { largest.map_or("", |(name, _)| path_of(name)) } else { path };
+        if let Some((name, x)) = largest.filter(|(_, x)| x.is_finite()) {
+            let _ = write!(what, "; the largest weight is {x:.1e}, of `{name}`");
+        }
+        let checkpoint = self.folder.as_ref().map(|f| f.checkpoint().display().to_string());
+        let kept = checkpoint.as_ref().map_or(String::new(), |c| {
+            format!("; the last good checkpoint is {c}, after {} {}", self.kept, plural(self.kept, "step"))
+        });
+        let d = Diagnostic::error(codes::R006, path, format!("at step {step}, {what}"))
+            .help(format!("try a smaller rate (--rate), or smaller weights at the start{kept}"));
+        let mut failure = load::placed(&self.job.document, &self.job.file, d);
+        for (key, value) in [
+            ("loss", Value::Null),
+            ("steps", json!(self.kept)),
+            ("diverged_at", json!(step)),
+            ("checkpoint", json!(checkpoint)),
+        ] {
+            failure.rest.insert(key.to_owned(), value);
+        }
+        failure
+    }
+}
+
 /// Names of the projections that learn, then `all`.
 pub fn names<'c>(circuit: &'c Circuit, plastic: &[Plastic]) -> Vec<&'c str> {
     plastic.iter().map(|p| circuit.projections[p.k].name.as_str()).chain(["all"]).collect()
@@ -147,46 +270,3 @@ pub fn names<'c>(circuit: &'c Circuit, plastic: &[Plastic]) -> Vec<&'c str> {
 
 /// Sequences whose changes are compared with the gradient, at most.
 const COMPARED: usize = 64;
-
-fn evaluated(trainer: &mut Trainer<'_>, job: &Job, loss: Option<f64>) -> Result<Row, Stop> {
-    let step = trainer.steps_done();
-    let Evaluated { loss: held_out, standard_error, accuracy, .. } =
-        trainer.evaluate(job.train.evaluate.sequences)?;
-    let batch = job.train.batch;
-    let cosines = match trainer.route() {
-        Some(_) => vec![None; trainer.plastic().len() + 1],
-        None => trainer.cosines((step as u64).saturating_mul(batch as u64), batch.min(COMPARED))?,
-    };
-    Ok(Row { step, loss, held_out, standard_error, accuracy, cosines })
-}
-
-/// The report of a number that went wild.
-fn diverged(job: &Job, circuit: &Circuit, stop: Stop, folder: &Option<Folder<'_>>) -> Failure {
-    let (path, what) = match stop {
-        Stop::Task { step, why } => {
-            let mut why = why;
-            why.message = format!("at step {step}: {}", why.message);
-            return load::placed(&job.document, &job.file, why);
-        }
-        Stop::Cells { step, wild } => {
-            let p = circuit.populations.iter().find(|p| p.name == wild.population);
-            let how = if wild.divided_by_zero {
-                "divided a number by zero"
-            } else {
-                "sent an infinite rate, or one that is no number"
-            };
-            (p.map_or("", |p| p.path.as_str()), format!("at step {step}, `{}` {how}", wild.population))
-        }
-        Stop::Weights { step, projection } => {
-            let p = circuit.projections.iter().find(|p| p.name == projection);
-            let what = format!("at step {step}, a weight of `{projection}` became infinite or no number");
-            (p.map_or("", |p| p.path.as_str()), what)
-        }
-    };
-    let kept = folder
-        .as_ref()
-        .map_or(String::new(), |f| format!("; the last good checkpoint is {}", f.checkpoint().display()));
-    let d = Diagnostic::error(codes::R006, path, what)
-        .help(format!("try a smaller rate (--rate), or smaller weights at the start{kept}"));
-    load::placed(&job.document, &job.file, d)
-}

@@ -7,7 +7,8 @@ use super::Job;
 use crate::circuit::{AxisMap, Weights};
 use crate::cli::report::Failure;
 use crate::cli::resolved::{FILES, resolved};
-use crate::files::{Array, atomic_write, write_safetensors};
+use crate::diag::{Diagnostic, codes};
+use crate::files::{Array, atomic_write, remove_unfinished, write_safetensors};
 use crate::plasticity::metrics::{self, Row};
 use crate::plasticity::{Evaluated, Prepared, Trainer, checkpoint, prepare};
 use crate::seed::sha256_hex;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 /// What learned weights are read from.
 const WEIGHTS: &str = "weights.safetensors";
+const CIRCUIT: &str = "circuit.yaml";
 
 /// A run directory.
 pub struct Folder<'a> {
@@ -48,7 +50,7 @@ impl<'a> Folder<'a> {
             .projections
             .iter()
             .enumerate()
-            .filter(|(k, p)| prepared.plastic.iter().any(|q| q.k == *k) || prepared.rewired.contains(&p.name))
+            .filter(|(k, p)| is_held(job, prepared, *k, &p.name))
             .map(|(k, p)| (k, p.name.clone()))
             .collect();
         let identity = identity_of(&spec);
@@ -59,15 +61,35 @@ impl<'a> Folder<'a> {
         self.dir.join("checkpoint.safetensors")
     }
 
-    /// Writes what does not change.
+    /// Writes what does not change, and the first checkpoint; the circuit last, so that a directory with a circuit has
+    /// everything else. What an earlier training left there goes first.
     pub fn start(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
+        for name in [CIRCUIT, "manifest.json", "checkpoint.safetensors"] {
+            let old = self.dir.join(name);
+            if let Err(e) = std::fs::remove_file(&old)
+                && e.kind() != std::io::ErrorKind::NotFound
+            {
+                let what = format!("{}: could not be removed: {e}", old.display());
+                return Err(Diagnostic::error(codes::F004, "", what)
+                    .help("give another -o directory")
+                    .into());
+            }
+        }
         if !self.copies.is_empty() {
             write_safetensors(&self.dir.join(FILES), &self.copies, &[])?;
         }
-        self.weights(trainer)?;
-        let yaml = crate::spec::to_yaml(&self.spec);
-        atomic_write(&self.dir.join("circuit.yaml"), |sink| sink.write_all(yaml.as_bytes()))?;
-        Ok(())
+        self.keep(trainer, &[])?;
+        self.settings()
+    }
+
+    /// Writes the circuit with the settings in force, unless it is there.
+    pub fn settings(&self) -> Result<(), Failure> {
+        remove_unfinished(self.dir);
+        let (file, yaml) = (self.dir.join(CIRCUIT), crate::spec::to_yaml(&self.spec));
+        if std::fs::read(&file).is_ok_and(|there| there == yaml.as_bytes()) {
+            return Ok(());
+        }
+        Ok(atomic_write(&file, |sink| sink.write_all(yaml.as_bytes()))?)
     }
 
     fn weights(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
@@ -96,7 +118,7 @@ impl<'a> Folder<'a> {
         interrupted: bool,
         names: &[&str],
     ) -> Result<Vec<String>, Failure> {
-        let mut files = vec!["circuit.yaml", WEIGHTS, "metrics.csv", "checkpoint.safetensors"];
+        let mut files = vec![CIRCUIT, WEIGHTS, "metrics.csv", "checkpoint.safetensors"];
         if !self.copies.is_empty() {
             files.insert(1, FILES);
         }
@@ -141,6 +163,18 @@ fn identity_of(spec: &CircuitSpec) -> String {
     sha256_hex(crate::spec::to_yaml(&spec).as_bytes())
 }
 
+/// Does the directory hold the weights of projection `k`? Those that learn, and feedback that the rule gave weights of its
+/// own: when it goes on, these are read from there.
+fn is_held(job: &Job, prepared: &Prepared, k: usize, name: &String) -> bool {
+    let read_from_there = || {
+        let written = job.document.spec.projections.0.iter().find(|(n, _)| n == name);
+        written.is_some_and(|(_, p)| matches!(&p.weights, WeightsSpec::File { path, .. } if path == WEIGHTS))
+    };
+    prepared.plastic.iter().any(|q| q.k == k)
+        || prepared.rewired.contains(name)
+        || job.resumed && read_from_there()
+}
+
 /// The circuit of the directory: learning weights come from its file, the settings are those in force.
 fn learned(
     job: &Job,
@@ -150,7 +184,7 @@ fn learned(
     let (mut spec, mut copies) = resolved(&job.document, &Default::default(), &Default::default())?;
     for (k, p) in prepared.circuit.projections.iter().enumerate() {
         let plastic = prepared.plastic.iter().find(|q| q.k == k);
-        if plastic.is_none() && !prepared.rewired.contains(&p.name) {
+        if !is_held(job, prepared, k, &p.name) {
             continue;
         }
         let Some((_, written)) = spec.projections.0.iter_mut().find(|(name, _)| *name == p.name) else {
@@ -193,5 +227,6 @@ fn absolute(task: &mut TaskSpec, folder: &Path) {
         TaskSpec::InContextRegression(_) | TaskSpec::AssociativeRecall(_) => return,
     };
     let there = folder.join(&*path);
-    *path = std::path::absolute(&there).unwrap_or(there).display().to_string();
+    let whole = std::fs::canonicalize(&there).or_else(|_| std::path::absolute(&there));
+    *path = whole.unwrap_or(there).display().to_string();
 }

@@ -103,6 +103,15 @@ fn text(job: &Job, course: &Course, outcome: &Result) -> String {
     t.push('\n');
     table(&mut t, course, &names, gradient);
     let e = &course.last;
+    if course.interrupted {
+        let _ = write!(t, "\ninterrupted after step {}", course.steps);
+        let _ = match &course.checkpoint {
+            Some(c) => {
+                writeln!(t, "; `pulvinar train --resume {}` goes on", c.parent().unwrap_or(c).display())
+            }
+            None => writeln!(t, "; nothing is kept without -o DIR"),
+        };
+    }
     let _ = write!(
         t,
         "\nheld-out loss {} +- {} ({} {})",
@@ -119,18 +128,18 @@ fn text(job: &Job, course: &Course, outcome: &Result) -> String {
         let measured = 2.0 * e.loss;
         let _ = writeln!(
             t,
-            "squared error {} +- {}; the best linear head reaches {} ({:+.2} %)",
+            "squared error {} +- {}; the best linear head reaches {} ({})",
             number(measured),
             short(2.0 * e.standard_error),
             number(floor.optimum),
-            100.0 * (measured / floor.optimum - 1.0),
+            beside(measured, floor.optimum),
         );
         if let Some(learned) = floor.learned {
             let _ = writeln!(
                 t,
-                "expected of the learned heads, in closed form: {} ({:+.2} %)",
+                "expected of the learned heads, in closed form: {} ({})",
                 number(learned),
-                100.0 * (learned / floor.optimum - 1.0)
+                beside(learned, floor.optimum)
             );
         }
     }
@@ -139,9 +148,6 @@ fn text(job: &Job, course: &Course, outcome: &Result) -> String {
     }
     if let Some(why) = &outcome.why_not {
         let _ = writeln!(t, "not compared: {why}");
-    }
-    if course.interrupted {
-        let _ = writeln!(t, "interrupted after step {}", course.steps);
     }
     if let Some(dir) = course.checkpoint.as_ref().and_then(|c| c.parent()) {
         let _ = writeln!(t, "wrote {}: {}", dir.display(), course.files.join(", "));
@@ -208,7 +214,13 @@ pub fn plural(n: usize, what: &str) -> String {
     if n == 1 { what.to_owned() } else { format!("{what}s") }
 }
 
-/// Six significant digits.
+/// How far above the best: in per cent, or in multiples where that says more.
+fn beside(x: f64, best: f64) -> String {
+    let ratio = x / best;
+    if ratio < 10.0 { format!("{:+.2} %", 100.0 * (ratio - 1.0)) } else { format!("{ratio:.3e} times that") }
+}
+
+/// Six decimals, or five significant digits where these would say little.
 pub fn number(x: f64) -> String {
     if x != 0.0 && !(1e-3..1e6).contains(&x.abs()) { format!("{x:.4e}") } else { format!("{x:.6}") }
 }
