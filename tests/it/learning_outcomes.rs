@@ -263,7 +263,7 @@ fn digits_are_read_as_well_as_by_automatic_differentiation() {
     let (prepared, task) = trained("learn_digits", &[], None, None);
     let train = TrainSpec { steps: 0, ..document.spec.reserved.train.expect("settings") };
     let loss = document.spec.reserved.loss.unwrap_or_default();
-    let mut trainer = Trainer::new(&prepared, &task, loss, train).unwrap_or_else(|d| panic!("{d}"));
+    let trainer = Trainer::new(&prepared, &task, loss, train).unwrap_or_else(|d| panic!("{d}"));
     let measured = trainer.evaluate(usize::MAX).unwrap_or_else(|s| panic!("{s:?}"));
     let script = std::fs::read_to_string(root().join("tests/golden/digits_learning.json")).expect("there");
     let script: serde_json::Value = serde_json::from_str(&script).expect("JSON");

@@ -226,5 +226,5 @@ pub fn number(x: f64) -> String {
 }
 
 fn short(x: f64) -> String {
-    if x != 0.0 && x.abs() < 1e-4 { format!("{x:.0e}") } else { format!("{x:.5}") }
+    if x != 0.0 && !(1e-4..1e6).contains(&x.abs()) { format!("{x:.0e}") } else { format!("{x:.5}") }
 }
