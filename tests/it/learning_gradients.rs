@@ -168,3 +168,59 @@ fn projections_have_the_derivatives_of_automatic_differentiation() {
         }
     }
 }
+
+/// Derivatives by the four matrices of a head against the double loops over pairs of tokens of the oracle, with the
+/// head written down by hand.
+#[test]
+fn heads_of_cells_have_the_derivatives_of_plain_loops() {
+    use pulvinar::oracle::gradients::block;
+    use pulvinar::oracle::heads::{HeadSpec, Kernel, Mask, Memory, Rows};
+    let rows = |m: &DMatrix<f64>| -> Rows { m.row_iter().map(|r| r.iter().copied().collect()).collect() };
+    for (name, memory, kernel, normalised) in [
+        ("learning_feedback", Memory::None, Kernel::Linear, false),
+        ("one_head_key_value_memory", Memory::Hebbian, Kernel::Linear, false),
+        ("decay_memory", Memory::Decay(0.9), Kernel::Linear, false),
+        ("softmax_divisive", Memory::None, Kernel::Exp, true),
+    ] {
+        let (document, circuit) = load(&crate::support::root().join(format!("circuits/{name}.yaml")));
+        let tokens = short(inputs(&circuit, &document.folder, &BTreeMap::new()).expect("tokens"), 8);
+        let case = Case::new(&circuit, tokens.clone());
+        let mut work = Work::new(&case.plan);
+        let gradient = case.gradient(&mut work);
+        let number = |name: &str| circuit.projections.iter().position(|p| p.name == name);
+        let matrix = |name: &str| case.weights[number(name).expect("a projection")].dense();
+        let bias = |name: &str, n: usize| match number(name) {
+            Some(k) => case.weights[k].dense().iter().copied().collect(),
+            None => vec![0.0; n],
+        };
+        let (w_q, w_k, w_v) = (matrix("W_Q"), matrix("W_K"), matrix("W_V"));
+        let head = HeadSpec {
+            b_q: bias("b_Q", w_q.nrows()),
+            b_k: bias("b_K", w_k.nrows()),
+            b_v: bias("b_V", w_v.nrows()),
+            scale: if normalised { 1.0 / (w_k.nrows() as f64).sqrt() } else { 1.0 },
+            w_q: rows(&w_q),
+            w_k: rows(&w_k),
+            w_v: rows(&w_v),
+            w_o: rows(&matrix("W_O")),
+            kernel,
+            normalised,
+            mask: Mask::Causal,
+            memory,
+            query_stream: 0,
+            context_stream: 0,
+            value_stream: 0,
+        };
+        let x = rows(&tokens["main"].transpose());
+        let want = block(&[head], &[(0, rows(&matrix("skip")))], &[x], &rows(&work.d_output.transpose()));
+        let head = &want.heads[0];
+        for (projection, want) in
+            [("W_Q", &head.w_q), ("W_K", &head.w_k), ("W_V", &head.w_v), ("W_O", &head.w_o)]
+        {
+            let got = gradient[number(projection).expect("a projection")].as_ref().expect("small enough");
+            let want = DMatrix::from_fn(got.nrows(), got.ncols(), |i, j| want[i][j]);
+            let error = (got - &want).norm() / want.norm();
+            assert!(error < 1e-11, "{name}: {projection}: {error:e}");
+        }
+    }
+}
