@@ -14,9 +14,9 @@ pub fn written(cells: &Cells<'_>, i: usize) -> usize {
     }
 }
 
-/// Columns of what a memory sends (under a full mask the only one) that hold the state after so many tokens.
-pub fn readers(cells: &Cells<'_>, after: usize) -> std::ops::Range<usize> {
-    let (tokens, queries) = (cells.columns.count(), cells.sends.count());
+/// Which of so many queries read the state after so many tokens.
+pub fn readers(cells: &Cells<'_>, after: usize, queries: usize) -> std::ops::Range<usize> {
+    let tokens = cells.columns.count();
     match cells.of.mask {
         MaskSpec::Full if after == tokens => 0..queries,
         MaskSpec::Full => 0..0,
@@ -57,7 +57,7 @@ pub fn backward(cells: &Cells<'_>, rule: AccumulateSpec, own: &mut Numbers, d_st
     let [d_basal, d_apical, d_gate] = d_potential;
     let [basal, apical, gate] = potential;
     for after in (0..=tokens).rev() {
-        for i in readers(cells, after) {
+        for i in readers(cells, after, cells.sends.count()) {
             d.iter_mut().zip(&d_rates[i * n..][..n]).for_each(|(d, r)| *d += r);
         }
         let Some(j) = after.checked_sub(1) else { break };

@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use super::rules::needs_errors;
 use crate::attention::Streams;
-use crate::circuit::{AxisMap, Circuit, Compartment, Population, Projection, Synapses, Weights};
+use crate::circuit::{AxisMap, Circuit, Compartment, PopulationId, Projection, Synapses, Weights};
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::linalg::count;
 use crate::seed;
@@ -187,7 +187,7 @@ fn fits(circuit: &Circuit, k: usize, rule: RuleName) -> Result<(), Diagnostic> {
     if !needs_errors(rule) {
         return Ok(());
     }
-    if !receives_errors(circuit, target, k) {
+    if !receives_errors(circuit, p.to) {
         return refuse(
             format!("{name} needs errors, but nothing ends on the third compartment of `{cells}`"),
             "bring the error there: `fb: {from: ERR, to: CELLS.third, weights: {transpose_of: W}}`; `--rule gradient` needs none",
@@ -224,9 +224,7 @@ fn mirror(circuit: &Circuit, k: usize) -> Option<&Projection> {
         .find(|q| q.compartment == Compartment::Third && q.tie.is_some_and(|t| t.transposed && t.to.0 == k))
 }
 
-fn receives_errors(circuit: &Circuit, target: &Population, k: usize) -> bool {
-    let to = circuit.projections[k].to;
-    debug_assert_eq!(circuit.population(to).name, target.name);
+fn receives_errors(circuit: &Circuit, to: PopulationId) -> bool {
     circuit.projections.iter().any(|p| p.to == to && p.compartment == Compartment::Third)
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A step takes `batch` sequences, each with the same weights, averages their changes, lets the optimiser make a step of
 //! the mean and applies it by the rule. Sequences run in parallel in groups of fixed size whose sums are added in
-//! order: the bytes do not depend on the number of threads. Nothing is allocated after the first step, except by tasks
-//! that run a teacher.
+//! order: the bytes do not depend on the number of threads. Room is made before the first step and used again; a step
+//! takes a list of results, large products their panels, and a task with a teacher what its forward pass needs.
 
 use super::group::{Group, Kind};
 use super::optimise::State;

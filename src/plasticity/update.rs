@@ -250,15 +250,7 @@ fn remember<'a, R: Rule>(
             }
         }
         let queries = own.third.len() / n.max(1);
-        let full = target.of.mask == crate::spec::MaskSpec::Full;
-        let reading = if full && after == tokens {
-            0..queries
-        } else if full {
-            0..0
-        } else {
-            readers(target, after)
-        };
-        for i in reading {
+        for i in readers(target, after, queries) {
             let third = cut(&own.third, i, n);
             if third.iter().all(|x| *x == 0.0) {
                 continue;
@@ -281,7 +273,6 @@ fn remember<'a, R: Rule>(
 /// compartment's division.
 fn slopes(cells: &Cells<'_>, own: &Numbers, compartment: Compartment, effect: Effect, out: &mut [f64]) {
     let [basal, apical, _] = &own.potential;
-    let n = cells.n;
     let at = slot(compartment);
     for (k, out) in out.iter_mut().enumerate() {
         let [by_basal, by_apical] =
@@ -304,5 +295,4 @@ fn slopes(cells: &Cells<'_>, own: &Numbers, compartment: Compartment, effect: Ef
             *out *= if effect == Effect::Divisive { -share * own.potential[at][k] } else { share };
         }
     }
-    debug_assert!(out.len().is_multiple_of(n.max(1)));
 }
