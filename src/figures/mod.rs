@@ -2,10 +2,13 @@
 //!
 //! - [`circuit`]: a circuit, its cells in their layers and its axons.
 //! - [`cells`]: traces of a run of cells, and how its output comes to the compiled heads.
+//! - [`sheet`]: what a figure is before it is drawn; [`catalogue`]: all figures.
 //! - `style`: sizes and colours that all pictures share.
 //!
 //! SVG with real text. **Deliberately absent:** computing what is drawn, and files.
 
+pub mod catalogue;
 pub mod cells;
 pub mod circuit;
+pub mod sheet;
 mod style;
