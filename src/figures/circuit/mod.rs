@@ -3,7 +3,7 @@
 //! 1. `collapse` says what is shown: every population, or, of more than eight areas, boxes with counts (`model`).
 //! 2. `layout` (with `columns`) places it from left to right: each node has a column of its own.
 //! 3. `route` finds tracks for axons, `down` the height of bands, `place` the rest: a [`Plan`].
-//! 4. `paint` (with `glyphs`, `corners`, `legend`) draws the plan.
+//! 4. `paint` (with `glyphs`, `corners`, `legend`) draws the plan; inside a figure it has neither title nor legend (`crop`).
 //!
 //! Labels cannot overlap because each has room in the column of its target; axons cannot run into bodies because they
 //! go up and down in columns beside them and level only between bands.
@@ -13,6 +13,7 @@
 mod collapse;
 mod columns;
 mod corners;
+mod crop;
 mod down;
 mod glyphs;
 mod layout;
@@ -24,6 +25,7 @@ pub mod plan;
 mod route;
 mod words;
 
+pub use crop::cropped;
 pub use plan::Plan;
 
 use super::canvas::svg::Fonts;
