@@ -3,6 +3,7 @@
 //! **Deliberately absent:** drawing and files.
 
 mod given;
+mod identity;
 mod one_head;
 #[cfg(test)]
 mod tests;
@@ -59,9 +60,17 @@ pub struct Entry {
 }
 
 /// Every figure.
-pub const ALL: &[Entry] = &[Entry {
-    name: "one-head",
-    group: Group::CorticoThalamic,
-    about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
-    make: Some(one_head::make),
-}];
+pub const ALL: &[Entry] = &[
+    Entry {
+        name: "identity",
+        group: Group::CorticoThalamic,
+        about: "one microcolumn, and cells against the identity that makes it a head",
+        make: Some(identity::make),
+    },
+    Entry {
+        name: "one-head",
+        group: Group::CorticoThalamic,
+        about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
+        make: Some(one_head::make),
+    },
+];
