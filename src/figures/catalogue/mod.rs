@@ -5,6 +5,7 @@
 mod given;
 mod identity;
 mod one_head;
+mod overview;
 #[cfg(test)]
 mod tests;
 
@@ -61,6 +62,12 @@ pub struct Entry {
 
 /// Every figure.
 pub const ALL: &[Entry] = &[
+    Entry {
+        name: "overview",
+        group: Group::CorticoThalamic,
+        about: "the program in one picture: a file, its circuit, its heads, and cells that agree with them",
+        make: Some(overview::make),
+    },
     Entry {
         name: "identity",
         group: Group::CorticoThalamic,
