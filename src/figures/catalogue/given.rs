@@ -5,7 +5,7 @@ use crate::attention::{Block, Head, Kernel, Mask, Memory, Normalisation, Residua
 use crate::circuit::{Circuit, wire};
 use crate::compile::{Compiled, compile};
 use crate::diag::{Diagnostic, Diagnostics, codes};
-use crate::figures::circuit::{Plan, cropped, plan};
+use crate::figures::circuit::{Plan, plan};
 use crate::simulate::cells::{self, Settings};
 use crate::simulate::{inputs, inputs::Overrides, run};
 use crate::spec::{Document, read_file};
@@ -37,7 +37,7 @@ impl Given {
 
     /// The drawing for a panel.
     pub fn drawing(&self) -> Box<Plan> {
-        Box::new(cropped(plan(&self.circuit).1))
+        Box::new(plan(&self.circuit).1)
     }
 
     /// The compiled block of the output.

@@ -3,7 +3,7 @@
 //! 1. `collapse` says what is shown: every population, or, of more than eight areas, boxes with counts (`model`).
 //! 2. `layout` (with `columns`) places it from left to right: each node has a column of its own.
 //! 3. `route` finds tracks for axons, `down` the height of bands, `place` the rest: a [`Plan`].
-//! 4. `paint` (with `glyphs`, `canvas`, `legend`) draws the plan; inside a figure it has neither title nor legend (`crop`).
+//! 4. `paint` (with `glyphs`, `canvas`, `legend`) draws the plan.
 //!
 //! Labels cannot overlap because each has room in the column of its target; axons cannot run into bodies because they
 //! go up and down in columns beside them and level only between bands.
@@ -13,7 +13,6 @@
 mod canvas;
 mod collapse;
 mod columns;
-mod crop;
 mod down;
 mod glyphs;
 mod layout;
@@ -25,7 +24,6 @@ pub mod plan;
 mod route;
 mod words;
 
-pub use crop::cropped;
 pub use plan::Plan;
 
 use super::style::{FINE, finished};
