@@ -1,30 +1,24 @@
 //! Leaky cells in time on their way to the heads that they compile to, and cells that read ahead.
 
 use super::Making;
-use super::given::{Given, Plain, floored, missing, trace};
+use super::given::{ERRORS, Given, Plain, floored, missing, trace};
+use super::tokens_one_by_one::{
+    DRAWN, InTime, LONG_MS, LOOK_MS, TIME, TOKEN_MS, after_writes, at_reads, in_time, outputs, rates_of,
+    slowest_ms,
+};
 use crate::attention::Mask;
-use crate::circuit::Circuit;
 use crate::diag::Diagnostics;
-use crate::figures::sheet::{Axes, Axis, Content, Figure, Guide, Look, Panel, Point, Row, Series, Width};
-use crate::linalg::count;
+use crate::figures::sheet::{Axes, Axis, Content, Figure, Look, Panel, Point, Row, Series, Width};
 use crate::simulate::cells::{Run, Settings, TAU_MS, Trace};
-use crate::spec::{RecordSpec, StopSpec, TauSpec, Time, Variable};
+use crate::spec::{StopSpec, Time};
 use nalgebra::DMatrix;
 
 const SPACE: &str = "one_head_attention_mask.yaml";
-const TIME: &str = "tokens_in_time.yaml";
 /// Short steps, so that what is seen are the cells and not the steps.
 const DT_MS: f64 = 0.1;
 /// Length of the run with all tokens at once, and what is shown of its rates.
-const RUN_MS: f64 = 400.0;
+const RUN_MS: f64 = 320.0;
 const RISE_MS: f64 = 80.0;
-/// Times of a token and of the gap after it.
-const TOKEN_MS: [f64; 9] = [20.0, 40.0, 60.0, 80.0, 120.0, 160.0, 200.0, 240.0, 280.0];
-const LONG_MS: f64 = 400.0;
-/// Time of a token, and gap, where one run is looked at.
-const LOOK_MS: [f64; 2] = [200.0, 300.0];
-/// Tokens whose output is drawn.
-const DRAWN: usize = 3;
 
 pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
     making.progress.begin("runs of cells", 4 + 4 * TOKEN_MS.len());
@@ -81,13 +75,13 @@ fn caption(lag: f64, run: &InTime) -> String {
          v + tau dv/dt from the cell's own equation, are there at once. **B** Largest distance of all outputs to the head that the circuit compiles to, \
          over the largest output: leaky cells (circles), the closed form (line) and exp(-t / {TAU_MS} ms) (dashed), whose \
          slope it takes on in the end, up to the power of t that stages in a row add. Prospective cells equal the algebra at every step; this proves \
-         the wiring, not the dynamics. Numbers below 1e-17 are drawn there. \
+         the wiring, not the dynamics. Distances below 1e-12 are rounding and drawn there, here and below. \
          **C-E** Tokens one after another (two memories with decay; slowest time constant {slow} ms, steps of 1 ms). **C** First cell of the output relay for the first \
-         {DRAWN} tokens, each held for {duration} ms before a gap of {gap} ms; grey lines: the token is written into the memories. \
+         {DRAWN} tokens, each held for {duration} ms before a gap of {gap} ms; dashed lines: the token is written into the memories. \
          Circles: what the compiled heads say, at the time when the output is read. **D** Distance to the compiled heads \
          since the write, mean of {n} tokens (band: least to largest): leaky cells come to within 1 % of the largest output in {lag} ms \
          and on with the slope of the slowest compartment (dashed), down to what was written too early. **E** The \
-         same when the output is read, largest over {n} tokens, against the time T of token and gap (both) or of one of them while the other is \
+         same when the output is read, largest over {n} tokens, against the time T of token and gap (blue) or of one of them while the other is \
          {LONG_MS} ms. Dashed: exp(-T / {slow} ms) and exp(-T / {TAU_MS} ms), the slowest compartment that reads a memory, and those that write \
          it. One draw of weights and tokens, that of the files; D: n = {n} tokens.",
         slow = slowest_ms(&run.given.circuit),
@@ -95,29 +89,6 @@ fn caption(lag: f64, run: &InTime) -> String {
         gap = LOOK_MS[1],
         n = run.truth.ncols(),
     )
-}
-
-/// The longest time constant of a compartment.
-fn slowest_ms(circuit: &Circuit) -> f64 {
-    let taus = circuit.order.iter().map(|id| match circuit.population(*id).options.tau {
-        None => TAU_MS,
-        Some(TauSpec::Both(t)) => t.ms,
-        Some(TauSpec::Each { basal, apical }) => basal.ms.max(apical.ms),
-    });
-    taus.fold(0.0, f64::max)
-}
-
-/// Rates of a population, every so many steps.
-fn rates_of(population: &str, every: usize, pair: Option<[usize; 2]>) -> RecordSpec {
-    RecordSpec {
-        population: population.to_owned(),
-        variable: Variable::Rate,
-        compartment: None,
-        cells: pair.map(|_| vec![0]),
-        query: pair.map(|[i, _]| vec![i]),
-        context: pair.map(|[_, j]| vec![j]),
-        every,
-    }
 }
 
 /// The circuit with a column for each pair of tokens, from rest.
@@ -187,7 +158,7 @@ impl Space {
         let x = self.given.stream("main")?;
         let plain = Plain::of(&self.given, ["W_Q", "W_K", "W_V", "W_O"], Mask::Causal)?;
         let adds = plain.adds(x, x);
-        let times: Vec<f64> = (0..=200).map(|k| f64::from(k) * RUN_MS / 200.0).collect();
+        let times: Vec<f64> = (0..=160).map(|k| f64::from(k) * RUN_MS / 160.0).collect();
         let law = times.iter().map(|t| {
             let s = t / TAU_MS;
             let left = x * (-s).exp() + &adds * missing_output(s);
@@ -198,7 +169,7 @@ impl Space {
         let ahead = distances(trace(&self.ahead, 2)?, &truth);
         Ok(Axes {
             x: Axis::new("time", "ms").range(0.0, RUN_MS),
-            y: Axis::new("relative distance", "").log().range(1e-17, 3.0),
+            y: Axis::new("relative distance", "").log().range(ERRORS[0], ERRORS[1]),
             series: vec![
                 Series::new("closed form", Look::Line, 0, law.collect()),
                 Series::new("leaky", Look::Marks, 0, marks.collect()),
@@ -236,146 +207,10 @@ fn distances<'a>(t: &'a Trace, truth: &'a DMatrix<f64>) -> impl Iterator<Item = 
     })
 }
 
-/// The circuit with tokens one after another.
-struct InTime {
-    given: Given,
-    run: Run,
-    truth: DMatrix<f64>,
-    duration_ms: f64,
-}
-
-fn in_time(making: &Making<'_>, [duration, gap]: [f64; 2], prospective: bool) -> Result<InTime, Diagnostics> {
-    let set = [("duration", format!("{duration} ms")), ("gap", format!("{gap} ms"))];
-    let given = Given::read(making, TIME, &set)?;
-    let truth = given.algebra()?;
-    let settings = Settings { prospective, record: vec![rates_of("HO", 1, None)], ..given.settings() };
-    let run = given.cells(&settings)?;
-    making.progress.step();
-    Ok(InTime { given, run, truth, duration_ms: duration })
-}
-
-impl InTime {
-    /// Largest distance of any output, when it is read.
-    fn at_reads(&self) -> f64 {
-        floored((&self.run.output - &self.truth).amax() / self.truth.amax())
-    }
-
-    /// For each time since the write, in steps: the distance of each token's output.
-    fn since_write(&self) -> Vec<(f64, Vec<f64>)> {
-        let Ok(t) = trace(&self.run, 0) else { return Vec::new() };
-        let (width, size) = (self.truth.nrows(), self.truth.amax());
-        let mut all: Vec<(f64, Vec<f64>)> = Vec::new();
-        for (token, (onset, read)) in self.run.onsets_ms.iter().zip(&self.run.reads_ms).enumerate() {
-            let write = onset + self.duration_ms;
-            let samples =
-                t.t_ms.iter().zip(t.values.chunks(width)).filter(|(t, _)| **t >= write && **t < *read);
-            for (k, (t, now)) in samples.enumerate() {
-                let want = self.truth.column(token);
-                let far = now.iter().zip(want.iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size;
-                if token == 0 {
-                    all.push((t - write, Vec::new()));
-                }
-                if let Some((_, numbers)) = all.get_mut(k) {
-                    numbers.push(floored(far));
-                }
-            }
-        }
-        all
-    }
-
-    /// Time after the write from which on the mean distance is below `bound`.
-    fn lag(&self, bound: f64) -> f64 {
-        let all = self.since_write();
-        let above = all.iter().rev().find(|(_, far)| mean(far) >= bound);
-        above.map_or(0.0, |(t, _)| t + self.run.dt_ms)
-    }
-}
-
-fn mean(numbers: &[f64]) -> f64 {
-    numbers.iter().sum::<f64>() / count(numbers.len())
-}
-
-/// The first output cell over the first tokens.
-fn outputs(leaky: &InTime, ahead: &InTime) -> Axes {
-    let end = count(DRAWN) * (LOOK_MS[0] + LOOK_MS[1]);
-    let line = |of: &InTime| -> Vec<Point> {
-        let Ok(t) = trace(&of.run, 0) else { return Vec::new() };
-        let samples = t.t_ms.iter().zip(t.values.chunks(of.truth.nrows()));
-        samples.filter(|(t, _)| **t <= end).map(|(t, now)| Point::new(*t, now[0])).collect()
-    };
-    let heads = leaky.run.reads_ms.iter().take(DRAWN).enumerate();
-    let heads = heads.map(|(i, t)| Point::new(*t, leaky.truth[(0, i)])).collect();
-    let writes = leaky.run.onsets_ms.iter().take(DRAWN).map(|t| t + leaky.duration_ms);
-    Axes {
-        x: Axis::new("time", "ms").range(0.0, end),
-        y: Axis::new("rate of HO, cell 0", ""),
-        series: vec![
-            Series::new("prospective", Look::Line, 1, line(ahead)),
-            Series::new("leaky", Look::Line, 0, line(leaky)),
-            Series::new("compiled heads", Look::Marks, 2, heads),
-        ],
-        guides: writes.map(|at| Guide { at, is_vertical: true, words: String::new() }).collect(),
-    }
-}
-
-/// Distance since the write.
-fn after_writes(leaky: &InTime, ahead: &InTime) -> Axes {
-    let of = |name: &str, colour: usize, run: &InTime| {
-        let points = run.since_write().into_iter().step_by(2).map(|(t, far)| {
-            let low = far.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = far.iter().copied().fold(0.0, f64::max);
-            Point { x: t, y: mean(&far), spread: Some([low, high]) }
-        });
-        Series::new(name, Look::Line, colour, points.collect())
-    };
-    let slow = slowest_ms(&leaky.given.circuit);
-    let slope = [0.0, LOOK_MS[1]].map(|t| Point::new(t, (-t / slow).exp()));
-    Axes {
-        x: Axis::new("time since the write", "ms"),
-        y: Axis::new("relative distance", "").log().range(1e-17, 3.0),
-        series: vec![
-            of("leaky", 0, leaky),
-            of("prospective", 1, ahead),
-            Series::new(format!("exp(\u{2212}t / {slow} ms)"), Look::Dashed, 6, slope.into()),
-        ],
-        guides: Vec::new(),
-    }
-}
-
-/// Distance when the output is read, against the times that a token has.
-fn at_reads(making: &Making<'_>) -> Result<Axes, Diagnostics> {
-    let kinds: [(&str, Look, usize, bool, fn(f64) -> [f64; 2]); 4] = [
-        ("token and gap T", Look::LineAndMarks, 0, false, |t| [t, t]),
-        ("gap T", Look::LineAndMarks, 2, false, |t| [LONG_MS, t]),
-        ("token T", Look::LineAndMarks, 3, false, |t| [t, LONG_MS]),
-        ("prospective", Look::LineAndMarks, 1, true, |t| [t, t]),
-    ];
-    let mut series = Vec::new();
-    let mut slow = TAU_MS;
-    for (name, look, colour, prospective, times) in kinds {
-        let mut points = Vec::new();
-        for t in TOKEN_MS {
-            let run = in_time(making, times(t), prospective)?;
-            slow = slowest_ms(&run.given.circuit);
-            points.push(Point::new(t, run.at_reads()));
-        }
-        series.push(Series::new(name, look, colour, points));
-    }
-    for tau in [slow, TAU_MS] {
-        let line = [TOKEN_MS[0], TOKEN_MS[TOKEN_MS.len() - 1]].map(|t| Point::new(t, (-t / tau).exp()));
-        series.push(Series::new("", Look::Dashed, 6, line.into()));
-    }
-    Ok(Axes {
-        x: Axis::new("T", "ms"),
-        y: Axis::new("relative distance", "").log().range(1e-17, 3.0),
-        series,
-        guides: Vec::new(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::catalogue::given::FLOOR;
     use crate::figures::catalogue::tests::{axes, making, within};
 
     /// The closed forms solve the equations of the compartments, step by step.
@@ -421,21 +256,21 @@ mod tests {
             }
         }
         let law = named(0, 1, "closed form");
-        for p in named(0, 1, "leaky").iter().filter(|p| p.x > 0.0 && p.x < 300.0) {
+        for p in named(0, 1, "leaky").iter().filter(|p| p.x > 0.0) {
             let want = law.iter().find(|l| (l.x - p.x).abs() < 1e-9).unwrap().y;
             within((p.y / want).ln(), 0.0, 0.05, "distance");
         }
-        assert!(named(0, 1, "prospective").iter().all(|p| p.y < 1e-14));
+        assert!(named(0, 1, "prospective").iter().all(|p| p.y <= FLOOR));
         // The slope of the slowest compartment, less the power of t: two over the number of time constants.
         let found = slope(&named(0, 1, "leaky"), 250.0, 300.0) * TAU_MS;
         within(found, 1.0 - 2.0 / 27.5, 0.01, "slope");
         // Tokens in time: prospective cells equal the heads at once, leaky ones with the slope of 15 ms.
-        assert!(named(2, 0, "prospective").iter().all(|p| p.y < 1e-12));
+        assert!(named(2, 0, "prospective").iter().all(|p| p.y <= FLOOR));
         let leaky = named(2, 0, "leaky");
         assert!(leaky.iter().any(|p| p.y > 0.1), "they lag: {leaky:?}");
         let found = slope(&leaky, 100.0, 150.0) * 15.0;
         assert!((0.75..1.0).contains(&found), "slope {found}");
-        assert!(named(2, 1, "prospective").iter().all(|p| p.y < 1e-12));
+        assert!(named(2, 1, "prospective").iter().all(|p| p.y <= FLOOR));
         let both = named(2, 1, "token and gap T");
         assert!(both.windows(2).all(|w| w[1].y < w[0].y), "{both:?}");
         let found = slope(&named(2, 1, "gap T"), 160.0, 240.0) * 15.0;

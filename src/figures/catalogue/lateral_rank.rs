@@ -8,9 +8,7 @@ use crate::attention::{Head, strength};
 use crate::circuit::{Circuit, Weights};
 use crate::compile::compile;
 use crate::diag::Diagnostics;
-use crate::figures::sheet::{
-    Axes, Axis, Content, Figure, Guide, Look, Map, Panel, Point, Row, Series, Width,
-};
+use crate::figures::sheet::{Axes, Axis, Content, Figure, Look, Map, Panel, Point, Row, Series, Width};
 use crate::linalg::count;
 use crate::seed;
 use nalgebra::DMatrix;
@@ -19,9 +17,11 @@ use rayon::prelude::*;
 const FILE: &str = "rank_two_lateral.yaml";
 /// Superficial and deep cells: more than the file has, so that the noise has a bulk.
 const SIZE: [(&str, usize); 2] = [("d_k", 24), ("d_v", 36)];
-/// Standard deviations of the noise on each lateral weight; those of the third row are shown in detail.
+/// Standard deviations of the noise on each lateral weight.
 const NOISE: [f64; 9] = [0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 2.0, 3.0, 5.0];
+/// Of which all singular values are drawn.
 const DETAIL: [usize; 3] = [0, 2, 5];
+/// Of which the matrix is drawn.
 const SHOWN: usize = 3;
 const DRAWS: usize = 20;
 /// Heads that count beside the strongest.
@@ -79,7 +79,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
         Row {
             height_mm: 50.0,
             panels: vec![
-                panel("every head and its weight", 0.5, Content::Axes(spectrum(&lateral, &by_noise, rest))),
+                panel("what every head stands for", 0.5, Content::Axes(spectrum(&lateral, &by_noise, rest))),
                 panel(
                     "two heads among those of noise",
                     0.5,
@@ -215,7 +215,7 @@ fn spectrum(lateral: &[f64], by_noise: &[&[Noisy]], rest: [usize; 2]) -> Axes {
             Point::new(count(h), NOISE[size] * quantile(below / count(heads - lateral.len()), rest))
         });
         let name = if colour == 3 { "Marchenko-Pastur" } else { "" };
-        series.push(Series::new(name, Look::Line, colour, law.collect()));
+        series.push(Series::new(name, Look::Line, 6, law.collect()));
     }
     Axes {
         x: Axis::new("head, by strength (from 0)", ""),
@@ -244,7 +244,7 @@ fn against_noise(lateral: &[f64], by_noise: &[&[Noisy]], rest: [usize; 2], whole
         x: Axis::new("noise of a lateral weight, std", "").log(),
         y: Axis::new("singular value", "").log(),
         series,
-        guides: vec![Guide { at: 0.5, is_vertical: true, words: "std of A".to_owned() }],
+        guides: Vec::new(),
     }
 }
 
@@ -261,7 +261,7 @@ fn counts(by_noise: &[&[Noisy]], rest: [usize; 2]) -> Axes {
         y: Axis::new("heads", "").range(0.0, 28.0),
         series: vec![
             of("all", Look::LineAndMarks, 2, &|d, _| d.lateral.len()),
-            of("1 % of the strongest", Look::LineAndMarks, 1, &|d, _| d.strong),
+            of("1 % of strongest", Look::LineAndMarks, 1, &|d, _| d.strong),
             of("above the noise", Look::LineAndMarks, 0, &beyond),
         ],
         guides: Vec::new(),
@@ -363,7 +363,7 @@ mod tests {
         let above = named(2, 0, "above the noise");
         assert!(above.iter().filter(|p| p.x <= 1.0).all(|p| p.y == 2.0), "{above:?}");
         assert!(above.last().unwrap().y < 1.0, "{above:?}");
-        let strong = named(2, 0, "1 % of the strongest");
+        let strong = named(2, 0, "1 % of strongest");
         assert!(strong.windows(2).all(|w| w[0].y <= w[1].y), "{strong:?}");
         assert!(strong[0].y < 3.0 && strong.last().unwrap().y > 20.0, "{strong:?}");
         // The law of the distance is exact; 20 draws of it are within 4 standard errors.

@@ -11,6 +11,7 @@ mod one_head;
 mod random_matrices;
 #[cfg(test)]
 mod tests;
+mod tokens_one_by_one;
 
 use super::sheet::Figure;
 use crate::diag::Diagnostics;

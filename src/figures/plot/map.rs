@@ -24,7 +24,8 @@ impl Colours {
         let is_log = map.scale.is_log;
         let shown = |x: &f64| x.is_finite() && (!is_log || *x > 0.0);
         let all = map.values.iter().copied().filter(shown);
-        let (mut low, mut high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+        let (mut low, mut high) =
+            all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
         if let Some([a, b]) = map.scale.range.filter(|[a, b]| a < b && shown(a) && shown(b)) {
             (low, high) = (a, b);
         }
@@ -152,15 +153,20 @@ fn cells(canvas: &Canvas<'_>, map: &Map, colours: &Colours, [left, top, right, b
 }
 
 /// The bar of colours, as high as the map.
-fn bar(canvas: &Canvas<'_>, colours: &Colours, [_, top, right, bottom]: Sides, ticks: &ticks::Words, name: &[String]) {
+fn bar(
+    canvas: &Canvas<'_>,
+    colours: &Colours,
+    [_, top, right, bottom]: Sides,
+    ticks: &ticks::Words,
+    name: &[String],
+) {
     let (left, right) = (right + APART, right + APART + BAR);
     let steps = 48;
     let at = |k: i32| bottom - (bottom - top) * f64::from(k) / f64::from(steps);
     for k in 0..steps {
         let t = (f64::from(k) + 0.5) / f64::from(steps);
         let s = &colours.scale;
-        let value =
-            if s.is_log { s.low * (s.high / s.low).powf(t) } else { s.low * (1.0 - t) + s.high * t };
+        let value = if s.is_log { s.low * (s.high / s.low).powf(t) } else { s.low * (1.0 - t) + s.high * t };
         canvas.rect([left, (at(k + 1) - 0.4).max(top), right, at(k)], colours.at(value));
     }
     let outline = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
