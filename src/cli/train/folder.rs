@@ -92,22 +92,22 @@ impl<'a> Folder<'a> {
         Ok(atomic_write(&file, |sink| sink.write_all(yaml.as_bytes()))?)
     }
 
-    fn weights(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
+    fn weights(&self, trainer: &Trainer<'_>) -> Result<(), Diagnostic> {
         let matrix = |k: usize| match &trainer.weights()[k] {
             Weights::Dense(w) => Array::from_matrix(w),
             other => Array::from_matrix(&other.dense()),
         };
         let tensors: Vec<(String, Array)> =
             self.held.iter().map(|(k, name)| (name.clone(), matrix(*k))).collect();
-        Ok(write_safetensors(&self.dir.join(WEIGHTS), &tensors, &[])?)
+        write_safetensors(&self.dir.join(WEIGHTS), &tensors, &[])
     }
 
     /// Writes the state so far.
-    pub fn keep(&self, trainer: &Trainer<'_>, rows: &[Row]) -> Result<(), Failure> {
-        let names = super::course::names(trainer.circuit(), trainer.plastic());
+    pub fn keep(&self, trainer: &Trainer<'_>, rows: &[Row]) -> Result<(), Diagnostic> {
+        let names = crate::experiments::learning::names(trainer.circuit(), trainer.plastic());
         metrics::write(&self.dir.join("metrics.csv"), &names, rows)?;
         self.weights(trainer)?;
-        Ok(checkpoint::save(&self.checkpoint(), trainer, &self.identity, rows)?)
+        checkpoint::save(&self.checkpoint(), trainer, &self.identity, rows)
     }
 
     /// Writes the manifest; returns all files.
@@ -149,8 +149,8 @@ impl<'a> Folder<'a> {
 
 /// What makes a training the same one.
 pub fn identity(job: &Job, route: Option<RouteSpec>) -> Result<String, Failure> {
-    let placed = |d| crate::cli::load::placed(&job.document, &job.file, d);
-    let prepared = prepare(&job.circuit, route, job.train.rate).map_err(placed)?;
+    let placed = |d| crate::cli::load::placed(&job.lesson.document, &job.file, d);
+    let prepared = prepare(&job.lesson.circuit, route, job.lesson.train.rate).map_err(placed)?;
     Ok(identity_of(&learned(job, route, &prepared)?.0))
 }
 
@@ -167,7 +167,7 @@ fn identity_of(spec: &CircuitSpec) -> String {
 /// own: when it goes on, these are read from there.
 fn is_held(job: &Job, prepared: &Prepared, k: usize, name: &String) -> bool {
     let read_from_there = || {
-        let written = job.document.spec.projections.0.iter().find(|(n, _)| n == name);
+        let written = job.lesson.document.spec.projections.0.iter().find(|(n, _)| n == name);
         written.is_some_and(|(_, p)| matches!(&p.weights, WeightsSpec::File { path, .. } if path == WEIGHTS))
     };
     prepared.plastic.iter().any(|q| q.k == k)
@@ -181,7 +181,7 @@ fn learned(
     route: Option<RouteSpec>,
     prepared: &Prepared,
 ) -> Result<(CircuitSpec, Vec<(String, Array)>), Failure> {
-    let (mut spec, mut copies) = resolved(&job.document, &Default::default(), &Default::default())?;
+    let (mut spec, mut copies) = resolved(&job.lesson.document, &Default::default(), &Default::default())?;
     for (k, p) in prepared.circuit.projections.iter().enumerate() {
         let plastic = prepared.plastic.iter().find(|q| q.k == k);
         if !is_held(job, prepared, k, &p.name) {
@@ -206,11 +206,11 @@ fn learned(
             written.plasticity = Some(PlasticitySpec { ..rule });
         }
     }
-    let mut train = job.train;
+    let mut train = job.lesson.train;
     (train.rule, train.rate) = (route, None);
     spec.reserved.train = Some(train);
     if let Some(task) = &mut spec.reserved.task {
-        absolute(task, &job.document.folder);
+        absolute(task, &job.lesson.document.folder);
     }
     Ok((spec, copies))
 }

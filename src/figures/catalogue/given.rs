@@ -25,7 +25,11 @@ impl Given {
     /// Reads a file of the folder, with parameters set as `--set` does.
     pub fn read(making: &Making<'_>, file: &str, set: &[(&str, String)]) -> Result<Self, Diagnostics> {
         let set: Vec<(String, String)> = set.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
-        let document = read_file(&making.circuits.join(file), &set)?;
+        Self::of(read_file(&making.circuits.join(file), &set)?)
+    }
+
+    /// From a document, as it is now.
+    pub fn of(document: Document) -> Result<Self, Diagnostics> {
         let located = |d: Diagnostics| {
             let mut d = d;
             document.locate(&mut d);

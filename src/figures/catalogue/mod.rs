@@ -5,6 +5,7 @@
 mod cells_in_time;
 mod cross_attention;
 mod given;
+mod identity;
 mod lateral_rank;
 mod multihead;
 mod one_head;
@@ -66,6 +67,12 @@ pub struct Entry {
 
 /// Every figure.
 pub const ALL: &[Entry] = &[
+    Entry {
+        name: "identity",
+        group: Group::CorticoThalamic,
+        about: "one microcolumn, and cells against the identity that makes it a head",
+        make: Some(identity::make),
+    },
     Entry {
         name: "one-head",
         group: Group::CorticoThalamic,
