@@ -2,6 +2,11 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod given;
+mod one_head;
+#[cfg(test)]
+mod tests;
+
 use super::sheet::Figure;
 use crate::diag::Diagnostics;
 use crate::experiments::Progress;
@@ -54,4 +59,9 @@ pub struct Entry {
 }
 
 /// Every figure.
-pub const ALL: &[Entry] = &[];
+pub const ALL: &[Entry] = &[Entry {
+    name: "one-head",
+    group: Group::CorticoThalamic,
+    about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
+    make: Some(one_head::make),
+}];
