@@ -19,6 +19,7 @@ mod intact;
 mod interrupt;
 mod load;
 mod new;
+mod page;
 mod progress;
 mod report;
 mod resolved;

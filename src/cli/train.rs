@@ -3,6 +3,7 @@
 mod course;
 mod folder;
 mod ladder;
+mod page;
 mod say;
 
 use super::args::{Rule, Train};

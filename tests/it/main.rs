@@ -52,6 +52,7 @@ mod random_circuits;
 mod readme;
 mod recorded;
 mod regression_floor;
+mod report;
 mod robust;
 mod schema;
 mod schema_examples;

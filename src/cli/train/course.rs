@@ -61,14 +61,11 @@ impl Course {
         bar.finish_and_clear();
         let (last, interrupted) = ended?;
         let steps = going.trainer.steps_done();
+        let learned = learning::Course::of(going, &prepared, route, last, interrupted);
         let files = match &beside.folder {
-            Some(folder) => {
-                let names = learning::names(&prepared.circuit, &prepared.plastic);
-                folder.finish(steps, &last, interrupted, &names)?
-            }
+            Some(folder) => folder.finish(steps, &learned, &super::page::of(job, &learned)?)?,
             None => Vec::new(),
         };
-        let learned = learning::Course::of(going, &prepared, route, last, interrupted);
         Ok(Self { learned, checkpoint: beside.folder.map(|f| f.checkpoint()), files })
     }
 }

@@ -8,9 +8,11 @@ use crate::circuit::{AxisMap, Weights};
 use crate::cli::report::Failure;
 use crate::cli::resolved::{FILES, resolved};
 use crate::diag::{Diagnostic, codes};
+use crate::experiments::learning::Course;
 use crate::files::{Array, atomic_write, remove_unfinished, write_safetensors};
 use crate::plasticity::metrics::{self, Row};
-use crate::plasticity::{Evaluated, Prepared, Trainer, checkpoint, prepare};
+use crate::plasticity::{Prepared, Trainer, checkpoint, prepare};
+use crate::report::{Page, html};
 use crate::seed::sha256_hex;
 use crate::spec::{
     CircuitSpec, PlasticitySpec, RouteSpec, RuleName, ScheduleSpec, TaskSpec, TeacherFrom, WeightsSpec,
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 /// What learned weights are read from.
 const WEIGHTS: &str = "weights.safetensors";
 const CIRCUIT: &str = "circuit.yaml";
+const REPORT: &str = "report.html";
 
 /// A run directory.
 pub struct Folder<'a> {
@@ -64,7 +67,7 @@ impl<'a> Folder<'a> {
     /// Writes what does not change, and the first checkpoint; the circuit last, so that a directory with a circuit has
     /// everything else. What an earlier training left there goes first.
     pub fn start(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
-        for name in [CIRCUIT, "manifest.json", "checkpoint.safetensors"] {
+        for name in [CIRCUIT, "manifest.json", REPORT, "checkpoint.safetensors"] {
             let old = self.dir.join(name);
             if let Err(e) = std::fs::remove_file(&old)
                 && e.kind() != std::io::ErrorKind::NotFound
@@ -110,19 +113,15 @@ impl<'a> Folder<'a> {
         checkpoint::save(&self.checkpoint(), trainer, &self.identity, rows)
     }
 
-    /// Writes the manifest; returns all files.
-    pub fn finish(
-        &self,
-        steps: usize,
-        last: &Evaluated,
-        interrupted: bool,
-        names: &[&str],
-    ) -> Result<Vec<String>, Failure> {
+    /// Writes the page and the manifest; returns all files.
+    pub fn finish(&self, steps: usize, learned: &Course, page: &Page) -> Result<Vec<String>, Failure> {
         let mut files = vec![CIRCUIT, WEIGHTS, "metrics.csv", "checkpoint.safetensors"];
         if !self.copies.is_empty() {
             files.insert(1, FILES);
         }
-        files.push("manifest.json");
+        atomic_write(&self.dir.join(REPORT), |sink| sink.write_all(html(page).as_bytes()))?;
+        files.extend([REPORT, "manifest.json"]);
+        let (last, names) = (&learned.last, learned.names());
         let yaml = crate::spec::to_yaml(&self.spec);
         let mut manifest = Map::new();
         let mut put = |key: &str, value: Value| manifest.insert(key.to_owned(), value);
@@ -136,7 +135,7 @@ impl<'a> Folder<'a> {
         put("train", json!(self.spec.reserved.train));
         put("learns", json!(names[..names.len() - 1]));
         put("steps", json!(steps));
-        put("interrupted", json!(interrupted));
+        put("interrupted", json!(learned.interrupted));
         put("held_out_loss", json!(last.loss));
         put("standard_error", json!(last.standard_error));
         put("held_out_sequences", json!(last.sequences));

@@ -9,6 +9,7 @@ mod identity;
 mod lateral_rank;
 mod multihead;
 mod one_head;
+mod overview;
 mod random_matrices;
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,12 @@ pub struct Entry {
 
 /// Every figure.
 pub const ALL: &[Entry] = &[
+    Entry {
+        name: "overview",
+        group: Group::CorticoThalamic,
+        about: "the program in one picture: a file, its circuit, its heads, and cells that agree with them",
+        make: Some(overview::make),
+    },
     Entry {
         name: "identity",
         group: Group::CorticoThalamic,
