@@ -103,6 +103,21 @@ fn png_has_the_size_that_it_says() {
     assert!(dark > 200 && dark < pixels.len() / 10, "{dark} dark pixels: letters and lines on white");
 }
 
+/// Whoever drew them, and on whatever machine.
+#[test]
+fn no_words_of_kept_figures_touch_or_are_cut() {
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("figures")).expect("figures/ is there") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_some_and(|e| e == "svg") {
+            let svg = fs::read_to_string(&path).expect("UTF-8");
+            crate::cells_picture::check(&svg, &path.display().to_string());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2, "{seen} figures");
+}
+
 /// The kept figures that are quick to make; `cargo test --release` compares all of them.
 #[test]
 fn kept_figures_are_those_that_are_drawn() {
