@@ -2,6 +2,12 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod capacity;
+mod conditioning;
+mod digit_retrieval;
+mod hopfield;
+mod tables;
+
 use super::sheet::Figure;
 use crate::diag::Diagnostics;
 use crate::experiments::Progress;
@@ -54,4 +60,29 @@ pub struct Entry {
 }
 
 /// Every figure.
-pub const ALL: &[Entry] = &[];
+pub const ALL: &[Entry] = &[
+    Entry {
+        name: "capacity",
+        group: Group::Memory,
+        about: "recall error against load for each memory rule, beside the laws; two criteria, two winners",
+        make: Some(capacity::make),
+    },
+    Entry {
+        name: "conditioning",
+        group: Group::Memory,
+        about: "Pavlovian protocols trial by trial, and which rules show them",
+        make: Some(conditioning::make),
+    },
+    Entry {
+        name: "hopfield",
+        group: Group::Memory,
+        about: "retrieval, fixed points, energy and capacities of attention heads whose answer is the next cue",
+        make: Some(hopfield::make),
+    },
+    Entry {
+        name: "digit-retrieval",
+        group: Group::Memory,
+        about: "handwritten digits from corrupted cues",
+        make: Some(digit_retrieval::make),
+    },
+];
