@@ -5,8 +5,12 @@
 mod capacity;
 mod conditioning;
 mod digit_retrieval;
+mod given;
 mod hopfield;
+mod one_head;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use super::sheet::Figure;
 use crate::diag::Diagnostics;
@@ -61,6 +65,12 @@ pub struct Entry {
 
 /// Every figure.
 pub const ALL: &[Entry] = &[
+    Entry {
+        name: "one-head",
+        group: Group::CorticoThalamic,
+        about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
+        make: Some(one_head::make),
+    },
     Entry {
         name: "capacity",
         group: Group::Memory,
