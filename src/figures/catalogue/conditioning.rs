@@ -8,6 +8,7 @@ use super::Making;
 use super::tables::{Experimented, Rows, colour};
 use crate::diag::Diagnostics;
 use crate::figures::sheet::{Axes, Axis, Content, Figure, Look, Panel, Point, Row, Series, Width};
+use crate::spec::{ConditioningSpec, PhaseSpec, StimuliSpec, TrialSpec};
 
 /// Panels in a row.
 const ACROSS: usize = 3;
@@ -18,8 +19,15 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
     let ran = Experimented::run(making, "conditioning", None, &[])?;
     let (curves, table) = (ran.rows("curves")?, ran.rows("conditioning")?);
     let protocols = table.words("protocol");
-    let panels: Vec<Panel> =
-        protocols.iter().enumerate().map(|(n, name)| panel(name, &curves, &table, n == 0)).collect();
+    let specs = ran.document(&[])?.spec.reserved.protocol.map(|p| p.conditioning.0).unwrap_or_default();
+    let panels: Vec<Panel> = protocols
+        .iter()
+        .enumerate()
+        .map(|(n, name)| {
+            let spec = specs.iter().find(|(own, _)| own == name).map(|(_, spec)| spec);
+            panel(name, spec, &curves, &table, n == 0)
+        })
+        .collect();
     let unseen: Vec<String> = protocols
         .iter()
         .filter(|p| table.with("protocol", p).with("shown", "yes").words("memory").is_empty())
@@ -31,8 +39,9 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
             "Response to the test stimulus after each trial (solid: training; dashed: control training), of a hebbian, a \
              decaying and a delta-rule memory of one circuit; nothing is random, so there are no error bars. Responses are \
              in units of each memory's own response at the end of {UNIT} (where it learns without bound, that is only a \
-             scale). Each title names the memories that show what animals do: a response above or below zero, or above \
-             or below the control, by more than 5% of the strongest US. Not shown by any of these rules: {}. All end \
+             scale). Below each panel are the trials: the stimuli shown, with the US (+) or without (-). Each title names \
+             the memories that show what animals do: a response above or below zero, or above or below the control, by \
+             more than 5% of the strongest US. Where lines coincide, that of the delta rule is on top. Not shown by any of these rules: {}. All end \
              points equal the equations of associative strength to 1e-9. Stimuli as keys and the US as value are Qiao's; \
              the protocols and the comparison of rules are this project's.",
             if unseen.is_empty() { "none".to_owned() } else { unseen.join(", ") }
@@ -58,7 +67,29 @@ fn unit(curves: &Rows<'_>, memory: &str) -> f64 {
     acquired.filter(|x| *x != 0.0).unwrap_or(if largest > 0.0 { largest } else { 1.0 })
 }
 
-fn panel(protocol: &str, curves: &Rows<'_>, table: &Rows<'_>, legend: bool) -> Panel {
+/// `A`, or `AB` of several.
+fn together(stimuli: &StimuliSpec) -> String {
+    stimuli.0.names().collect()
+}
+
+/// `A+, then AB+`; trials of a phase that take turns are `A+/AB-`.
+fn in_words(phases: &[PhaseSpec]) -> String {
+    let trial = |t: &TrialSpec| match (together(&t.cs), t.us) {
+        (cs, 0.0) if cs.is_empty() => "rest".to_owned(),
+        (cs, 0.0) => format!("{cs}-"),
+        (cs, _) => format!("{cs}+"),
+    };
+    let phase = |p: &PhaseSpec| p.trials.iter().map(trial).collect::<Vec<_>>().join("/");
+    phases.iter().map(phase).collect::<Vec<_>>().join(", then ")
+}
+
+fn panel(
+    protocol: &str,
+    spec: Option<&ConditioningSpec>,
+    curves: &Rows<'_>,
+    table: &Rows<'_>,
+    legend: bool,
+) -> Panel {
     let mine = curves.with("protocol", protocol);
     let mut series = Vec::new();
     for (training, look) in [("control", Look::Dashed), ("train", Look::Line)] {
@@ -78,13 +109,18 @@ fn panel(protocol: &str, curves: &Rows<'_>, table: &Rows<'_>, legend: bool) -> P
         }
     }
     let shown = table.with("protocol", protocol).with("shown", "yes").words("memory");
-    let by = if shown.is_empty() { "none".to_owned() } else { shown.join(", ") };
+    let by = match shown.len() {
+        0 => "none".to_owned(),
+        n if n == table.words("memory").len() => "all".to_owned(),
+        _ => shown.join(", "),
+    };
+    let (trials, test) = spec.map(|s| (in_words(&s.train), together(&s.test))).unwrap_or_default();
     Panel {
-        title: format!("{}: {by}", protocol.replace('_', " ")),
+        title: format!("{}: shown by {by}", protocol.replace('_', " ")),
         share: 1.0,
         content: Content::Axes(Axes {
-            x: Axis::new("trial", ""),
-            y: Axis::new("response", "of acquired"),
+            x: Axis::new(format!("trial: {trials}"), ""),
+            y: Axis::new(format!("response to {test}"), "of acquired"),
             series,
             guides: Vec::new(),
         }),
@@ -94,19 +130,17 @@ fn panel(protocol: &str, curves: &Rows<'_>, table: &Rows<'_>, legend: bool) -> P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiments::Quiet;
-    use std::path::Path;
+    use crate::figures::catalogue::tests::making;
 
     #[test]
     fn panels_show_what_the_caption_says() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("circuits");
-        let making = Making { circuits: &folder, full: false, progress: &Quiet };
-        let figure = make(&making).unwrap_or_else(|d| panic!("{d}"));
+        let figure = make(&making()).unwrap_or_else(|d| panic!("{d}"));
         let panels: Vec<&Panel> = figure.rows.iter().flat_map(|r| &r.panels).collect();
         let titles: Vec<&str> = panels.iter().map(|p| p.title.as_str()).collect();
         assert_eq!(titles.len(), 9);
         assert!(
-            titles.contains(&"blocking: delta") && titles.contains(&"extinction: decay, delta"),
+            titles.contains(&"blocking: shown by delta")
+                && titles.contains(&"extinction: shown by decay, delta"),
             "{titles:?}"
         );
         assert!(figure.caption.contains("spontaneous recovery, latent inhibition, second order"));
@@ -115,11 +149,17 @@ mod tests {
             other => panic!("{other:?}"),
         };
         // Solid lines come last, in the order of the memories; each ends at 1 after acquisition.
-        for s in series("acquisition: hebbian, decay, delta") {
+        for s in series("acquisition: shown by all") {
             assert!((s.points.last().expect("points").y - 1.0).abs() < 1e-12);
             assert_eq!(s.points.len(), 100);
         }
-        let blocking = series("blocking: delta");
+        let specs = [("blocking: shown by delta", "trial: A+, then AB+", "response to B")];
+        for (title, x, y) in specs {
+            let panel = panels.iter().find(|p| p.title == title).expect(title);
+            let Content::Axes(axes) = &panel.content else { panic!("axes") };
+            assert_eq!((axes.x.label.as_str(), axes.y.label.as_str()), (x, y));
+        }
+        let blocking = series("blocking: shown by delta");
         assert_eq!(blocking.len(), 6, "three memories, each with its control");
         let end = |s: &Series| s.points.last().expect("points").y;
         let unit = 1.0 - 0.9f64.powi(100);

@@ -50,10 +50,10 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
         title: "Handwritten digits from corrupted cues".to_owned(),
         caption: format!(
             "A hebbian, an error-correcting (delta rule, {passes} passes) and a softmax memory store the same images, as keys \
-             and values at once; a cue keeps a part of the pixels, the others are those of the mean image. (a-c) Fraction \
+             and values at once; a cue keeps a part of the pixels, the others are those of the mean image. (A-C) Fraction \
              of answers to which no stored image is nearer (by cosine) than the one that the cue came from, over the \
-             number of stored images; n = {trials} draws of up to 64 cues, bars of {BARS} standard errors of the mean. (d) \
-             The same over the fraction of pixels kept, for {most} stored images. (e) Examples, {stored} stored images and \
+             number of stored images; n = {trials} draws of up to 64 cues, bars of {BARS} standard errors of the mean. (D) \
+             The same over the fraction of pixels kept, for {most} stored images. (E) Examples, {stored} stored images and \
              {kept} of the pixels kept: from left to right the stored image, the cue, and what {} answer, brought to the \
              length of the stored image; colours end at 0 and 16. Images are centred and of length 1 inside the memories. Real data, measured \
              here; no claim of a paper is tested.",
@@ -135,14 +135,11 @@ fn examples(rows: &Rows<'_>) -> (Panel, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiments::Quiet;
-    use std::path::Path;
+    use crate::figures::catalogue::tests::making;
 
     #[test]
     fn panels_show_what_the_caption_says() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("circuits");
-        let making = Making { circuits: &folder, full: false, progress: &Quiet };
-        let figure = make(&making).unwrap_or_else(|d| panic!("{d}"));
+        let figure = make(&making()).unwrap_or_else(|d| panic!("{d}"));
         let series = |row: usize, panel: usize| match &figure.rows[row].panels[panel].content {
             Content::Axes(axes) => axes.series.clone(),
             other => panic!("{other:?}"),

@@ -28,15 +28,15 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
     Ok(Figure {
         title: "Hopfield networks as attention heads".to_owned(),
         caption: format!(
-            "Heads of one circuit whose answer is the next cue; all numbers are measured on the compiled circuit. (a) One \
+            "Heads of one circuit whose answer is the next cue; all numbers are measured on the compiled circuit. (A) One \
              update of the softmax head on each of {} stored random patterns of norm {}: relative error, ascending \
-             (exact answers, below the range, are left out). (b) Where iterated updates from 16 patterns in 4 groups end, \
+             (exact answers, below the range, are left out). (B) Where iterated updates from 16 patterns in 4 groups end, \
              over the inverse temperature beta: at one point for all starts (global), at one that several share \
-             (metastable), or each at its own (single pattern). (c) Patterns that share the final state, 1 / sum of \
-             squared attention weights, mean of 16 starts. (d) Energy above its last value, mean of 16 starts: it never \
-             rises. (e) Pairs M held at a bit error of 1% by scores of degree p - 1, from n = {draws} draws at five \
+             (metastable), or each at its own (single pattern). (C) Patterns that share the final state, 1 / sum of \
+             squared attention weights, mean of 16 starts. (D) Energy above its last value, mean of 16 starts: it never \
+             rises. (E) Pairs M held at a bit error of 1% by scores of degree p - 1, from n = {draws} draws at five \
              loads each; lines: Gaussian noise; exponents are fits of M - 1 over the number of cells, and the theory \
-             says p - 1. (f) {} cells of sign, 3 patterns with a fraction {} of zeros: overlaps of the state with the \
+             says p - 1. (F) {} cells of sign, 3 patterns with a fraction {} of zeros: overlaps of the state with the \
              patterns, mean of n = {runs} runs with bars of {BARS} standard errors, and (1 - d) d^(k-1). The update, the \
              energy and three kinds of fixed points are those of Ramsauer et al.; that a thalamic loop computes them is \
              this project's construction.",
