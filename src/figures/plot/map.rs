@@ -90,12 +90,12 @@ pub(super) fn draw(canvas: &Canvas<'_>, map: &Map, [left, top, right, bottom]: S
     let colours = Colours::of(map);
     let (x, down) = (steps(&map.columns, columns), steps(&map.rows, rows));
     let lines = |n: &[String]| LINE * SIZE * crate::linalg::count(n.len());
-    let names = [ticks::name_lines(&map.columns, right - left), ticks::name_lines(&map.rows, bottom - top)];
-    let scale_name = ticks::name_lines(&map.scale, bottom - top);
     let mut sides = [left, top + 4.0, right, bottom];
     let mut all = None;
     for _ in 0..3 {
         let [l, t, r, b] = sides;
+        let names = [ticks::name_lines(&map.columns, r - l), ticks::name_lines(&map.rows, b - t)];
+        let scale_name = ticks::name_lines(&map.scale, b - t);
         let mut below = ticks::below(&map.columns, &x, r - l, bottom - top);
         let mut beside = ticks::beside(&map.rows, &down, b - t, right - left);
         let of_bar = ticks::beside(&Axis::default(), &colours.scale, b - t, right - left);
@@ -113,9 +113,9 @@ pub(super) fn draw(canvas: &Canvas<'_>, map: &Map, [left, top, right, bottom]: S
         ];
         sides[2] = sides[2].max(sides[0] + 1.0);
         sides = squared(sides, rows, columns);
-        all = Some((below, beside, of_bar));
+        all = Some((below, beside, of_bar, names, scale_name));
     }
-    let Some((below, beside, of_bar)) = all else { return };
+    let Some((below, beside, of_bar, names, scale_name)) = all else { return };
     cells(canvas, map, &colours, sides);
     let frame = Frame { inside: sides, x, y: Scale { low: down.high, high: down.low, is_log: false } };
     ticks::draw(canvas, &frame, &below, &beside, [&names[0], &names[1]]);

@@ -66,8 +66,8 @@ fn scale(axis: &Axis, numbers: impl Iterator<Item = f64>, stands: bool, tight: b
     } else {
         ROOM * span
     };
-    let foot = if stands && low == 0.0 { 0.0 } else { room };
-    let top = if stands && high == 0.0 { 0.0 } else { room };
+    let foot = if stands && low == 0.0 && high > 0.0 { 0.0 } else { room };
+    let top = if stands && high == 0.0 && low < 0.0 { 0.0 } else { room };
     Scale::linear((low - foot).max(-f64::MAX / 2.0), (high + top).min(f64::MAX / 2.0))
 }
 
