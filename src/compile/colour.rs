@@ -74,9 +74,9 @@ pub fn colour(terms: &[(u32, Term)], vertex: impl Fn(Atom) -> u32) -> Option<Vec
     // Sets in the order of their first factors; terms without any context factor form one more.
     let mut number = vec![usize::MAX; met.len()];
     let mut count = 0;
-    for node in 0..met.len() {
+    for (node, place) in number.iter_mut().enumerate() {
         if sets.find(node).0 == node {
-            number[node] = count;
+            *place = count;
             count += 1;
         }
     }
