@@ -2,15 +2,20 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod capacity;
 mod cells_in_time;
+mod conditioning;
 mod cross_attention;
+mod digit_retrieval;
 mod given;
+mod hopfield;
 mod identity;
 mod lateral_rank;
 mod multihead;
 mod one_head;
 mod overview;
 mod random_matrices;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod tokens_one_by_one;
@@ -109,5 +114,29 @@ pub const ALL: &[Entry] = &[
         group: Group::CorticoThalamic,
         about: "leaky cells on their way to the algebra, cells that read ahead, and tokens one after another",
         make: Some(cells_in_time::make),
+    },
+    Entry {
+        name: "capacity",
+        group: Group::Memory,
+        about: "recall error against load for each memory rule, beside the laws; two criteria, two winners",
+        make: Some(capacity::make),
+    },
+    Entry {
+        name: "conditioning",
+        group: Group::Memory,
+        about: "Pavlovian protocols trial by trial, and which rules show them",
+        make: Some(conditioning::make),
+    },
+    Entry {
+        name: "hopfield",
+        group: Group::Memory,
+        about: "retrieval, fixed points, energy and capacities of attention heads whose answer is the next cue",
+        make: Some(hopfield::make),
+    },
+    Entry {
+        name: "digit-retrieval",
+        group: Group::Memory,
+        about: "handwritten digits from corrupted cues",
+        make: Some(digit_retrieval::make),
     },
 ];
