@@ -86,6 +86,8 @@ pub enum Quantity {
     Integral(usize),
     /// mM^4 ms of a head, as potentiation sees it
     Lagged(usize),
+    /// factor of a head's AMPA conductance: 1 without potentiation
+    Gain(usize),
 }
 
 /// Result of one trial.
@@ -154,7 +156,7 @@ fn check(neuron: &Neuron, run: &Run) -> Result<(), CableError> {
     record.what.iter().try_for_each(|q| {
         let (what, index, count) = match *q {
             Quantity::Potential(i) => ("node", i, neuron.nodes.len()),
-            Quantity::Calcium(i) | Quantity::Integral(i) | Quantity::Lagged(i) => {
+            Quantity::Calcium(i) | Quantity::Integral(i) | Quantity::Lagged(i) | Quantity::Gain(i) => {
                 ("spine head", i, neuron.heads.len())
             }
         };
@@ -318,6 +320,7 @@ impl<'a> Recorder<'a> {
                     Quantity::Calcium(i) => state.heads[i].calcium[lane],
                     Quantity::Integral(i) => state.heads[i].integral[lane],
                     Quantity::Lagged(i) => state.heads[i].lagged[lane],
+                    Quantity::Gain(i) => state.heads[i].gain[lane],
                 });
             }
         }
