@@ -25,6 +25,7 @@ mod hopfield;
 mod identify;
 pub mod laws;
 mod loops;
+pub mod match_and_control;
 mod memory;
 mod report;
 pub mod rescorla;

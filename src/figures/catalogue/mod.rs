@@ -2,6 +2,8 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod match_and_control;
+
 use super::sheet::Figure;
 use crate::diag::Diagnostics;
 use crate::experiments::Progress;
@@ -54,4 +56,4 @@ pub struct Entry {
 }
 
 /// Every figure.
-pub const ALL: &[Entry] = &[];
+pub const ALL: &[Entry] = &match_and_control::ALL;
