@@ -2,7 +2,11 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod given;
 mod match_and_control;
+mod one_head;
+#[cfg(test)]
+mod tests;
 
 use super::sheet::Figure;
 use crate::diag::Diagnostics;
@@ -56,4 +60,18 @@ pub struct Entry {
 }
 
 /// Every figure.
-pub const ALL: &[Entry] = &match_and_control::ALL;
+pub const ALL: &[Entry] = &[
+    Entry {
+        name: "one-head",
+        group: Group::CorticoThalamic,
+        about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
+        make: Some(one_head::make),
+    },
+    match_and_control::ALL[0],
+    match_and_control::ALL[1],
+    match_and_control::ALL[2],
+    match_and_control::ALL[3],
+    match_and_control::ALL[4],
+    match_and_control::ALL[5],
+    match_and_control::ALL[6],
+];

@@ -123,10 +123,10 @@ fn caption(lab: &Lab<'_>, seen: &[Seen; 2], event: &Race, cable: &Race) -> Strin
     format!(
         "{TOKENS} of {} axons carry keys, the others fire at 6 Hz. Keys and query have d = {COMPONENTS} components of N(0, 1); each \
          component has two bins of 50 ms in the match window, one for either sign, and puts a spike into one of them with \
-         probability min(1, 0.8 |x|); spikes that meet are {code:.2} correlated with k . q. A: probability that an axon has \
+         probability min(1, 0.8 |x|); spikes that meet are {code:.2} correlated with k . q. **A** probability that an axon has \
          the largest calcium integral of the {TOKENS} against its inner product; lines: families f of P = (1 - e) f(s) / sum f(s) + \
          e / {TOKENS}, fitted to the closed form by maximum likelihood: softmax exp(b s), power max(0, s)^b, linear max(0, 1 + b \
-         s). B: log-likelihood of the families. C, D: the same for the shares of potentiation 0.5 s after the window, in trials in \
+         s). **B** log-likelihood of the families. **C, D** the same for the shares of potentiation 0.5 s after the window, in trials in \
          which at least one of the {TOKENS} axons is potentiated by half; no, one, several were in {} (closed form), {} (cable) of \
          the trials. n = {} trials in closed form, {} of the cable. Error bars: standard error, in A and C over tokens, in B and \
          D from 100 resamplings of trials. A, closed form: {}; cable: {}. C, closed form: {}.",

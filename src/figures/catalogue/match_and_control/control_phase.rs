@@ -73,10 +73,10 @@ fn caption(all: &[Outcomes]) -> String {
     };
     let silent = all.iter().map(|o| format!("{:.2}", o.silent)).collect::<Vec<_>>().join(", ");
     format!(
-        "A match window, 0.5 s of pause, 1 s of control in which the query is silent; cable, n = {} trials for each window. A: \
-         share of the matched axon's spikes that a somatic spike follows within 20 ms: {}. B: share of somatic spikes that \
+        "A match window, 0.5 s of pause, 1 s of control in which the query is silent; cable, n = {} trials for each window. **A** \
+         share of the matched axon's spikes that a somatic spike follows within 20 ms: {}. **B** share of somatic spikes that \
          follow none of them; counted as published a trial with a silent soma has none ({}), among trials in which the soma \
-         spiked it is {}. The soma was silent in {silent} of the trials. C to H: the same by number of query spikes, numbers with \
+         spiked it is {}. The soma was silent in {silent} of the trials. **C-H** the same by number of query spikes, numbers with \
          fewer than {LEAST} trials left out; light: trials in which the soma spiked. Means over trials; error bars: standard \
          error. Quoted: 0.336, 0.683, 0.913 and 0.145, 0.115, 0.110 (1,000 trials each).",
         all.first().map_or(0, |o| o.trials),

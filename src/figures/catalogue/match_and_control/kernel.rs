@@ -42,11 +42,11 @@ pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
     Ok(Figure {
         title: "Calcium is nearly a sum over pairs of key and query spikes".to_owned(),
         caption: format!(
-            "Keys and query fire independently at 6 Hz for 1 s. A: kernel K of g = sum over pairs K(query + delay - key), \
+            "Keys and query fire independently at 6 Hz for 1 s. **A** kernel K of g = sum over pairs K(query + delay - key), \
              fitted to {n_train} trials x {} axons of the cable (least squares with a penalty of 0.01 on squared differences of \
              neighbouring lags; integrals beyond 4 standard deviations left out), largest at {} ms; the closed form of the \
              match phase; the parametric form of the published fit; circles: a new fit to the published runs. Rms distance of \
-             fit and circles: {:.1} % of the peak. B: variance of the cable's integrals that each explains, in training \
+             fit and circles: {:.1} % of the peak. **B** variance of the cable's integrals that each explains, in training \
              trials and in {n_test} test trials (without outliers beyond 4 standard deviations); error bars: standard error from \
              200 resamplings of trials. Published: {published}.",
             lab.neuron.axons,

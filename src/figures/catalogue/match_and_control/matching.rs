@@ -46,9 +46,9 @@ fn caption(lab: &Lab<'_>, cable: &[Matches], event: &[Matches]) -> String {
     let list = |m: &[Matches]| (0..5).map(|i| area(m, i)).collect::<Vec<_>>().join(", ");
     format!(
         "The query repeats the train of one axon, so that its spikes reach that axon's spines 7 ms after each key; all axons \
-         fire at 6 Hz. A to C: calcium integrals in thresholds after windows of 0.5, 1 and 2 s: of the matched axon and, one \
-         for each trial, the largest of the other 149. Steps: cable, n = {} trials; dashed: closed form, n = {}. D, E: share of \
-         trials whose matched axon passes a threshold against the share whose largest other axon does, cable. F: area under these \
+         fire at 6 Hz. **A-C** calcium integrals in thresholds after windows of 0.5, 1 and 2 s: of the matched axon and, one \
+         for each trial, the largest of the other 149. Steps: cable, n = {} trials; dashed: closed form, n = {}. **D, E** share of \
+         trials whose matched axon passes a threshold against the share whose largest other axon does, cable. **F** area under these \
          curves; bars of error: standard error over trials. Windows 0.5, 1, 2 s and 1 s with 1, 2 ms of jitter: cable {}, closed \
          form {}, quoted 0.681, 0.915, 0.992, 0.899, 0.865. The closed form is used for match phases only.",
         lab.sizes.matched,

@@ -47,12 +47,12 @@ pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
     Ok(Figure {
         title: "Calcium potentiates a spine; its axon may then drive the soma".to_owned(),
         caption: format!(
-            "A: factor of the AMPA conductance against the calcium integral as potentiation sees it (lag 500 ms); the factors \
-             recorded in the runs below lie on it to {:.0e}. B, C: potential of the soma in a success and a failure, the first \
+            "**A** factor of the AMPA conductance against the calcium integral as potentiation sees it (lag 500 ms); the factors \
+             recorded in the runs below lie on it to {:.0e}. **B, C** potential of the soma in a success and a failure, the first \
              of each kind among the trials of this seed; match window 0.25 to 1.25 s, control phase from 1.75 s, when the query \
-             is silent; the largest potential of every 2 ms. Marks above: queries, and keys of the matched axon. {}; {}. D, E: calcium \
+             is silent; the largest potential of every 2 ms. Marks above: queries, and keys of the matched axon. {}; {}. **D, E** calcium \
              integral of two spines, of the matched axon and of the other axon with the largest integral at the end \
-             (success: axon {}, failure: axon {}); the line is the threshold. F, G: their factors of the AMPA conductance. One \
+             (success: axon {}, failure: axon {}); the line is the threshold. **F, G** their factors of the AMPA conductance. One \
              trial each, no averages.",
             found.gain_off.max(1e-15),
             words(&found.success),

@@ -56,8 +56,8 @@ pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
     Ok(Figure {
         title: "The somatic spike reaches far spines later".to_owned(),
         caption: format!(
-            "A: a query (4 nA for 1 ms into the soma at 0 ms) makes a somatic spike that travels into the tuft; potentials of \
-             the soma and of three spine heads, no other input. B: delay from the onset of the query to the peak in the spine \
+            "**A** a query (4 nA for 1 ms into the soma at 0 ms) makes a somatic spike that travels into the tuft; potentials of \
+             the soma and of three spine heads, no other input. **B** delay from the onset of the query to the peak in the spine \
              head, one dot for each of {} axons (mean of {repeats} runs with all axons firing at 6 Hz; peaks by a parabola \
              through three samples). Measured here: delay = {:.5} ms/um d {:+.3} ms, correlation {:.3}. Quoted: the line \
              0.006802 ms/um d - 2.010 ms (circles at six distances, not data points).",
