@@ -59,13 +59,13 @@ fn caption(lab: &Lab<'_>, cable: &[Matches], event: &[Matches]) -> String {
 }
 
 fn histogram(cable: &Matches, event: &Matches, is_first: bool) -> Panel {
-    let (to, wide, fine) = (4.0, 0.25, 0.1);
+    let (to, wide) = (4.0, 0.25);
     let name = |name: &str| if is_first { name.to_owned() } else { String::new() };
     let series = vec![
         Series::new(name("largest other"), Look::Steps, OTHERS, points(density(&cable.best_other, wide, to))),
         Series::new(name("matched"), Look::Steps, MATCHED, points(density(&cable.matched, wide, to))),
-        Series::new("", Look::Dashed, OTHERS, points(density(&event.best_other, fine, to))),
-        Series::new("", Look::Dashed, MATCHED, points(density(&event.matched, fine, to))),
+        Series::new("", Look::Dashed, OTHERS, points(density(&event.best_other, wide, to))),
+        Series::new("", Look::Dashed, MATCHED, points(density(&event.matched, wide, to))),
     ];
     let axes = Axes {
         x: Axis::new("calcium integral", "thresholds").range(0.0, to),
