@@ -89,7 +89,7 @@ pub enum Quantity {
     Integral(usize),
     /// mM^4 ms of a head, as potentiation sees it
     Lagged(usize),
-    /// factor of the AMPA conductance of a head
+    /// factor of a head's AMPA conductance: 1 without potentiation
     Gain(usize),
 }
 
