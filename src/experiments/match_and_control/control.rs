@@ -24,12 +24,13 @@ pub fn run(lab: &Lab<'_>, window_ms: f64) -> Result<Phase, Diagnostics> {
     let theta = lab.theta(window_ms)?;
     let controlling = Controlling { window_ms, theta, trials: lab.sizes.controlled, seed: lab.seed };
     controlling.check(&lab.neuron, &lab.delays_ms).map_err(refused)?;
+    let numbers = lab.numbers(controlling.trials);
     let inputs: Vec<Trial> =
-        (0..controlling.trials).map(|i| controlling.trial(&lab.neuron, &lab.delays_ms, i)).collect();
+        numbers.iter().map(|i| controlling.trial(&lab.neuron, &lab.delays_ms, *i)).collect();
     let what = format!("{window_ms} ms match, then control");
     let outcomes = lab.run(&what, &inputs, &controlling.settings(&lab.run))?;
-    let scored = inputs.iter().zip(&outcomes).enumerate();
-    Ok(Phase { window_ms, trials: scored.map(|(i, (t, o))| controlling.score(i, t, o)).collect() })
+    let scored = numbers.iter().zip(&inputs).zip(&outcomes);
+    Ok(Phase { window_ms, trials: scored.map(|((i, t), o)| controlling.score(*i, t, o)).collect() })
 }
 
 /// What a set of trials shows.

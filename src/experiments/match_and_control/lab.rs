@@ -1,10 +1,13 @@
 //! What the experiments on match-and-control share: a neuron, how it is run, how often, and the delays of its spines.
 
+use crate::circuit::spikes;
 use crate::diag::Diagnostics;
 use crate::experiments::setup::{Progress, unfit};
 use crate::simulate::cable::event::Event;
 use crate::simulate::cable::protocol::{THETA, delays};
 use crate::simulate::cable::{CableError, Neuron, Outcome, Pyramidal, Run, Trial, run};
+use crate::simulate::spiking;
+use crate::spec::Document;
 
 /// Trials between two steps of the progress bar.
 const BATCH: usize = 64;
@@ -101,6 +104,8 @@ pub struct Lab<'a> {
     pub sizes: Sizes,
     /// from a query to the peak of the potential in the first head of each axon
     pub delays_ms: Vec<f64>,
+    /// whether the cable is run beside the closed form
+    pub is_cable: bool,
     progress: &'a dyn Progress,
 }
 
@@ -114,13 +119,44 @@ pub struct Plan {
     pub thetas: Vec<(f64, f64)>,
     pub seed: u64,
     pub sizes: Sizes,
+    /// whether the cable is run beside the closed form
+    pub is_cable: bool,
 }
 
 impl Plan {
+    /// The neuron, time step, seed, threshold and closed form of a circuit file.
+    ///
+    /// # Errors
+    /// Every mistake in the circuit, with its place.
+    pub fn of(document: &Document, sizes: Sizes) -> Result<Self, Diagnostics> {
+        let located = |mut d: Diagnostics| {
+            document.locate(&mut d);
+            d
+        };
+        let circuit = spikes(&document.spec).map_err(located)?;
+        let plan = spiking::Plan::of(&circuit, &document.folder).map_err(located)?;
+        let window_ms = plan.phases.match_ms.1 - plan.phases.match_ms.0;
+        let Run { dt_ms, start_mv, gain_every, table_mv, pulse, .. } = plan.settings;
+        let published = Self::published(sizes)?;
+        let mut thetas = published.thetas;
+        thetas.retain(|(w, _)| (w - window_ms).abs() > 1e-9);
+        thetas.push((window_ms, plan.theta));
+        let closed = Event { synapses: plan.neuron.synapses.clone(), ..published.event };
+        Ok(Self {
+            run: Run { dt_ms, start_mv, gain_every, table_mv, pulse, ..published.run },
+            is_cable: plan.event.is_none(),
+            event: plan.event.unwrap_or(closed),
+            neuron: plan.neuron,
+            thetas,
+            seed: document.spec.seed,
+            sizes,
+        })
+    }
+
     /// The reduced neuron with everything else as published.
     ///
     /// # Errors
-    /// None; the type is that of every neuron that is built.
+    /// None so far: the neuron can be built.
     pub fn published(sizes: Sizes) -> Result<Self, Diagnostics> {
         Ok(Self {
             neuron: Pyramidal::reduced().build().map_err(refused)?,
@@ -130,6 +166,7 @@ impl Plan {
             thetas: THETA.to_vec(),
             seed: 1,
             sizes,
+            is_cable: true,
         })
     }
 }
@@ -145,9 +182,9 @@ impl<'a> Lab<'a> {
     /// # Errors
     /// `U006`: parameters that make no neuron or no run.
     pub fn new(plan: Plan, progress: &'a dyn Progress) -> Result<Self, Diagnostics> {
-        let Plan { neuron, run, event, thetas, seed, sizes } = plan;
+        let Plan { neuron, run, event, thetas, seed, sizes, is_cable } = plan;
         let delays_ms = delays(&neuron, &run, sizes.delays, seed).map_err(refused)?;
-        Ok(Self { neuron, run, event, thetas, seed, sizes, delays_ms, progress })
+        Ok(Self { neuron, run, event, thetas, seed, sizes, delays_ms, is_cable, progress })
     }
 
     /// Runs trials; results are in their order.
@@ -164,13 +201,20 @@ impl<'a> Lab<'a> {
         Ok(outcomes)
     }
 
+    /// Numbers of `n` trials. The matched axon is that of the number, so that few trials are spread over the tuft.
+    #[must_use]
+    pub fn numbers(&self, n: usize) -> Vec<usize> {
+        let axons = self.neuron.axons;
+        (0..n).map(|k| if n < axons { (2 * k + 1) * axons / (2 * n) } else { k }).collect()
+    }
+
     /// Threshold of potentiation of a match window.
     ///
     /// # Errors
     /// `U006` if there is none.
     pub fn theta(&self, window_ms: f64) -> Result<f64, Diagnostics> {
-        let known = self.thetas.iter().find(|t| t.0 == window_ms).map(|t| t.1);
-        known.ok_or_else(|| {
+        let known = self.thetas.iter().find(|t| (t.0 - window_ms).abs() < 1e-9);
+        known.map(|t| t.1).ok_or_else(|| {
             unfit("protocol", format!("there is no threshold of potentiation for a window of {window_ms} ms"))
                 .help("give one: it depends on the window")
                 .into()

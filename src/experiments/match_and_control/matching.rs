@@ -37,7 +37,9 @@ pub fn run(
     let trials = if fidelity == Fidelity::Event { lab.sizes.event.0 } else { lab.sizes.matched };
     let matching = Matching { window_ms, jitter_ms, trials, seed: lab.seed };
     matching.check(&lab.neuron, &lab.delays_ms).map_err(refused)?;
-    let inputs: Vec<Trial> = (0..trials).map(|i| matching.trial(&lab.neuron, &lab.delays_ms, i)).collect();
+    let numbers = lab.numbers(trials);
+    let inputs: Vec<Trial> =
+        numbers.iter().map(|i| matching.trial(&lab.neuron, &lab.delays_ms, *i)).collect();
     let integrals = match fidelity {
         Fidelity::Cable => {
             let what = format!("{window_ms} ms match");
@@ -46,8 +48,8 @@ pub fn run(
         }
         Fidelity::Event => closed_form(lab, &inputs, matching.duration_ms(), "match")?,
     };
-    let scored: Vec<Matched> =
-        inputs.iter().zip(&integrals).enumerate().map(|(i, (t, g))| Matching::score(i, t, g)).collect();
+    let scored = numbers.iter().zip(&inputs).zip(&integrals);
+    let scored: Vec<Matched> = scored.map(|((i, t), g)| Matching::score(*i, t, g)).collect();
     Ok(Matches {
         window_ms,
         jitter_ms,

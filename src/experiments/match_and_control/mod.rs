@@ -27,4 +27,5 @@ mod stats;
 
 pub use lab::{Fidelity, Lab, Plan, Sizes};
 pub use report::report;
+pub(super) use report::run;
 pub use stats::Estimate;

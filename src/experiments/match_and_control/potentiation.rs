@@ -67,12 +67,13 @@ pub fn examples(lab: &Lab<'_>) -> Result<Examples, Diagnostics> {
     let theta = lab.theta(WINDOW_MS)?;
     let controlling = Controlling { window_ms: WINDOW_MS, theta, trials: LOOKED_THROUGH, seed: lab.seed };
     controlling.check(&lab.neuron, &lab.delays_ms).map_err(refused)?;
+    let numbers = lab.numbers(LOOKED_THROUGH);
     let trials: Vec<Trial> =
-        (0..LOOKED_THROUGH).map(|i| controlling.trial(&lab.neuron, &lab.delays_ms, i)).collect();
+        numbers.iter().map(|i| controlling.trial(&lab.neuron, &lab.delays_ms, *i)).collect();
     let settings = controlling.settings(&lab.run);
     let outcomes = lab.run("examples", &trials, &settings)?;
-    let scored: Vec<Controlled> =
-        trials.iter().zip(&outcomes).enumerate().map(|(i, (t, o))| controlling.score(i, t, o)).collect();
+    let scored = numbers.iter().zip(&trials).zip(&outcomes);
+    let scored: Vec<Controlled> = scored.map(|((i, t), o)| controlling.score(*i, t, o)).collect();
     let find = |what: &str, is: &dyn Fn(&Controlled) -> bool| {
         scored.iter().position(is).ok_or_else(|| {
             unfit("protocol", format!("none of {LOOKED_THROUGH} trials is a {what}")).help("use another seed")
@@ -82,9 +83,11 @@ pub fn examples(lab: &Lab<'_>) -> Result<Examples, Diagnostics> {
     let success = find("success", &|c| enough(c) && c.control.success() == Some(1.0) && c.control.stray == 0)?;
     let failure = find("failure", &|c| enough(c) && c.control.followed == 0)?;
     let pick = [success, failure];
-    let seconds: Vec<usize> = pick.iter().map(|&i| second(lab, &trials[i], &outcomes[i], i)).collect();
+    let matched: Vec<usize> = pick.iter().map(|&i| scored[i].axon).collect();
+    let seconds: Vec<usize> =
+        pick.iter().zip(&matched).map(|(&i, m)| second(lab, &trials[i], &outcomes[i], *m)).collect();
     let chosen: Vec<Trial> = pick.iter().map(|&i| trials[i].clone()).collect();
-    let axons: Vec<usize> = pick.iter().map(|&i| i % lab.neuron.axons).chain(seconds.iter().copied()).collect();
+    let axons: Vec<usize> = matched.into_iter().chain(seconds).collect();
     let heads: Vec<usize> = axons.iter().filter_map(|a| lab.neuron.first_head(*a)).collect();
     let mut what = vec![Quantity::Potential(lab.neuron.soma)];
     for &head in &heads {
@@ -112,7 +115,7 @@ pub fn examples(lab: &Lab<'_>) -> Result<Examples, Diagnostics> {
         };
         let (matched, second) = (spine(place), spine(place + 2));
         Example {
-            trial: pick[place],
+            trial: numbers[pick[place]],
             queries_ms: trial.queries.clone(),
             spikes_ms: outcome.spikes_ms.clone(),
             control_from_ms: controlling.control_from_ms(),
@@ -128,8 +131,7 @@ pub fn examples(lab: &Lab<'_>) -> Result<Examples, Diagnostics> {
 }
 
 /// The axon other than the matched one that has the largest integral.
-fn second(lab: &Lab<'_>, trial: &Trial, outcome: &Outcome, i: usize) -> usize {
-    let matched = i % trial.keys.len().max(1);
+fn second(lab: &Lab<'_>, trial: &Trial, outcome: &Outcome, matched: usize) -> usize {
     let integral = |a: &usize| lab.neuron.first_head(*a).map_or(0.0, |h| outcome.integrals[h]);
     let others = (0..trial.keys.len()).filter(|a| *a != matched);
     others.max_by(|a, b| integral(a).total_cmp(&integral(b))).unwrap_or(matched)

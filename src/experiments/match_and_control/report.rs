@@ -5,12 +5,13 @@
 
 use super::attention::{self, Score, Target};
 use super::control::{self, Outcomes};
-use super::lab::{Fidelity, Lab};
+use super::lab::{Fidelity, Lab, Plan, Sizes};
 use super::published::{self, RATES};
 use super::stats::Estimate;
 use super::{kernel, matching, potentiation, spine};
 use crate::diag::Diagnostics;
 use crate::experiments::report::{Cell, Digits, Report, Table};
+use crate::experiments::setup::Setup;
 
 /// Allowed differences to the published numbers: area under the ROC curve, success and spurious rates.
 const AUC: f64 = 0.02;
@@ -25,6 +26,14 @@ const EXPLAINED: f64 = 0.04;
 const EVENT: f64 = 0.83;
 const SHORT: Digits = Digits::Short;
 
+/// Runs everything on the circuit of a file; a file with `fidelity: event` gets match phases only.
+pub(in crate::experiments) fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
+    let document = setup.document(&[])?;
+    let sizes = setup.trials.map_or_else(Sizes::quick, Sizes::of);
+    let lab = Lab::new(Plan::of(&document, sizes)?, setup.progress)?;
+    report(&lab, &document.spec.name)
+}
+
 /// Runs everything.
 ///
 /// # Errors
@@ -32,13 +41,21 @@ const SHORT: Digits = Digits::Short;
 pub fn report(lab: &Lab<'_>, circuit: &str) -> Result<Report, Diagnostics> {
     let mut report = Report { seed: lab.seed, circuit: circuit.to_owned(), ..Report::default() };
     delays(lab, &mut report);
-    offsets(lab, &mut report)?;
-    linear(lab, &mut report)?;
+    if lab.is_cable {
+        offsets(lab, &mut report)?;
+        linear(lab, &mut report)?;
+    }
     matches(lab, &mut report)?;
-    gains(lab, &mut report)?;
-    controls(lab, &mut report)?;
+    if lab.is_cable {
+        gains(lab, &mut report)?;
+        controls(lab, &mut report)?;
+    }
     races(lab, &mut report)?;
     Ok(report)
+}
+
+fn fidelities(lab: &Lab<'_>) -> &'static [Fidelity] {
+    if lab.is_cable { &[Fidelity::Cable, Fidelity::Event] } else { &[Fidelity::Event] }
 }
 
 /// Judges a number by a tolerance and its error; the cells are the number, its error and what was published.
@@ -96,7 +113,9 @@ fn offsets(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
     }
     report.tables.push(table);
     let (off_by, best) = (spine::off_by(&curve), spine::best(&curve));
-    report.judge_exact("calcium curve, rms distance over its peak".to_owned(), off_by, 0.0, OFF_BY);
+    // Errors of few runs widen the distance by themselves.
+    let what = format!("calcium curve, rms distance over its peak beyond {OFF_BY}");
+    report.judge(what, (off_by - OFF_BY).max(0.0), spine::off_by_chance(&curve), 0.0, Some(0.0));
     report.judge_exact("offset of the peak (ms)".to_owned(), best, 7.0, BEST_MS);
     report.notes.push(format!("calcium curve: rms distance {:.1} % of the peak, largest at {best} ms", 100.0 * off_by));
     Ok(())
@@ -158,9 +177,9 @@ fn matches(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
     let rates = [("fidelity", SHORT), ("window_ms", SHORT), ("jitter_ms", SHORT), ("false", SHORT), ("true", SHORT), ("published", SHORT)];
     let mut curves = Table::new("roc", "ROC curves", &rates);
     curves.hidden = true;
-    for fidelity in [Fidelity::Cable, Fidelity::Event] {
+    for fidelity in fidelities(lab) {
         for want in &published::WINDOWS {
-            let found = matching::run(lab, want.window_ms, want.jitter_ms, fidelity)?;
+            let found = matching::run(lab, want.window_ms, want.jitter_ms, *fidelity)?;
             let area = found.auc();
             let what = format!("area under the curve, {} ms, jitter {} ms", want.window_ms, want.jitter_ms);
             let cells = match fidelity {
@@ -307,8 +326,8 @@ fn races(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
         ("behind_se", SHORT),
     ];
     let mut table = Table::new("attention", "Which kernel of vectors the race is (P = (1 - lapse) f(s) / sum f + lapse / n)", &columns);
-    for fidelity in [Fidelity::Cable, Fidelity::Event] {
-        let race = attention::run(lab, fidelity)?;
+    for fidelity in fidelities(lab) {
+        let race = attention::run(lab, *fidelity)?;
         for (target, score) in [
             (Target::Winner, Score::InnerProduct),
             (Target::Potentiation, Score::InnerProduct),

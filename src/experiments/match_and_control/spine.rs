@@ -135,6 +135,15 @@ pub fn off_by(curve: &[AtOffset]) -> f64 {
     (square / published::OFFSETS.len() as f64).sqrt() / peak
 }
 
+/// The part of [`off_by`] that chance has: root of the mean square standard error over the peak.
+#[must_use]
+pub fn off_by_chance(curve: &[AtOffset]) -> f64 {
+    let known = |c: &&AtOffset| published::OFFSETS.iter().any(|o| o.0 == c.offset_ms);
+    let square: f64 = curve.iter().filter(known).map(|c| c.integral.se * c.integral.se).sum();
+    let peak = published::OFFSETS.iter().map(|o| o.1).fold(0.0, f64::max);
+    (square / published::OFFSETS.len() as f64).sqrt() / peak
+}
+
 /// Offset at which most calcium is left.
 #[must_use]
 pub fn best(curve: &[AtOffset]) -> f64 {

@@ -29,7 +29,7 @@ pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
     };
     let (axons, runs) = lab.sizes.offsets;
     Ok(Figure {
-        title: "Calcium is largest 7 ms after the key".to_owned(),
+        title: "Calcium depends on the offset of key and query".to_owned(),
         caption: format!(
             "Integral of (calcium - rest)^4 left in a spine by two key spikes, each followed by a somatic spike that arrives \
              there after the offset; in thresholds of potentiation of the 1-s window ({theta:.4e} mM^4 ms). Mean and standard \

@@ -14,12 +14,13 @@ use super::{Entry, Group, Making};
 use crate::diag::Diagnostics;
 use crate::experiments::match_and_control::{Estimate, Lab, Plan, Sizes};
 use crate::figures::sheet::{Axes, Content, Look, Panel, Point, Series};
+use crate::spec::read_file;
 
 /// What published numbers are called in every legend.
 const QUOTED: &str = "Ellwood 2024, quoted numbers";
 const SOURCE: &str = "Protocols and quoted numbers: Ellwood 2024 (match-and-control). Neuron, runs and drawing are ours";
-/// Circuit files that the numbers come from.
-const CIRCUITS: &[&str] = &[];
+/// The circuit that the numbers come from.
+const CIRCUIT: &str = "match_and_control.yaml";
 /// The same machine gives the same bytes; others round differently.
 const TOLERANCE: f64 = 1e-6;
 
@@ -46,11 +47,12 @@ const fn entry(name: &'static str, about: &'static str, make: super::Make) -> En
 /// The neuron, and how much is run.
 fn lab<'a>(making: &'a Making<'_>) -> Result<Lab<'a>, Diagnostics> {
     let sizes = if making.full { Sizes::full() } else { Sizes::quick() };
-    Lab::new(Plan::published(sizes)?, making.progress)
+    let document = read_file(&making.circuits.join(CIRCUIT), &[])?;
+    Lab::new(Plan::of(&document, sizes)?, making.progress)
 }
 
 fn circuits() -> Vec<String> {
-    CIRCUITS.iter().map(|c| (*c).to_owned()).collect()
+    vec![CIRCUIT.to_owned()]
 }
 
 /// A panel of axes.
