@@ -32,7 +32,8 @@ fn delays_lie_on_a_line_and_calcium_peaks_at_seven_ms() {
     assert!((delays.slope_ms_um / published::DELAY.0 - 1.0).abs() < 0.04, "{}", delays.slope_ms_um);
     assert!(delays.correlation > 0.99);
     let spread = spine::spreading(&lab, &[0, 74]).expect("runs");
-    let peak = |mv: &[f64]| (0..mv.len()).max_by(|&i, &j| mv[i].total_cmp(&mv[j])).map(|i| spread.times_ms[i]);
+    let peak =
+        |mv: &[f64]| (0..mv.len()).max_by(|&i, &j| mv[i].total_cmp(&mv[j])).map(|i| spread.times_ms[i]);
     let (soma, near, far) = (peak(&spread.soma_mv), peak(&spread.heads[0].1), peak(&spread.heads[1].1));
     assert!(soma < near && near < far, "{soma:?} {near:?} {far:?}");
     let curve = spine::offsets(&lab).expect("runs");

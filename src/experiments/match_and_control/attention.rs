@@ -94,8 +94,7 @@ fn cable(
     // one sample, at the end
     let steps = (end_ms / lab.run.dt_ms).round() as usize;
     let record = Record { from_ms: end_ms - lab.run.dt_ms, to_ms: end_ms, every: steps.max(2), what };
-    let settings =
-        Run { duration_ms: end_ms, theta: Some(theta), record: Some(record), ..lab.run.clone() };
+    let settings = Run { duration_ms: end_ms, theta: Some(theta), record: Some(record), ..lab.run.clone() };
     let outcomes = lab.run("vectors", inputs, &settings)?;
     let state = |o: &crate::simulate::cable::Outcome| {
         let gains = o.traces.iter().map(|t| potentiation(lab, t.last().copied().unwrap_or(1.0)));
@@ -225,13 +224,17 @@ pub struct Bin {
 
 /// Shares against scores; errors are over tokens. Bins of fewer than `least` tokens are left out.
 #[must_use]
-pub fn binned(observed: &Observed, fits: &[Fit], (from, to): (f64, f64), bins: usize, least: usize) -> Vec<Bin> {
+pub fn binned(
+    observed: &Observed,
+    fits: &[Fit],
+    (from, to): (f64, f64),
+    bins: usize,
+    least: usize,
+) -> Vec<Bin> {
     let mut found: Vec<(Vec<f64>, Vec<f64>, Vec<f64>)> = vec![(vec![], vec![], vec![0.0; fits.len()]); bins];
     for (scores, shares) in observed.scores.iter().zip(&observed.shares) {
-        let predicted: Vec<Vec<f64>> = fits
-            .iter()
-            .map(|f| super::fits::probabilities(f.family, f.b.value, f.lapse, scores))
-            .collect();
+        let predicted: Vec<Vec<f64>> =
+            fits.iter().map(|f| super::fits::probabilities(f.family, f.b.value, f.lapse, scores)).collect();
         for (j, (s, share)) in scores.iter().zip(shares).enumerate() {
             let bin = ((s - from) / (to - from) * bins as f64).floor();
             if bin >= 0.0 && bin < bins as f64 {

@@ -71,8 +71,7 @@ pub fn draw(lab: &Lab<'_>, rng: &mut impl Rng) -> Encoded {
     let overlaps = key_bins.iter().map(meet).collect();
     let axons: Vec<usize> = (0..TOKENS).map(|t| (t * n + n / 2) / TOKENS).collect();
     let renewal = Renewal::default();
-    let mut trains: Vec<Vec<f64>> =
-        (0..n).map(|_| renewal.draw(rng, FROM_MS, FROM_MS + WINDOW_MS)).collect();
+    let mut trains: Vec<Vec<f64>> = (0..n).map(|_| renewal.draw(rng, FROM_MS, FROM_MS + WINDOW_MS)).collect();
     for (axon, bins) in axons.iter().zip(&key_bins) {
         trains[*axon] = times(bins, FROM_MS + lab.delays_ms[*axon] - BEST_OFFSET_MS);
     }

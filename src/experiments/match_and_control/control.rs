@@ -110,7 +110,12 @@ mod tests {
         };
         let phase = Phase {
             window_ms: 500.0,
-            trials: vec![trial(1, 4, 0, 0, 0), trial(2, 4, 4, 5, 1), trial(2, 5, 0, 1, 1), trial(1, 0, 0, 0, 0)],
+            trials: vec![
+                trial(1, 4, 0, 0, 0),
+                trial(2, 4, 4, 5, 1),
+                trial(2, 5, 0, 1, 1),
+                trial(1, 0, 0, 0, 0),
+            ],
         };
         let all = Outcomes::all(&phase);
         assert_eq!(all.success.n, 3, "a trial without keys has no success");

@@ -95,8 +95,7 @@ fn likelihoods(family: Family, observed: &Observed) -> Vec<(f64, f64, Vec<f64>)>
     let mut members = Vec::new();
     let lapses: &[f64] = if family == Family::Uniform { &LAPSES[..1] } else { &LAPSES };
     for b in family.grid() {
-        let plain: Vec<Vec<f64>> =
-            observed.scores.iter().map(|s| probabilities(family, b, 0.0, s)).collect();
+        let plain: Vec<Vec<f64>> = observed.scores.iter().map(|s| probabilities(family, b, 0.0, s)).collect();
         for &lapse in lapses {
             let one = |(p, shares): (&Vec<f64>, &Vec<f64>)| {
                 let n = p.len() as f64;

@@ -69,7 +69,8 @@ pub fn fit(lab: &Lab<'_>) -> Result<Kernel, Diagnostics> {
     let samples = samples(lab, n_train + n_test)?;
     let (train, test): (Vec<Sample>, Vec<Sample>) = samples.into_iter().partition(|s| s.trial < n_train);
     let values = least_squares(&train).ok_or_else(|| {
-        unfit("protocol", "random trains have too few pairs of spikes to fit a kernel").help("run more trials")
+        unfit("protocol", "random trains have too few pairs of spikes to fit a kernel")
+            .help("run more trials")
     })?;
     let theta = lab.theta(1000.0)?;
     let lags_ms: Vec<f64> = (0..LAGS).map(|i| i as f64 - MOST_LAG_MS).collect();
@@ -192,7 +193,8 @@ fn explained(samples: &[Sample], most_sd: f64, seed: u64, predict: impl Fn(&Samp
         sums[sample.trial - first].iter_mut().zip(terms).for_each(|(s, t)| *s += t);
     }
     let value = |weights: &dyn Fn(usize) -> f64| {
-        let [n, y, yy, rest] = std::array::from_fn(|k| (0..trials).map(|t| weights(t) * sums[t][k]).sum::<f64>());
+        let [n, y, yy, rest] =
+            std::array::from_fn(|k| (0..trials).map(|t| weights(t) * sums[t][k]).sum::<f64>());
         1.0 - rest / (yy - y * y / n)
     };
     let again: Vec<f64> =
@@ -229,8 +231,7 @@ mod tests {
         let mut rng = seed::stream(3, "kernel");
         let samples: Vec<Sample> = (0..6000)
             .map(|i| {
-                let lags: Vec<f64> =
-                    (0..3).map(|_| uniform(&mut rng, -44.9, 44.9)).collect();
+                let lags: Vec<f64> = (0..3).map(|_| uniform(&mut rng, -44.9, 44.9)).collect();
                 let integral = lags.iter().map(|l| published::kernel(*l)).sum();
                 Sample { trial: i / 150, integral, lags, event: 0.0 }
             })
@@ -239,8 +240,7 @@ mod tests {
         for (lag, want) in [(-20.0, 0.0), (4.0, published::kernel(4.0)), (7.0, published::kernel(7.0))] {
             assert!((at(&values, lag) - want).abs() < 0.03 * 0.26, "{lag}: {} {want}", at(&values, lag));
         }
-        let explained =
-            explained(&samples, OUTLIER_SD, 1, |s| s.lags.iter().map(|l| at(&values, *l)).sum());
+        let explained = explained(&samples, OUTLIER_SD, 1, |s| s.lags.iter().map(|l| at(&values, *l)).sum());
         assert!(explained.value > 0.99 && explained.se < 0.01, "{explained:?}");
         assert!(least_squares(&[]).is_none());
     }

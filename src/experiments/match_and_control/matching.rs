@@ -6,8 +6,8 @@ use crate::diag::Diagnostics;
 use crate::seed;
 use crate::simulate::cable::Trial;
 use crate::simulate::cable::protocol::{Matched, Matching, first_integrals};
-use rayon::prelude::*;
 use crate::simulate::cable::score::{auc, moments, quantile, true_positives};
+use rayon::prelude::*;
 
 /// Trials of one window, in thresholds.
 #[derive(Clone, Debug, PartialEq)]

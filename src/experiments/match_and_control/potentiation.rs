@@ -80,7 +80,8 @@ pub fn examples(lab: &Lab<'_>) -> Result<Examples, Diagnostics> {
         })
     };
     let enough = |c: &Controlled| c.control.keys >= 4 && c.queries >= 3;
-    let success = find("success", &|c| enough(c) && c.control.success() == Some(1.0) && c.control.stray == 0)?;
+    let success =
+        find("success", &|c| enough(c) && c.control.success() == Some(1.0) && c.control.stray == 0)?;
     let failure = find("failure", &|c| enough(c) && c.control.followed == 0)?;
     let pick = [success, failure];
     let matched: Vec<usize> = pick.iter().map(|&i| scored[i].axon).collect();
@@ -121,7 +122,10 @@ pub fn examples(lab: &Lab<'_>) -> Result<Examples, Diagnostics> {
             control_from_ms: controlling.control_from_ms(),
             success: scored[pick[place]].control.success().unwrap_or(0.0),
             times_ms: thinned(&outcome.times_ms).collect(),
-            soma_mv: outcome.traces[0].chunks(SAMPLES).map(|c| c.iter().copied().fold(f64::MIN, f64::max)).collect(),
+            soma_mv: outcome.traces[0]
+                .chunks(SAMPLES)
+                .map(|c| c.iter().copied().fold(f64::MIN, f64::max))
+                .collect(),
             matched,
             second,
         }

@@ -60,8 +60,7 @@ fn fidelities(lab: &Lab<'_>) -> &'static [Fidelity] {
 
 /// Judges a number by a tolerance and its error; the cells are the number, its error and what was published.
 fn judge(report: &mut Report, what: String, got: Estimate, want: f64, tolerance: f64) -> [Cell; 3] {
-    let [measured, se, law, _] =
-        report.judge(what, got.value, got.se, tolerance / want.abs(), Some(want));
+    let [measured, se, law, _] = report.judge(what, got.value, got.se, tolerance / want.abs(), Some(want));
     [measured, se, law]
 }
 
@@ -69,7 +68,8 @@ fn delays(lab: &Lab<'_>, report: &mut Report) {
     let found = spine::delays(lab);
     let (slope, at_zero) = published::DELAY;
     let columns = [("what", SHORT), ("measured", SHORT), ("published", SHORT)];
-    let mut table = Table::new("delays", "Delay of the somatic spike in the spines, and the line through it", &columns);
+    let mut table =
+        Table::new("delays", "Delay of the somatic spike in the spines, and the line through it", &columns);
     let mut row = |what: &str, got: f64, want: f64| {
         table.rows.push(vec![Cell::Text(what.to_owned()), Cell::Number(got), Cell::Number(want)]);
     };
@@ -98,7 +98,8 @@ fn offsets(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
         ("published", SHORT),
         ("event", SHORT),
     ];
-    let title = "Calcium integral (thresholds of 1 s) of two pairings against the offset of the spike in the spine";
+    let title =
+        "Calcium integral (thresholds of 1 s) of two pairings against the offset of the spike in the spine";
     let mut table = Table::new("offsets", title, &columns);
     for at in &curve {
         let known = published::OFFSETS.iter().find(|o| o.0 == at.offset_ms);
@@ -117,7 +118,10 @@ fn offsets(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
     let what = format!("calcium curve, rms distance over its peak beyond {OFF_BY}");
     report.judge(what, (off_by - OFF_BY).max(0.0), spine::off_by_chance(&curve), 0.0, Some(0.0));
     report.judge_exact("offset of the peak (ms)".to_owned(), best, 7.0, BEST_MS);
-    report.notes.push(format!("calcium curve: rms distance {:.1} % of the peak, largest at {best} ms", 100.0 * off_by));
+    report.notes.push(format!(
+        "calcium curve: rms distance {:.1} % of the peak, largest at {best} ms",
+        100.0 * off_by
+    ));
     Ok(())
 }
 
@@ -173,8 +177,16 @@ fn matches(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
         ("published_unmatched", SHORT),
         ("own_threshold", SHORT),
     ];
-    let mut table = Table::new("matching", "Matched against unmatched axons (integrals in thresholds)", &columns);
-    let rates = [("fidelity", SHORT), ("window_ms", SHORT), ("jitter_ms", SHORT), ("false", SHORT), ("true", SHORT), ("published", SHORT)];
+    let mut table =
+        Table::new("matching", "Matched against unmatched axons (integrals in thresholds)", &columns);
+    let rates = [
+        ("fidelity", SHORT),
+        ("window_ms", SHORT),
+        ("jitter_ms", SHORT),
+        ("false", SHORT),
+        ("true", SHORT),
+        ("published", SHORT),
+    ];
     let mut curves = Table::new("roc", "ROC curves", &rates);
     curves.hidden = true;
     for fidelity in fidelities(lab) {
@@ -217,7 +229,16 @@ fn gains(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
     report.tables.push(table);
     let examples = potentiation::examples(lab)?;
     report.judge_exact("recorded gains against the equation".to_owned(), examples.gain_off, 0.0, 1e-9);
-    let columns = [("trial", SHORT), ("success", SHORT), ("ms", SHORT), ("soma_mv", SHORT), ("matched", SHORT), ("matched_gain", SHORT), ("second", SHORT), ("second_gain", SHORT)];
+    let columns = [
+        ("trial", SHORT),
+        ("success", SHORT),
+        ("ms", SHORT),
+        ("soma_mv", SHORT),
+        ("matched", SHORT),
+        ("matched_gain", SHORT),
+        ("second", SHORT),
+        ("second_gain", SHORT),
+    ];
     let mut table = Table::new("examples", "Single trials in time (integrals in thresholds)", &columns);
     table.hidden = true;
     for example in [&examples.success, &examples.failure] {
@@ -291,7 +312,8 @@ fn controls(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
         table.rows.push(row);
         for (queries, found) in phase.by_queries(2) {
             let known = want.by_queries.iter().find(|k| k.0 == queries);
-            let published = |f: &dyn Fn(&(usize, f64, f64)) -> f64| known.map_or(Cell::None, |k| Cell::Number(f(k)));
+            let published =
+                |f: &dyn Fn(&(usize, f64, f64)) -> f64| known.map_or(Cell::None, |k| Cell::Number(f(k)));
             by_queries.rows.push(vec![
                 Cell::Number(ms),
                 Cell::Count(queries),
@@ -325,7 +347,11 @@ fn races(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
         ("behind the best", SHORT),
         ("behind_se", SHORT),
     ];
-    let mut table = Table::new("attention", "Which kernel of vectors the race is (P = (1 - lapse) f(s) / sum f + lapse / n)", &columns);
+    let mut table = Table::new(
+        "attention",
+        "Which kernel of vectors the race is (P = (1 - lapse) f(s) / sum f + lapse / n)",
+        &columns,
+    );
     for fidelity in fidelities(lab) {
         let race = attention::run(lab, *fidelity)?;
         for (target, score) in [
@@ -336,9 +362,22 @@ fn races(lab: &Lab<'_>, report: &mut Report) -> Result<(), Diagnostics> {
         ] {
             for fit in race.fits(score, target, lab.seed) {
                 let text = |t: &str| Cell::Text(t.to_owned());
-                let mut row = vec![text(fidelity.name()), text(target.name()), text(score.name()), text(fit.family.name())];
+                let mut row = vec![
+                    text(fidelity.name()),
+                    text(target.name()),
+                    text(score.name()),
+                    text(fit.family.name()),
+                ];
                 row.push(Cell::Count(fit.gain.n));
-                let numbers = [fit.b.value, fit.b.se, fit.lapse, fit.gain.value, fit.gain.se, fit.behind.value, fit.behind.se];
+                let numbers = [
+                    fit.b.value,
+                    fit.b.se,
+                    fit.lapse,
+                    fit.gain.value,
+                    fit.gain.se,
+                    fit.behind.value,
+                    fit.behind.se,
+                ];
                 row.extend(numbers.map(Cell::Number));
                 table.rows.push(row);
             }

@@ -4,8 +4,8 @@ use super::lab::{Lab, refused};
 use super::published;
 use super::stats::{Estimate, line};
 use crate::diag::Diagnostics;
-use crate::simulate::cable::{Outcome, Quantity, Record, Run, Trial};
 use crate::simulate::cable::protocol::{BEST_OFFSET_MS, Offset};
+use crate::simulate::cable::{Outcome, Quantity, Record, Run, Trial};
 
 /// Delays against distances, and the line through them.
 #[derive(Clone, Debug, PartialEq)]

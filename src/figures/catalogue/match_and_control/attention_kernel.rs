@@ -46,7 +46,9 @@ pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
     Ok(Figure {
         title: "Between vectors, the race of axons is close to a softmax of their inner products".to_owned(),
         caption: caption(lab, &seen, &event, &cable),
-        source: format!("{SOURCE}. The comparison with kernels of transformers is ours and stated by nobody else."),
+        source: format!(
+            "{SOURCE}. The comparison with kernels of transformers is ours and stated by nobody else."
+        ),
         circuits: circuits(),
         width: Width::Page,
         rows: seen.iter().map(row).collect(),
@@ -110,7 +112,15 @@ fn caption(lab: &Lab<'_>, seen: &[Seen; 2], event: &Race, cable: &Race) -> Strin
             (Some(s), Some(l), Some(p)) => format!(
                 "softmax b = {:.2} +- {:.2}, lapse {}; behind the best: softmax {:.3} +- {:.3}, power {:.3} +- {:.3}, linear {:.3} \
                  +- {:.3} nats per trial",
-                s.b.value, s.b.se, s.lapse, s.behind.value, s.behind.se, p.behind.value, p.behind.se, l.behind.value, l.behind.se
+                s.b.value,
+                s.b.se,
+                s.lapse,
+                s.behind.value,
+                s.behind.se,
+                p.behind.value,
+                p.behind.se,
+                l.behind.value,
+                l.behind.se
             ),
             _ => String::new(),
         }

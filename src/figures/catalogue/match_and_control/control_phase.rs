@@ -3,8 +3,8 @@
 use super::super::Making;
 use super::{CABLE, SOURCE, TOLERANCE, circuits, lab, panel, quoted, unnamed, with_se};
 use crate::diag::Diagnostics;
-use crate::experiments::match_and_control::Lab;
 use crate::experiments::match_and_control::Estimate;
+use crate::experiments::match_and_control::Lab;
 use crate::experiments::match_and_control::control::{Outcomes, Phase, run};
 use crate::experiments::match_and_control::published::{self, PHASES};
 use crate::figures::sheet::{Axes, Axis, Figure, Look, Panel, Point, Row, Series, Width};
@@ -31,10 +31,7 @@ pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
     let success = Axes {
         x: windows(),
         y: Axis::new("keys followed", "").range(0.0, 1.1),
-        series: vec![
-            Series::new("cable", Look::Bars, CABLE, bars(&|o| o.success)),
-            marks(&|p| p.success.0),
-        ],
+        series: vec![Series::new("cable", Look::Bars, CABLE, bars(&|o| o.success)), marks(&|p| p.success.0)],
         guides: vec![],
     };
     let spurious = Axes {
@@ -58,7 +55,10 @@ pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
         circuits: circuits(),
         width: Width::Page,
         rows: vec![
-            Row { height_mm: 48.0, panels: vec![panel("success", 1.0, success), panel("spurious", 1.0, spurious)] },
+            Row {
+                height_mm: 48.0,
+                panels: vec![panel("success", 1.0, success), panel("spurious", 1.0, spurious)],
+            },
             Row { height_mm: 44.0, panels: by("keys followed", 1.1, Which::Success) },
             Row { height_mm: 44.0, panels: by("spurious spikes", 0.8, Which::Spurious) },
         ],
@@ -110,7 +110,11 @@ fn by_queries(phase: &Phase, known: &published::Phase, y: &str, top: f64, which:
             unnamed(quoted(marks.map(|k| (k.0 as f64, k.2)))),
         ],
     };
-    let axes =
-        Axes { x: Axis::new("query spikes", ""), y: Axis::new(y, "").range(0.0, top), series, guides: vec![] };
+    let axes = Axes {
+        x: Axis::new("query spikes", ""),
+        y: Axis::new(y, "").range(0.0, top),
+        series,
+        guides: vec![],
+    };
     panel(format!("{} s", phase.window_ms / 1000.0), 1.0, axes)
 }

@@ -18,7 +18,8 @@ use crate::spec::read_file;
 
 /// What published numbers are called in every legend.
 const QUOTED: &str = "Ellwood 2024, quoted numbers";
-const SOURCE: &str = "Protocols and quoted numbers: Ellwood 2024 (match-and-control). Neuron, runs and drawing are ours";
+const SOURCE: &str =
+    "Protocols and quoted numbers: Ellwood 2024 (match-and-control). Neuron, runs and drawing are ours";
 /// The circuit that the numbers come from.
 const CIRCUIT: &str = "match_and_control.yaml";
 /// The same machine gives the same bytes; others round differently.
@@ -31,7 +32,11 @@ const EVENT: usize = 2;
 
 /// The figures of this group.
 pub const ALL: [Entry; 7] = [
-    entry("spine-delay", "delay of the somatic spike in the spines against their distance", spine_delay::make),
+    entry(
+        "spine-delay",
+        "delay of the somatic spike in the spines against their distance",
+        spine_delay::make,
+    ),
     entry("calcium-offset", "calcium integral against the offset of key and query", calcium_offset::make),
     entry("kernel", "calcium as a sum over pairs of spikes", kernel::make),
     entry("matching", "matched and unmatched axons told apart, by window and jitter", matching::make),
@@ -79,5 +84,6 @@ fn unnamed(series: Series) -> Series {
     Series { name: String::new(), ..series }
 }
 
+#[cfg(test)]
 #[cfg(test)]
 mod tests;

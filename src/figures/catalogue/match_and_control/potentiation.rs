@@ -87,7 +87,12 @@ fn time(example: &Example) -> Axis {
 fn soma(example: &Example, good: bool) -> Panel {
     let row = |times: &[f64], mv: f64| points(seconds(times).map(|t| (t, mv)));
     let series = vec![
-        Series::new("", Look::Line, SOMA, points(seconds(&example.times_ms).zip(example.soma_mv.iter().copied()))),
+        Series::new(
+            "",
+            Look::Line,
+            SOMA,
+            points(seconds(&example.times_ms).zip(example.soma_mv.iter().copied())),
+        ),
         Series::new("query", Look::Dots, QUERY, row(&example.queries_ms, 72.0)),
         Series::new("matched keys", Look::Dots, MATCHED, row(&example.matched.keys_ms, 60.0)),
     ];
@@ -95,7 +100,11 @@ fn soma(example: &Example, good: bool) -> Panel {
         x: time(example),
         y: Axis::new("soma", "mV").range(-85.0, 85.0),
         series,
-        guides: vec![Guide { at: example.control_from_ms / 1000.0, is_vertical: true, words: "control".to_owned() }],
+        guides: vec![Guide {
+            at: example.control_from_ms / 1000.0,
+            is_vertical: true,
+            words: "control".to_owned(),
+        }],
     };
     panel(name(good), 1.0, axes)
 }

@@ -71,10 +71,7 @@ pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
         width: Width::Page,
         rows: vec![Row {
             height_mm: 52.0,
-            panels: vec![
-                panel("a spike travels", 1.0, potentials),
-                panel("delay by distance", 1.0, against),
-            ],
+            panels: vec![panel("a spike travels", 1.0, potentials), panel("delay by distance", 1.0, against)],
         }],
         tolerance: TOLERANCE,
     })

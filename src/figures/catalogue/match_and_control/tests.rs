@@ -44,7 +44,8 @@ fn sound(figure: &Figure) {
     }
     let caption = &figure.caption;
     assert!(!caption.contains("NaN") && !caption.contains("  "), "{caption}");
-    let has_errors = axes(figure).iter().flat_map(|a| &a.series).flat_map(|s| &s.points).any(|p| p.spread.is_some());
+    let has_errors =
+        axes(figure).iter().flat_map(|a| &a.series).flat_map(|s| &s.points).any(|p| p.spread.is_some());
     assert!(!has_errors || caption.contains("standard error"), "{caption}");
     assert!(figure.source.contains("Ellwood 2024"));
 }
