@@ -85,5 +85,4 @@ fn unnamed(series: Series) -> Series {
 }
 
 #[cfg(test)]
-#[cfg(test)]
 mod tests;
