@@ -9,6 +9,8 @@
 //! 4. [`Report`] holds the tables and judges the laws.
 //! 5. [`match_and_control`] runs a circuit of spikes.
 //!
+//! [`learning`] is apart from these: trainings, for `train` and for figures.
+//!
 //! Trials run in parallel; each has a random stream named after it, and results are kept in the order of trials, so the
 //! bytes do not depend on the number of threads.
 //!
@@ -25,6 +27,7 @@ mod equilibrium;
 mod hopfield;
 mod identify;
 pub mod laws;
+pub mod learning;
 mod loops;
 pub mod match_and_control;
 mod memory;

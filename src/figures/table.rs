@@ -64,7 +64,8 @@ fn cells(map: &Map, row: &mut impl FnMut([String; 9])) {
     };
     for r in 0..rows {
         for c in 0..columns {
-            let (x, y, value) = (at(&map.columns, c, columns), at(&map.rows, r, rows), number(map.values[(r, c)]));
+            let (x, y, value) =
+                (at(&map.columns, c, columns), at(&map.rows, r, rows), number(map.values[(r, c)]));
             let none = String::new;
             row([none(), x, y, value, none(), none(), x_axis.clone(), y_axis.clone(), value_axis.clone()]);
         }
@@ -139,8 +140,11 @@ mod tests {
             columns: Axis::new("time", "ms").range(5.0, 10.0),
             scale: Axis::new("weight", ""),
         };
-        let panels = [Content::Axes(axes), Content::Map(map)]
-            .map(|content| Panel { title: String::new(), share: 1.0, content });
+        let panels = [Content::Axes(axes), Content::Map(map)].map(|content| Panel {
+            title: String::new(),
+            share: 1.0,
+            content,
+        });
         let figure = Figure {
             title: String::new(),
             caption: String::new(),

@@ -40,12 +40,31 @@ pub fn ink(colour: RGBColor, opaque: f64) -> Ink {
 /// One stroke or shape.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mark {
-    Line { points: Vec<Place>, ink: Ink, width: f64 },
-    Area { points: Vec<Place>, ink: Ink },
+    Line {
+        points: Vec<Place>,
+        ink: Ink,
+        width: f64,
+    },
+    Area {
+        points: Vec<Place>,
+        ink: Ink,
+    },
     /// left, top, right, bottom
-    Rect { sides: [f64; 4], ink: Ink },
-    Disc { at: Place, radius: f64, ink: Ink },
-    Ring { at: Place, radius: f64, ink: Ink, width: f64 },
+    Rect {
+        sides: [f64; 4],
+        ink: Ink,
+    },
+    Disc {
+        at: Place,
+        radius: f64,
+        ink: Ink,
+    },
+    Ring {
+        at: Place,
+        radius: f64,
+        ink: Ink,
+        width: f64,
+    },
     Text(Text),
 }
 
@@ -225,7 +244,13 @@ impl Canvas<'_> {
     }
 
     /// A shape with its outline.
-    pub fn shape<P: Into<Place> + Copy>(&self, points: &[P], inside: RGBColor, outline: RGBColor, width: f64) {
+    pub fn shape<P: Into<Place> + Copy>(
+        &self,
+        points: &[P],
+        inside: RGBColor,
+        outline: RGBColor,
+        width: f64,
+    ) {
         self.area(points, inside);
         let mut around = points.to_vec();
         around.extend(points.iter().take(2));
@@ -321,7 +346,7 @@ mod tests {
         let all = dashed(&[(0.0, 0.0), (6.0, 0.0), (6.0, 6.0)], 4.0, 3.0);
         assert_eq!(all, [vec![(0.0, 0.0), (4.0, 0.0)], vec![(6.0, 1.0), (6.0, 5.0)]]);
         let round = dashed(&[(0.0, 0.0), (2.0, 0.0), (2.0, 2.0)], 4.0, 3.0);
-        assert_eq!(round, [vec![(0.0, 0.0), (2.0, 0.0), (2.0, 0.0), (2.0, 2.0)]]);
+        assert_eq!(round, [vec![(0.0, 0.0), (2.0, 0.0), (2.0, 2.0)]]);
     }
 
     #[test]

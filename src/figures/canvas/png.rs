@@ -110,7 +110,9 @@ impl Scale {
             all
         };
         match mark {
-            Mark::Line { points, ink, width } => self.stroke(area, &all(points), ink.colour.mix(ink.opaque), *width),
+            Mark::Line { points, ink, width } => {
+                self.stroke(area, &all(points), ink.colour.mix(ink.opaque), *width)
+            }
             Mark::Area { points, ink } => {
                 area.draw(&Polygon::new(all(points), ink.colour.mix(ink.opaque).filled())).map_err(said)
             }
@@ -167,7 +169,8 @@ impl Scale {
                 outline.draw(|px, py, cover| {
                     let (px, py) = (left + px.cast_signed(), top + py.cast_signed());
                     #[allow(clippy::cast_possible_truncation)]
-                    let at = if text.upright { (x.round() as i32 + py, y.round() as i32 - px) } else { (px, py) };
+                    let at =
+                        if text.upright { (x.round() as i32 + py, y.round() as i32 - px) } else { (px, py) };
                     if done.is_ok() && cover > 0.0 {
                         let colour = text.colour.mix(f64::from(cover.min(1.0)));
                         done = area.draw_pixel(at, &colour).map_err(said);

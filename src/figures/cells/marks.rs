@@ -20,13 +20,7 @@ pub(super) fn clock([from, until]: [f64; 2]) -> (Scale, f64) {
 }
 
 /// Windows of lesions behind the lines; their words above the panel, where they fit.
-pub(super) fn bands(
-    canvas: &Canvas<'_>,
-    frame: &Frame,
-    unit: f64,
-    lesions: &[Band],
-    [low, high]: [f64; 2],
-) {
+pub(super) fn bands(canvas: &Canvas<'_>, frame: &Frame, unit: f64, lesions: &[Band], [low, high]: [f64; 2]) {
     let [left, top, right, bottom] = frame.inside;
     let mut taken = left;
     let mut marks: Vec<(f64, f64, &str)> = Vec::new();

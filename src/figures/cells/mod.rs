@@ -74,6 +74,12 @@ const LINE: f64 = 17.0;
 /// # Errors
 /// What the drawing library says; it has no reason to fail on finite numbers.
 pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
+    picture(plan, run).svg("px", Fonts::Inside)
+}
+
+/// The picture.
+#[must_use]
+pub fn picture(plan: &Plan, run: &Pictured) -> Picture {
     let distance = distance::Distance::of(plan, run);
     let shown = time_shown(plan, run, &distance);
     let whole = [0.0, run.t_end_ms.max(1e-9)];
@@ -90,7 +96,7 @@ pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
     let caption_top = bottom + head + LARGE + BELOW + 10.0;
     let height = caption_top + LINE * crate::linalg::count(caption.len()) + 10.0;
 
-    let picture = Picture::draw(WIDTH, height.ceil(), run.name, |canvas| {
+    Picture::draw(WIDTH, height.ceil(), run.name, |canvas| {
         let room = WIDTH - 2.0 * EDGE;
         let title = fit(&format!("{}: cells in time", run.name), room, TITLE, Face::Bold);
         canvas.label(&title, (EDGE, 22.0), Style::new(TITLE).bold());
@@ -132,8 +138,7 @@ pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
             let y = caption_top + LINE * (crate::linalg::count(k) + 0.5);
             canvas.label(line, (EDGE, y), Style::new(LABEL));
         }
-    });
-    picture.svg("px", Fonts::Inside)
+    })
 }
 
 /// Axes with the sizes of this picture.

@@ -1,8 +1,8 @@
 //! One panel of traces: a line for each token or cell, lesions behind them, the compiled heads as rings.
 
 use super::Pictured;
-use super::marks::{bands, clock, onsets};
 use super::axes;
+use super::marks::{bands, clock, onsets};
 use super::plan::{CELLS, LINES, TOKENS};
 use super::sizes::{HEADING, LABEL, fit, width};
 use crate::figures::axis::{Frame, Scale};
@@ -127,13 +127,7 @@ impl Panel {
         (COLOURS[index % COLOURS.len()], if pale { 0.45 } else { 1.0 })
     }
 
-    pub fn draw(
-        &self,
-        canvas: &Canvas<'_>,
-        inside: [f64; 4],
-        run: &Pictured,
-        shown: [f64; 2],
-    ) {
+    pub fn draw(&self, canvas: &Canvas<'_>, inside: [f64; 4], run: &Pictured, shown: [f64; 2]) {
         let (x, unit) = clock(shown);
         let frame = Frame { inside, x, y: self.y };
         bands(canvas, &frame, unit, &run.lesions, shown);

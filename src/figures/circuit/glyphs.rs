@@ -1,7 +1,7 @@
 //! Shapes of cells, dendrites, endings and samples.
 
-use super::corners::rounded;
 use super::columns::BODY;
+use super::corners::rounded;
 use super::down::SOMA;
 use super::model::{Ending, Node, Shape};
 use super::plan::{Placed, Point, Rect, at};
@@ -194,13 +194,7 @@ pub(super) fn sign(canvas: &Canvas<'_>, part: Part, c: Point) {
 }
 
 /// What stands at the tip of an axon that arrives along `towards`.
-pub(super) fn ending(
-    canvas: &Canvas<'_>,
-    ending: Ending,
-    tip: Point,
-    towards: (f64, f64),
-    own: RGBColor,
-) {
+pub(super) fn ending(canvas: &Canvas<'_>, ending: Ending, tip: Point, towards: (f64, f64), own: RGBColor) {
     let (dx, dy) = towards;
     // `back` behind the tip, `aside` to its side.
     let point = |back: f64, aside: f64| at(tip.x - dx * back - dy * aside, tip.y - dy * back + dx * aside);

@@ -1,7 +1,7 @@
 //! Paints a plan, from the back to the front.
 
-use super::corners::{bent, rounded};
 use super::columns::BODY;
+use super::corners::{bent, rounded};
 use super::down::GATEWAY;
 use super::glyphs::{
     box_copies, boxed, colour, dendrites, ending, mark, outline, pale, sign, soma, soma_copies,
@@ -242,11 +242,7 @@ fn stand_in(canvas: &Canvas<'_>, entry: Entry, c: Point) {
             let wood = pale(own, 0.55);
             canvas.line(&[at(c.x, c.y - 4.0), at(c.x, c.y - 11.0)], wood, 2.5);
             for side in [-1.0, 1.0] {
-                canvas.line(
-                    &[at(c.x + side * 6.0, c.y + 6.0), at(c.x + side * 12.0, c.y + 11.0)],
-                    wood,
-                    2.0,
-                );
+                canvas.line(&[at(c.x + side * 6.0, c.y + 6.0), at(c.x + side * 12.0, c.y + 11.0)], wood, 2.0);
             }
             let small = [at(c.x, c.y - 7.0), at(c.x + 8.0, c.y + 7.0), at(c.x - 8.0, c.y + 7.0)];
             canvas.area(&small, own)

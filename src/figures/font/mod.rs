@@ -138,9 +138,14 @@ mod tests {
 
     #[test]
     fn base64_of_the_standard() {
-        for (bytes, want) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")]
-        {
+        for (bytes, want) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+        ] {
             assert_eq!(base64(bytes.as_bytes()), want);
         }
         assert_eq!(base64(&[251, 255, 254]), "+//+");
@@ -162,8 +167,9 @@ mod tests {
     #[test]
     fn the_face_has_what_figures_write() {
         let font = Face::Sans.font().expect("whole");
-        for c in "abcXYZ019.,;:()[]{}|/+-−×·±≈≤≥≠∞√∑∏∂∈→←↔⇒αβγδηθλμπρστφψωΔΣΦΩ⁰¹²³⁴⁵⁶⁷⁸⁹⁻₀₁₂₃ᵀᵢⱼäöüéç–—…°µ⟨⟩‖✓"
-            .chars()
+        for c in
+            "abcXYZ019.,;:()[]{}|/+-−×·±≈≤≥≠∞√∑∏∂∈→←↔⇒αβγδηθλμπρστφψωΔΣΦΩ⁰¹²³⁴⁵⁶⁷⁸⁹⁻₀₁₂₃ᵀᵢⱼäöüéç–—…°µ⟨⟩‖✓"
+                .chars()
         {
             assert!(font.glyph_id(c).0 != 0, "{c}");
         }

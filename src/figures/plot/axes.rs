@@ -55,7 +55,7 @@ impl Plot {
             let [l, t, r, b] = sides;
             let below = ticks::below(&axes.x, &x, r - l, high);
             let beside = ticks::beside(&axes.y, &y, b - t, wide);
-            let names = [ticks::name_lines(&axes.x, wide), ticks::name_lines(&axes.y, high)];
+            let names = [ticks::name_lines(&axes.x, r - l), ticks::name_lines(&axes.y, b - t)];
             let lines = |n: &[String]| LINE * SIZE * crate::linalg::count(n.len());
             let over = below.ticks.last().map_or(0.0, |(at, words)| {
                 let half = crate::figures::font::width(words, SIZE, crate::figures::font::Face::Sans) / 2.0;

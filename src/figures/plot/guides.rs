@@ -62,7 +62,12 @@ pub(super) fn places(axes: &Axes, frame: &Frame, data: &Taken) -> Vec<Label> {
 }
 
 /// Boxes beside the line, the best first.
-fn candidates(g: &Guide, [a, _]: [(f64, f64); 2], wide: f64, [left, top, right, bottom]: Sides) -> Vec<Sides> {
+fn candidates(
+    g: &Guide,
+    [a, _]: [(f64, f64); 2],
+    wide: f64,
+    [left, top, right, bottom]: Sides,
+) -> Vec<Sides> {
     let mut all = Vec::new();
     if g.is_vertical {
         let mut y = top + AWAY;

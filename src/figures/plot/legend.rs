@@ -100,8 +100,14 @@ pub(super) fn draw(canvas: &Canvas<'_>, entries: &[Entry], places: &Places) {
             Look::Bars => canvas.rect([middle.0 - 4.0, y - 3.0, middle.0 + 4.0, y + 3.0], ink(own, 0.85)),
             Look::Steps => {
                 let (third, up) = (SAMPLE / 3.0, y - 3.0);
-                let line =
-                    [(left, y + 3.0), (left + third, y + 3.0), (left + third, up), (left + 2.0 * third, up), (left + 2.0 * third, *y), (right, *y)];
+                let line = [
+                    (left, y + 3.0),
+                    (left + third, y + 3.0),
+                    (left + third, up),
+                    (left + 2.0 * third, up),
+                    (left + 2.0 * third, *y),
+                    (right, *y),
+                ];
                 canvas.line(&line, own, LINE_WIDTH);
             }
         }

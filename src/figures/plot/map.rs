@@ -24,7 +24,8 @@ impl Colours {
         let is_log = map.scale.is_log;
         let shown = |x: &f64| x.is_finite() && (!is_log || *x > 0.0);
         let all = map.values.iter().copied().filter(shown);
-        let (mut low, mut high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+        let (mut low, mut high) =
+            all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
         if let Some([a, b]) = map.scale.range.filter(|[a, b]| a < b && shown(a) && shown(b)) {
             (low, high) = (a, b);
         }
@@ -89,12 +90,12 @@ pub(super) fn draw(canvas: &Canvas<'_>, map: &Map, [left, top, right, bottom]: S
     let colours = Colours::of(map);
     let (x, down) = (steps(&map.columns, columns), steps(&map.rows, rows));
     let lines = |n: &[String]| LINE * SIZE * crate::linalg::count(n.len());
-    let names = [ticks::name_lines(&map.columns, right - left), ticks::name_lines(&map.rows, bottom - top)];
-    let scale_name = ticks::name_lines(&map.scale, bottom - top);
     let mut sides = [left, top + 4.0, right, bottom];
     let mut all = None;
     for _ in 0..3 {
         let [l, t, r, b] = sides;
+        let names = [ticks::name_lines(&map.columns, r - l), ticks::name_lines(&map.rows, b - t)];
+        let scale_name = ticks::name_lines(&map.scale, b - t);
         let mut below = ticks::below(&map.columns, &x, r - l, bottom - top);
         let mut beside = ticks::beside(&map.rows, &down, b - t, right - left);
         let of_bar = ticks::beside(&Axis::default(), &colours.scale, b - t, right - left);
@@ -112,9 +113,9 @@ pub(super) fn draw(canvas: &Canvas<'_>, map: &Map, [left, top, right, bottom]: S
         ];
         sides[2] = sides[2].max(sides[0] + 1.0);
         sides = squared(sides, rows, columns);
-        all = Some((below, beside, of_bar));
+        all = Some((below, beside, of_bar, names, scale_name));
     }
-    let Some((below, beside, of_bar)) = all else { return };
+    let Some((below, beside, of_bar, names, scale_name)) = all else { return };
     cells(canvas, map, &colours, sides);
     let frame = Frame { inside: sides, x, y: Scale { low: down.high, high: down.low, is_log: false } };
     ticks::draw(canvas, &frame, &below, &beside, [&names[0], &names[1]]);
@@ -152,15 +153,20 @@ fn cells(canvas: &Canvas<'_>, map: &Map, colours: &Colours, [left, top, right, b
 }
 
 /// The bar of colours, as high as the map.
-fn bar(canvas: &Canvas<'_>, colours: &Colours, [_, top, right, bottom]: Sides, ticks: &ticks::Words, name: &[String]) {
+fn bar(
+    canvas: &Canvas<'_>,
+    colours: &Colours,
+    [_, top, right, bottom]: Sides,
+    ticks: &ticks::Words,
+    name: &[String],
+) {
     let (left, right) = (right + APART, right + APART + BAR);
     let steps = 48;
     let at = |k: i32| bottom - (bottom - top) * f64::from(k) / f64::from(steps);
     for k in 0..steps {
         let t = (f64::from(k) + 0.5) / f64::from(steps);
         let s = &colours.scale;
-        let value =
-            if s.is_log { s.low * (s.high / s.low).powf(t) } else { s.low * (1.0 - t) + s.high * t };
+        let value = if s.is_log { s.low * (s.high / s.low).powf(t) } else { s.low * (1.0 - t) + s.high * t };
         canvas.rect([left, (at(k + 1) - 0.4).max(top), right, at(k)], colours.at(value));
     }
     let outline = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];

@@ -9,7 +9,8 @@ const ROOM: f64 = 0.05;
 /// The distance of bars and steps: the smallest one between places.
 pub(super) fn pitch(series: &[Series]) -> f64 {
     let own = series.iter().filter(|s| matches!(s.look, Look::Bars | Look::Steps));
-    let mut all: Vec<f64> = own.flat_map(|s| s.points.iter().map(|p| p.x)).filter(|x| x.is_finite()).collect();
+    let mut all: Vec<f64> =
+        own.flat_map(|s| s.points.iter().map(|p| p.x)).filter(|x| x.is_finite()).collect();
     all.sort_by(f64::total_cmp);
     all.dedup();
     let least = all.windows(2).map(|p| p[1] - p[0]).fold(f64::INFINITY, f64::min);
@@ -20,7 +21,8 @@ pub(super) fn pitch(series: &[Series]) -> f64 {
 pub(super) fn across(axis: &Axis, series: &[Series], guides: impl Iterator<Item = f64>) -> Scale {
     let pitch = pitch(series);
     let sides = |s: &Series| if matches!(s.look, Look::Bars | Look::Steps) { pitch / 2.0 } else { 0.0 };
-    let numbers = series.iter().flat_map(|s| s.points.iter().flat_map(move |p| [p.x - sides(s), p.x + sides(s)]));
+    let numbers =
+        series.iter().flat_map(|s| s.points.iter().flat_map(move |p| [p.x - sides(s), p.x + sides(s)]));
     let is_full = series.iter().any(|s| matches!(s.look, Look::Bars | Look::Steps));
     let plain = series.iter().all(|s| matches!(s.look, Look::Line | Look::Dashed | Look::Steps));
     scale(axis, numbers.chain(guides), false, is_full || plain)
@@ -45,7 +47,8 @@ fn scale(axis: &Axis, numbers: impl Iterator<Item = f64>, stands: bool, tight: b
     if let Some([low, high]) = axis.range.filter(|[a, b]| a < b && shown(a) && shown(b)) {
         return Scale { low, high, is_log };
     }
-    let (low, high) = numbers.filter(shown).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+    let (low, high) =
+        numbers.filter(shown).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
     if low > high {
         return if is_log { Scale { low: 0.1, high: 10.0, is_log } } else { Scale::linear(-1.0, 1.0) };
     }
@@ -63,8 +66,8 @@ fn scale(axis: &Axis, numbers: impl Iterator<Item = f64>, stands: bool, tight: b
     } else {
         ROOM * span
     };
-    let foot = if stands && low == 0.0 { 0.0 } else { room };
-    let top = if stands && high == 0.0 { 0.0 } else { room };
+    let foot = if stands && low == 0.0 && high > 0.0 { 0.0 } else { room };
+    let top = if stands && high == 0.0 && low < 0.0 { 0.0 } else { room };
     Scale::linear((low - foot).max(-f64::MAX / 2.0), (high + top).min(f64::MAX / 2.0))
 }
 
@@ -80,14 +83,17 @@ mod tests {
     #[test]
     fn bars_stand_on_zero_and_have_their_width() {
         let bars = series(Look::Bars, &[(0.0, 3.0), (2.0, 5.0)]);
-        let (x, y) = (across(&Axis::default(), &bars, [].into_iter()), up(&Axis::default(), &bars, [].into_iter()));
+        let (x, y) =
+            (across(&Axis::default(), &bars, [].into_iter()), up(&Axis::default(), &bars, [].into_iter()));
         assert_eq!((x.low, x.high, y.low), (-1.0, 3.0, 0.0));
         assert!(y.high > 5.0);
     }
 
     #[test]
     fn ranges_hold_every_number_and_are_never_empty() {
-        for values in [vec![], vec![0.0], vec![3.0, 3.0], vec![-1.7e308, 1.7e308], vec![1e-300, 2e-300, f64::NAN]] {
+        for values in
+            [vec![], vec![0.0], vec![3.0, 3.0], vec![-1.7e308, 1.7e308], vec![1e-300, 2e-300, f64::NAN]]
+        {
             let points: Vec<(f64, f64)> = values.iter().map(|y| (*y, *y)).collect();
             for axis in [Axis::default(), Axis::default().log()] {
                 for look in [Look::Line, Look::Marks, Look::Bars] {

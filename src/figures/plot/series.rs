@@ -98,8 +98,12 @@ pub(super) fn taken(axes: &Axes, frame: &Frame) -> Taken {
                 take(&mut taken, &parts(frame, &plain(s)));
                 s.points.iter().filter_map(|p| place(frame, p.x, p.y)).for_each(|at| taken.disc(at, MARK));
             }
-            Look::Marks => s.points.iter().filter_map(|p| place(frame, p.x, p.y)).for_each(|at| taken.disc(at, MARK)),
-            Look::Dots => s.points.iter().filter_map(|p| place(frame, p.x, p.y)).for_each(|at| taken.disc(at, DOT)),
+            Look::Marks => {
+                s.points.iter().filter_map(|p| place(frame, p.x, p.y)).for_each(|at| taken.disc(at, MARK))
+            }
+            Look::Dots => {
+                s.points.iter().filter_map(|p| place(frame, p.x, p.y)).for_each(|at| taken.disc(at, DOT))
+            }
             Look::Bars => s.points.iter().filter_map(|p| bar(frame, &bars, p)).for_each(|b| taken.sides(b)),
             Look::Steps => take(&mut taken, &parts(frame, &steps(axes, frame, s))),
         }
@@ -166,7 +170,9 @@ pub(super) fn draw(canvas: &Canvas<'_>, axes: &Axes, frame: &Frame) {
 
 fn errors(canvas: &Canvas<'_>, frame: &Frame, s: &Series, offset: f64, own: RGBColor) {
     for p in &s.points {
-        let Some((low, high)) = p.spread.and_then(|spread| ends(frame, p.x + offset, spread)) else { continue };
+        let Some((low, high)) = p.spread.and_then(|spread| ends(frame, p.x + offset, spread)) else {
+            continue;
+        };
         canvas.line(&[low, high], own, 0.9);
         for (at, end) in [(low, 0), (high, 1)] {
             // No cap where the bar goes on beyond the frame.

@@ -63,10 +63,8 @@ pub(super) fn below(axis: &Axis, scale: &Scale, length: f64, panel: f64) -> Word
         return Words { ticks: Vec::new(), names, upright: false, room };
     }
     let most = MOST * panel;
-    let names: Vec<(f64, Vec<String>)> = (0..n)
-        .filter(few)
-        .map(|k| (at(k), vec![cut(&axis.names[k], most, SIZE, Face::Sans)]))
-        .collect();
+    let names: Vec<(f64, Vec<String>)> =
+        (0..n).filter(few).map(|k| (at(k), vec![cut(&axis.names[k], most, SIZE, Face::Sans)])).collect();
     let room = GAP + names.iter().map(|(_, l)| width(&l[0], SIZE, Face::Sans)).fold(0.0, f64::max);
     Words { ticks: Vec::new(), names, upright: true, room }
 }
@@ -88,7 +86,9 @@ pub(super) fn beside(axis: &Axis, scale: &Scale, length: f64, panel: f64) -> Wor
 
 /// Every how manyth of `n` names has room on `length`.
 fn step(n: usize, length: f64) -> usize {
-    (1..=n).find(|s| length * crate::linalg::count(*s) / crate::linalg::count(n.max(1)) >= 1.15 * SIZE).unwrap_or(1)
+    (1..=n)
+        .find(|s| length * crate::linalg::count(*s) / crate::linalg::count(n.max(1)) >= 1.15 * SIZE)
+        .unwrap_or(1)
 }
 
 /// Axes, ticks, words and names of a frame.
