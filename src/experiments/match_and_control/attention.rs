@@ -39,6 +39,9 @@ pub struct Race {
     pub trials: Vec<Measured>,
 }
 
+/// Integrals of all axons in thresholds, and their potentiation from 0 to 1.
+type State = (Vec<f64>, Vec<f64>);
+
 /// Runs trials with vectors.
 ///
 /// # Errors
@@ -50,8 +53,7 @@ pub fn run(lab: &Lab<'_>, fidelity: Fidelity) -> Result<Race, Diagnostics> {
     let encoded: Vec<Encoded> = (0..n).map(draw).collect();
     let inputs: Vec<Trial> = encoded.iter().map(|e| e.trial.clone()).collect();
     let end_ms = FROM_MS + WINDOW_MS + PAUSE_MS;
-    // integral in thresholds and potentiation of all axons
-    let states: Vec<(Vec<f64>, Vec<f64>)> = match fidelity {
+    let states: Vec<State> = match fidelity {
         Fidelity::Cable => cable(lab, &inputs, end_ms, theta)?,
         Fidelity::Event => closed_form(lab, &inputs, end_ms, "vectors")?
             .into_iter()
@@ -62,7 +64,7 @@ pub fn run(lab: &Lab<'_>, fidelity: Fidelity) -> Result<Race, Diagnostics> {
             })
             .collect(),
     };
-    let measured = |(e, (integrals, open)): (&Encoded, &(Vec<f64>, Vec<f64>))| {
+    let measured = |(e, (integrals, open)): (&Encoded, &State)| {
         let tokens = |all: &[f64]| e.axons.iter().map(|a| all[*a]).collect::<Vec<f64>>();
         let largest = |all: &mut dyn Iterator<Item = f64>| all.fold(0.0, f64::max);
         let others = integrals.iter().enumerate().filter(|(a, _)| !e.axons.contains(a)).map(|(_, g)| *g);
@@ -83,12 +85,7 @@ fn potentiation(lab: &Lab<'_>, gain: f64) -> f64 {
     (gain - 1.0) / (lab.neuron.synapses.potentiated - 1.0)
 }
 
-fn cable(
-    lab: &Lab<'_>,
-    inputs: &[Trial],
-    end_ms: f64,
-    theta: f64,
-) -> Result<Vec<(Vec<f64>, Vec<f64>)>, Diagnostics> {
+fn cable(lab: &Lab<'_>, inputs: &[Trial], end_ms: f64, theta: f64) -> Result<Vec<State>, Diagnostics> {
     let heads: Vec<usize> = (0..lab.neuron.axons).filter_map(|a| lab.neuron.first_head(a)).collect();
     let what = heads.iter().map(|h| Quantity::Gain(*h)).collect();
     // one sample, at the end

@@ -119,6 +119,9 @@ fn best(members: &[(f64, f64, Vec<f64>)], weights: &[f64]) -> (usize, f64) {
     (place, values.get(place).copied().unwrap_or(f64::NAN))
 }
 
+/// Best member of each family and its mean log-likelihood.
+type Best = [(usize, f64)];
+
 /// Fits all families.
 #[must_use]
 pub fn fit(observed: &Observed, seed: u64) -> Vec<Fit> {
@@ -132,7 +135,7 @@ pub fn fit(observed: &Observed, seed: u64) -> Vec<Fit> {
         .collect();
     let winner = (0..point.len()).max_by(|&i, &j| point[i].1.total_cmp(&point[j].1)).unwrap_or(0);
     let one = |(f, family): (usize, &Family)| {
-        let over = |f: &dyn Fn(&[(usize, f64)]) -> f64| Estimate {
+        let over = |f: &dyn Fn(&Best) -> f64| Estimate {
             value: f(&point),
             se: spread(&again.iter().map(|p| f(p)).collect::<Vec<_>>()),
             n,
