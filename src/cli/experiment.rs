@@ -120,7 +120,7 @@ fn list(out: &Reporter) {
     }
     let mut text = String::new();
     for e in ALL {
-        let _ = writeln!(text, "{:<14} {} (circuits/{}.yaml)", e.name, e.about, e.circuit);
+        let _ = writeln!(text, "{:<18} {} (circuits/{}.yaml)", e.name, e.about, e.circuit);
     }
     out.result(&text);
 }

@@ -21,7 +21,7 @@ fn experiments_are_listed_and_printed() {
     let object = one_object(&run(&["experiment", "--format", "json"]));
     for (e, entry) in ALL.iter().zip(object["experiments"].as_array().expect("a list")) {
         assert!(
-            list.stdout.contains(&format!("\n{:<14} ", e.name)) || list.stdout.starts_with(e.name),
+            list.stdout.contains(&format!("\n{:<18} ", e.name)) || list.stdout.starts_with(e.name),
             "{}",
             e.name
         );

@@ -47,6 +47,7 @@ mod learning_gradients;
 mod learning_outcomes;
 mod learning_rules;
 mod minilm;
+mod match_and_control;
 mod mistakes;
 mod odd;
 mod random_circuits;

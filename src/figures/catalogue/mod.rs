@@ -11,6 +11,7 @@ mod given;
 mod hopfield;
 mod identity;
 mod lateral_rank;
+mod match_and_control;
 mod multihead;
 mod one_head;
 mod overview;
@@ -139,4 +140,11 @@ pub const ALL: &[Entry] = &[
         about: "handwritten digits from corrupted cues",
         make: Some(digit_retrieval::make),
     },
+    match_and_control::ALL[0],
+    match_and_control::ALL[1],
+    match_and_control::ALL[2],
+    match_and_control::ALL[3],
+    match_and_control::ALL[4],
+    match_and_control::ALL[5],
+    match_and_control::ALL[6],
 ];
