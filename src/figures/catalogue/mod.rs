@@ -2,6 +2,16 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod gradients;
+mod learning_curves;
+mod locality_ladder;
+mod softmax_inhibition;
+mod softmax_layer;
+mod softmax_minilm;
+#[cfg(test)]
+mod testing;
+mod trainings;
+
 use super::sheet::Figure;
 use crate::diag::Diagnostics;
 use crate::experiments::Progress;
@@ -54,4 +64,47 @@ pub struct Entry {
 }
 
 /// Every figure.
-pub const ALL: &[Entry] = &[];
+pub const ALL: &[Entry] = &[
+    Entry {
+        name: "gradients",
+        group: Group::CorticoThalamic,
+        about: "what synapses change by local rules, against the exact gradient",
+        make: Some(gradients::make),
+    },
+    Entry {
+        name: "learning-curves",
+        group: Group::CorticoThalamic,
+        about: "learning curves of every rule, with the floors that theory sets",
+        make: Some(learning_curves::make),
+    },
+    Entry {
+        name: "locality-ladder",
+        group: Group::CorticoThalamic,
+        about: "one memory under rules that know less and less, and how far each gets",
+        make: Some(locality_ladder::make),
+    },
+    Entry {
+        name: "softmax-inhibition",
+        group: Group::CorticoThalamic,
+        about: "softmax by divisive inhibition: heads of a trained transformer as cells in time",
+        make: Some(softmax_inhibition::make),
+    },
+    Entry {
+        name: "softmax-inhibition-minilm",
+        group: Group::CorticoThalamic,
+        about: "the same in all-MiniLM-L6-v2, where its weights are at hand",
+        make: Some(softmax_minilm::make),
+    },
+];
+
+impl Entry {
+    /// Why the figure cannot be made on this machine, if so: it is then listed with the reason, and its files stay as
+    /// they are.
+    #[must_use]
+    pub fn absent(&self) -> Option<String> {
+        match self.name {
+            "softmax-inhibition-minilm" => softmax_minilm::absent(),
+            _ => None,
+        }
+    }
+}
