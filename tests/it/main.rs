@@ -33,6 +33,7 @@ mod drawing_circuits;
 mod emit;
 mod equivalence;
 mod experiments;
+mod figures;
 mod golden;
 mod gradients;
 mod heads;

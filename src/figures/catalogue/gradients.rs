@@ -206,11 +206,11 @@ fn by_differences(lesson: &Lesson, prepared: &Prepared, names: &[&str]) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::catalogue::testing::{axes, making};
+    use crate::figures::catalogue::tests::{axes, making};
 
     #[test]
     fn exact_rules_are_on_the_diagonal_and_random_feedback_comes_round() {
-        let figure = making(make);
+        let figure = make(&making()).unwrap_or_else(|d| panic!("{d}"));
         for panel in 0..2 {
             let a = axes(&figure, 0, panel);
             let all: Vec<&Point> = a.series.iter().skip(1).flat_map(|s| &s.points).collect();

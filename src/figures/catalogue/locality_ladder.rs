@@ -259,12 +259,13 @@ fn level(at: f64, words: &str) -> Guide {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::catalogue::testing::{axes, with};
+    use crate::figures::catalogue::tests::{axes, making};
 
     #[test]
     fn rungs_get_as_far_as_they_know() {
         let looks = Looks { count: 4, sequences: 256 };
-        let figure = with(|m| drawn(m, Effort { share: 0.1, starts: 2, looks, draws: 12 }));
+        let figure = drawn(&making(), Effort { share: 0.1, starts: 2, looks, draws: 12 })
+            .unwrap_or_else(|d| panic!("{d}"));
         let a = axes(&figure, 1, 0);
         let (floor, silent) = (a.guides[0].at, a.guides[1].at);
         assert!((floor - 1.1004).abs() < 1e-3 && silent.to_bits() == 4f64.to_bits(), "{floor}");
@@ -282,6 +283,6 @@ mod tests {
         let random = axes(&figure, 2, 1);
         let own = &random.series[0].points;
         assert!((own[0].y - 1.0).abs() < 1e-9, "one pair is one token");
-        assert!(own[5].y < own[1].y - 0.1, "many pairs are not: {own:?}");
+        assert!(own[1..].iter().all(|p| p.y < 0.95), "more are not: {own:?}");
     }
 }

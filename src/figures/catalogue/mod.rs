@@ -2,14 +2,17 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod given;
 mod gradients;
+mod identity;
 mod learning_curves;
 mod locality_ladder;
+mod one_head;
 mod softmax_inhibition;
 mod softmax_layer;
 mod softmax_minilm;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod trainings;
 
 use super::sheet::Figure;
@@ -63,8 +66,22 @@ pub struct Entry {
     pub make: Option<Make>,
 }
 
+const MINILM: &str = "softmax-inhibition-minilm";
+
 /// Every figure.
 pub const ALL: &[Entry] = &[
+    Entry {
+        name: "identity",
+        group: Group::CorticoThalamic,
+        about: "one microcolumn, and cells against the identity that makes it a head",
+        make: Some(identity::make),
+    },
+    Entry {
+        name: "one-head",
+        group: Group::CorticoThalamic,
+        about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
+        make: Some(one_head::make),
+    },
     Entry {
         name: "gradients",
         group: Group::CorticoThalamic,
@@ -90,7 +107,7 @@ pub const ALL: &[Entry] = &[
         make: Some(softmax_inhibition::make),
     },
     Entry {
-        name: "softmax-inhibition-minilm",
+        name: MINILM,
         group: Group::CorticoThalamic,
         about: "the same in all-MiniLM-L6-v2, where its weights are at hand",
         make: Some(softmax_minilm::make),
@@ -98,13 +115,17 @@ pub const ALL: &[Entry] = &[
 ];
 
 impl Entry {
+    /// Does it need files that are not in the repository? Such figures are not on the page of all figures, which is the same
+    /// everywhere.
+    #[must_use]
+    pub fn stands_apart(&self) -> bool {
+        self.name == MINILM
+    }
+
     /// Why the figure cannot be made on this machine, if so: it is then listed with the reason, and its files stay as
     /// they are.
     #[must_use]
     pub fn absent(&self) -> Option<String> {
-        match self.name {
-            "softmax-inhibition-minilm" => softmax_minilm::absent(),
-            _ => None,
-        }
+        if self.stands_apart() { softmax_minilm::absent() } else { None }
     }
 }

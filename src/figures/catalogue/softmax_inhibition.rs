@@ -298,11 +298,11 @@ fn ends(wholes: &[Whole]) -> Axes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::catalogue::testing::{axes, making, map};
+    use crate::figures::catalogue::tests::{axes, making, map};
 
     #[test]
     fn cells_come_to_the_attention_of_the_transformer() {
-        let figure = making(make);
+        let figure = make(&making()).unwrap_or_else(|d| panic!("{d}"));
         let settled = map(&figure, 1, 2);
         let want = map(&figure, 1, 3);
         assert!(want.values.max() > 0.3 && want.values.shape() == (8, 8), "a map that is not flat");

@@ -66,7 +66,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
 mod tests {
     use super::*;
     use crate::experiments::Quiet;
-    use crate::figures::catalogue::testing::{axes, making};
+    use crate::figures::catalogue::tests::{axes, making};
     use std::path::Path;
 
     #[test]
@@ -78,7 +78,7 @@ mod tests {
             assert_eq!(refused, Some(codes::F001));
             return;
         }
-        let figure = making(make);
+        let figure = make(&making()).unwrap_or_else(|d| panic!("{d}"));
         let all = axes(&figure, 2, 0);
         assert_eq!(all.series.len(), 1 + 6, "six layers");
         let points: Vec<_> = all.series.iter().skip(1).flat_map(|s| &s.points).collect();
