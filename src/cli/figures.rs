@@ -104,7 +104,10 @@ fn list(chosen: &[&Entry], out: &Reporter) {
     let mut text = String::new();
     for e in chosen {
         let _ = write!(text, "{:<long$}  {:<17}  {:<7}  {}", e.name, e.group.name(), state(e), e.about);
-        let _ = e.absent().map_or_else(|| writeln!(text), |why| writeln!(text, "; {why}"));
+        let _ = match e.absent() {
+            Some(why) => writeln!(text, "; {why}"),
+            None => writeln!(text),
+        };
     }
     out.result(&text);
 }
