@@ -96,13 +96,13 @@ pub(super) fn drawn(making: &Making<'_>, network: &Network, shown: &Shown) -> Re
     ];
     if shown.draws {
         let one = network.layer(shown.layer, Some(vec![head]))?;
-        first.iter_mut().for_each(|p| p.share = 0.27);
+        first.iter_mut().for_each(|p| p.share = 0.28);
         first.insert(
             0,
-            panel("the head as a circuit", 0.46, Content::Circuit(Box::new(plan(&one.circuit).1))),
+            panel("the head as a circuit", 0.44, Content::Circuit(Box::new(plan(&one.circuit).1))),
         );
     }
-    rows.push(Row { height_mm: if shown.draws { 62.0 } else { 48.0 }, panels: first });
+    rows.push(Row { height_mm: if shown.draws { 90.0 } else { 48.0 }, panels: first });
     let mut maps: Vec<Panel> = EARLY_MS
         .iter()
         .map(|t| panel(&format!("cells, {t} ms"), 0.25, map(ran.attention(head, sample(ran, *t)))))
@@ -263,7 +263,7 @@ fn approach(wholes: &[Whole]) -> Axes {
     });
     Axes {
         x: Axis::new("time", "ms"),
-        y: Axis::new("distance from the transformer", "of the largest").log(),
+        y: Axis::new("distance from the transformer", "of the largest output").log(),
         series: series.collect(),
         guides: vec![],
     }
