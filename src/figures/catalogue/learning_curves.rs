@@ -176,7 +176,7 @@ fn caption(e: Effort, setting: Option<Setting>) -> String {
          together, and of the learned feedback weights to the transpose of the output weights; shown while the loss is above 1e-12 of the start. \
          All numbers measured here.",
         e.starts,
-        20.0 * e.share * 2.5,
+        50.0 * e.share,
     )
 }
 

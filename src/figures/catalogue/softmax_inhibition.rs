@@ -126,7 +126,11 @@ pub(super) fn drawn(making: &Making<'_>, network: &Network, shown: &Shown) -> Re
              tokens: Granier & Senn 2025 (arXiv 2504.06354v1), who state linear attention only. {} Its outputs and maps: PyTorch.",
             shown.source
         ),
-        circuits: vec!["softmax_divisive.yaml".to_owned()],
+        circuits: if shown.draws {
+            vec!["softmax_divisive.yaml".to_owned(), "data/transformer/README.md".to_owned()]
+        } else {
+            vec!["softmax_divisive.yaml".to_owned()]
+        },
         width: Width::Page,
         rows,
         tolerance: 1e-6,
