@@ -116,7 +116,7 @@ pub(super) fn draw(canvas: &Canvas<'_>, frame: &Frame, x: &Words, y: &Words, nam
         canvas.below(line, (f64::midpoint(left, right), py), style.middle());
     }
     for (k, line) in names[1].iter().rev().enumerate() {
-        let px = left - y.room - 0.7 * SIZE - LINE * SIZE * crate::linalg::count(k);
+        let px = left - y.room - 0.9 * SIZE - LINE * SIZE * crate::linalg::count(k);
         canvas.label(line, (px, f64::midpoint(top, bottom)), style.middle().upright());
     }
 }
