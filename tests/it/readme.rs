@@ -97,7 +97,7 @@ fn what_the_readme_names_exists() {
         "circuits/pulvinar.schema.json",
         "tests/golden/generate.py",
         "tests/golden/minilm.py",
-        "tests/golden/transformer/README.md",
+        "circuits/data/transformer/README.md",
         "benches/README.md",
         "circuits/data/README.md",
     ] {
