@@ -68,10 +68,11 @@ fn a_figure_is_the_same_twice_and_changes_are_seen() {
     let table = read("one/identity.csv");
     let row = table.lines().nth(40).expect("rows");
     let cells: Vec<&str> = row.split(',').collect();
-    let x: f64 = cells[3].parse().expect("a number");
+    // The name of the series holds a comma.
+    let x: f64 = cells[4].parse().expect("a number");
     let other = format!("{}", x + 1e-3);
     let changed: Vec<&str> =
-        cells.iter().enumerate().map(|(k, c)| if k == 3 { &other } else { *c }).collect();
+        cells.iter().enumerate().map(|(k, c)| if k == 4 { &other } else { *c }).collect();
     let changed = changed.join(",");
     fs::write(dir.path().join("one/identity.csv"), table.replacen(row, &changed, 1)).expect("written");
     let differs = check("one");
