@@ -81,8 +81,11 @@ fn a_figure_is_the_same_twice_and_changes_are_seen() {
 
     // One word.
     let picture = read("two/identity.svg");
-    fs::write(dir.path().join("two/identity.svg"), picture.replacen("deep cell", "deep cells", 1))
-        .expect("written");
+    fs::write(
+        dir.path().join("two/identity.svg"),
+        picture.replacen("settled rate of a deep cell", "settled rate of a cell", 1),
+    )
+    .expect("written");
     let differs = check("two");
     assert_eq!(differs.code, 1, "{}", differs.stdout);
     assert!(differs.stdout.contains("identity.svg: element "), "{}", differs.stdout);
