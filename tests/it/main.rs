@@ -59,6 +59,8 @@ mod robust;
 mod schema;
 mod schema_examples;
 mod softmax_heads;
+mod spiking;
+mod spiking_cli;
 mod support;
 mod tasks;
 mod transformer;
