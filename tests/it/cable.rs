@@ -266,13 +266,8 @@ fn the_recorded_gain_follows_the_lagged_integral() {
     let trial = Trial { keys: vec![vec![], vec![10.0, 40.0]], queries: vec![15.0] };
     let what = vec![Quantity::Lagged(1), Quantity::Gain(1), Quantity::Gain(0)];
     let record = Record { from_ms: 0.0, to_ms: 100.0, every: 1, what };
-    let settings = Run {
-        duration_ms: 100.0,
-        theta: Some(theta),
-        gain_every: 1,
-        record: Some(record),
-        ..Run::default()
-    };
+    let settings =
+        Run { duration_ms: 100.0, theta: Some(theta), gain_every: 1, record: Some(record), ..Run::default() };
     let out = &run(&neuron, std::slice::from_ref(&trial), &settings).expect("runs")[0];
     let (lagged, gain, silent) = (&out.traces[0], &out.traces[1], &out.traces[2]);
     // a step takes the gain of the integral before it

@@ -149,7 +149,7 @@ fn killed_again_and_again_it_ends_with_the_same_bytes() {
         let resumed = ok(at, &["train", "--resume", text(&out)]);
         assert_eq!(resumed["steps"], 3000);
         same_bytes(&at.join("whole"), &out, "killed and resumed");
-        assert_eq!(fs::read_dir(&out).expect("there").count(), 5, "no temporary files");
+        assert_eq!(fs::read_dir(&out).expect("there").count(), 6, "no temporary files");
         // Once more, when all is done.
         ok(at, &["train", "--resume", text(&out)]);
         same_bytes(&at.join("whole"), &out, "resumed at its end");

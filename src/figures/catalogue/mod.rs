@@ -23,10 +23,10 @@ mod softmax_inhibition;
 mod softmax_layer;
 mod softmax_minilm;
 mod tables;
-mod tokens_one_by_one;
-mod trainings;
 #[cfg(test)]
 mod tests;
+mod tokens_one_by_one;
+mod trainings;
 
 use super::sheet::Figure;
 use crate::diag::Diagnostics;

@@ -7,7 +7,7 @@ use crate::figures::axis::Frame;
 use crate::figures::canvas::{Canvas, Place, Style, ink};
 use crate::figures::font::{Face, cut, width};
 use crate::figures::sheet::{Axes, Look, Series};
-use plotters::style::RGBColor;
+use plotters::style::{RGBColor, WHITE};
 
 /// Width of a sample, and from it to its words, and from those to the next sample.
 const SAMPLE: f64 = 14.0;
@@ -84,6 +84,9 @@ pub(super) fn draw(canvas: &Canvas<'_>, entries: &[Entry], places: &Places) {
     for (entry, ((x, y), room)) in entries.iter().zip(places) {
         let (left, right, middle) = (*x, x + SAMPLE, (x + SAMPLE / 2.0, *y));
         let own = entry.colour;
+        // Zero and the like stand behind a legend.
+        let long = long(entry).min(SAMPLE + GAP + room);
+        canvas.rect([left - 1.0, y - 0.5 * LINE * SIZE, left + long, y + 0.5 * LINE * SIZE], ink(WHITE, 0.8));
         if entry.has_band {
             canvas.rect([left, y - 2.5, right, y + 2.5], ink(own, 0.2));
         }

@@ -8,7 +8,7 @@ use plotters::style::RGBColor;
 /// Behind lines of a file.
 const GROUND: RGBColor = RGBColor(246, 246, 246);
 /// Lines of a file are not written smaller than this part of the usual size.
-const LEAST: f64 = 0.7;
+const LEAST: f64 = 0.6;
 const EDGE: f64 = 5.0;
 
 pub(super) fn draw(canvas: &Canvas<'_>, lines: &[String], code: bool, [left, top, right, bottom]: Sides) {
@@ -33,10 +33,38 @@ pub(super) fn draw(canvas: &Canvas<'_>, lines: &[String], code: bool, [left, top
         if y + size / 2.0 > bottom {
             break;
         }
-        // Blanks at the front are a step to the right: some readers of SVG drop them.
-        let words = line.trim_start_matches(' ');
-        let indent = width(&line[..line.len() - words.len()], size, Face::Mono);
-        let words = cut(words, room - indent, size, Face::Mono);
-        canvas.label(&words, (left + EDGE + indent, y), Style::new(size).mono());
+        for (before, words) in pieces(&cut(line, room, size, Face::Mono)) {
+            let x = left + EDGE + width(before, size, Face::Mono);
+            canvas.label(words, (x, y), Style::new(size).mono());
+        }
+    }
+}
+
+/// Parts of a line between two or more blanks, each with what is before it: readers of SVG draw such blanks as one.
+fn pieces(line: &str) -> Vec<(&str, &str)> {
+    let mut all = Vec::new();
+    let mut start = 0;
+    while start < line.len() {
+        let rest = &line[start..];
+        let words = rest.trim_start_matches(' ');
+        let begin = start + rest.len() - words.len();
+        let long = words.find("  ").unwrap_or(words.len());
+        if long > 0 {
+            all.push((&line[..begin], &words[..long]));
+        }
+        start = begin + long.max(1);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_blanks_are_steps_to_the_right() {
+        assert_eq!(pieces("  a: {b: 1},   c"), [("  ", "a: {b: 1},"), ("  a: {b: 1},   ", "c")]);
+        assert_eq!(pieces("a b"), [("", "a b")]);
+        assert!(pieces("").is_empty() && pieces("   ").is_empty());
     }
 }
