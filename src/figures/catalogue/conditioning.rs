@@ -39,8 +39,8 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
             "Response to the test stimulus after each trial (solid: training; dashed: control training), of a hebbian, a \
              decaying and a delta-rule memory of one circuit; nothing is random, so there are no error bars. Responses are \
              in units of each memory's own response at the end of {UNIT} (where it learns without bound, that is only a \
-             scale). Below each panel are the trials: the stimuli shown, with the US (+) or without (-). Each title names \
-             the memories that show what animals do: a response above or below zero, or above or below the control, by \
+             scale). Below each panel are the trials: the stimuli shown, with the US (+) or without (-). In brackets behind each title are the memories that \
+             show what animals do: a response above or below zero, or above or below the control, by \
              more than 5% of the strongest US. Where lines coincide, that of the delta rule is on top. Not shown by any of these rules: {}. All end \
              points equal the equations of associative strength to 1e-9. Stimuli as keys and the US as value are Qiao's; \
              the protocols and the comparison of rules are this project's.",
@@ -116,11 +116,11 @@ fn panel(
     };
     let (trials, test) = spec.map(|s| (in_words(&s.train), together(&s.test))).unwrap_or_default();
     Panel {
-        title: format!("{}: shown by {by}", protocol.replace('_', " ")),
+        title: format!("{} ({by})", protocol.replace('_', " ")),
         share: 1.0,
         content: Content::Axes(Axes {
             x: Axis::new(format!("trial: {trials}"), ""),
-            y: Axis::new(format!("response to {test}"), "of acquired"),
+            y: Axis::new(format!("response to {test}"), "rel."),
             series,
             guides: Vec::new(),
         }),
@@ -139,8 +139,7 @@ mod tests {
         let titles: Vec<&str> = panels.iter().map(|p| p.title.as_str()).collect();
         assert_eq!(titles.len(), 9);
         assert!(
-            titles.contains(&"blocking: shown by delta")
-                && titles.contains(&"extinction: shown by decay, delta"),
+            titles.contains(&"blocking (delta)") && titles.contains(&"extinction (decay, delta)"),
             "{titles:?}"
         );
         assert!(figure.caption.contains("spontaneous recovery, latent inhibition, second order"));
@@ -149,17 +148,17 @@ mod tests {
             other => panic!("{other:?}"),
         };
         // Solid lines come last, in the order of the memories; each ends at 1 after acquisition.
-        for s in series("acquisition: shown by all") {
+        for s in series("acquisition (all)") {
             assert!((s.points.last().expect("points").y - 1.0).abs() < 1e-12);
             assert_eq!(s.points.len(), 100);
         }
-        let specs = [("blocking: shown by delta", "trial: A+, then AB+", "response to B")];
+        let specs = [("blocking (delta)", "trial: A+, then AB+", "response to B")];
         for (title, x, y) in specs {
             let panel = panels.iter().find(|p| p.title == title).expect(title);
             let Content::Axes(axes) = &panel.content else { panic!("axes") };
             assert_eq!((axes.x.label.as_str(), axes.y.label.as_str()), (x, y));
         }
-        let blocking = series("blocking: shown by delta");
+        let blocking = series("blocking (delta)");
         assert_eq!(blocking.len(), 6, "three memories, each with its control");
         let end = |s: &Series| s.points.last().expect("points").y;
         let unit = 1.0 - 0.9f64.powi(100);
