@@ -20,7 +20,9 @@ use std::path::Path;
 
 pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     match args.mode {
-        Some(Mode::Spiking) => return super::spiking::run(args, load::document(&args.file, &args.reading)?, out),
+        Some(Mode::Spiking) => {
+            return super::spiking::run(args, load::document(&args.file, &args.reading)?, out);
+        }
         Some(Mode::Cells) => return super::cells::run(args, out),
         Some(Mode::Algebraic) => {}
         None => {

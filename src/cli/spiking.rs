@@ -103,7 +103,10 @@ fn trace(text: &str) -> Result<SpikeTraceSpec, Diagnostic> {
     };
     let Some((_, compartment)) = SpikeCompartment::NAMES.into_iter().find(|(n, _)| *n == compartment) else {
         let names = SpikeCompartment::NAMES.map(|(n, _)| n);
-        return wrong(format!("--record {text}: no compartment `{compartment}`"), did_you_mean(compartment, names));
+        return wrong(
+            format!("--record {text}: no compartment `{compartment}`"),
+            did_you_mean(compartment, names),
+        );
     };
     let Some((_, variable)) = SpikeVariable::NAMES.into_iter().find(|(n, _)| *n == variable) else {
         let names = SpikeVariable::NAMES.map(|(n, _)| n);
@@ -116,12 +119,7 @@ fn trace(text: &str) -> Result<SpikeTraceSpec, Diagnostic> {
     Ok(SpikeTraceSpec { population, compartment, variable, axons: None, from: None, until: None, every })
 }
 
-fn write(
-    dir: &Path,
-    document: &Document,
-    plan: &Plan,
-    runs: &Runs,
-) -> Result<Vec<String>, Failure> {
+fn write(dir: &Path, document: &Document, plan: &Plan, runs: &Runs) -> Result<Vec<String>, Failure> {
     let mut folder = RunFiles::of_spikes(dir, document, &crate::spec::to_yaml(&standing_alone(document)))?;
     write_npz(&folder.path(SPIKES), &spikes(runs))?;
     if !plan.traces.is_empty() {

@@ -69,7 +69,14 @@ fn table(text: &mut String, plan: &Plan, runs: &Runs) {
     let axon = |a: Option<usize>| a.map_or_else(|| "-".to_owned(), |a| a.to_string());
     for s in &runs.scores {
         let best = format!("{:.3} ({})", s.best_other, s.best);
-        let _ = write!(text, "{:>5} {:>5} {:>7} {:>7} {best:>13}", s.trial, axon(s.axon), s.queries, number(s.matched));
+        let _ = write!(
+            text,
+            "{:>5} {:>5} {:>7} {:>7} {best:>13}",
+            s.trial,
+            axon(s.axon),
+            s.queries,
+            number(s.matched)
+        );
         if control {
             let success = s.control.and_then(|c| c.success());
             let spurious = number(s.spurious_if_any());
@@ -126,10 +133,8 @@ fn trial(s: &Scored) -> Value {
 /// `metrics.csv`: header and one row for each trial; what does not apply is NaN.
 pub fn rows(runs: &Runs) -> (Vec<String>, Vec<Vec<f64>>) {
     let all: Vec<Value> = runs.scores.iter().map(trial).collect();
-    let header: Vec<String> = all
-        .first()
-        .and_then(Value::as_object)
-        .map_or_else(Vec::new, |first| first.keys().cloned().collect());
+    let header: Vec<String> =
+        all.first().and_then(Value::as_object).map_or_else(Vec::new, |first| first.keys().cloned().collect());
     let row = |v: &Value| header.iter().map(|k| v[k.as_str()].as_f64().unwrap_or(f64::NAN)).collect();
     let table = all.iter().map(row).collect();
     (header, table)
