@@ -1,6 +1,6 @@
 //! `pulvinar figures`: lists, draws the same bytes twice, and sees what was changed.
 
-use crate::binary::run_in;
+use crate::binary::{command, finish, run_in};
 use crate::support::root;
 use serde_json::Value;
 use std::fs;
@@ -129,4 +129,22 @@ fn kept_figures_are_those_that_are_drawn() {
     let dir = tempfile::tempdir().expect("a folder");
     let check = figures(dir.path(), &words);
     assert_eq!(check.code, 0, "{}{}", check.stdout, check.stderr);
+}
+
+/// The weights of all-MiniLM-L6-v2 are no part of the repository.
+#[test]
+fn a_figure_whose_files_are_not_there_says_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let circuits = root().join("circuits").to_string_lossy().into_owned();
+    let run = |words: &[&str]| {
+        let mut all = vec!["figures", "--circuits", &circuits];
+        all.extend(words);
+        finish(command(dir.path(), &all).env_remove("PULVINAR_REAL_WEIGHTS"), &all)
+    };
+    let listed = run(&["--list"]).stdout;
+    let line = listed.lines().find(|l| l.starts_with("softmax-inhibition-minilm ")).expect("listed");
+    assert!(line.contains("absent") && line.contains("PULVINAR_REAL_WEIGHTS is not set"), "{line}");
+    let named = run(&["softmax-inhibition-minilm"]);
+    assert_eq!(named.code, 4, "{}", named.stderr);
+    assert!(named.stderr.contains("F001") && named.stderr.contains("minilm.py"), "{}", named.stderr);
 }
