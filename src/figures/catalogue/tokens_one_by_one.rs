@@ -111,7 +111,7 @@ pub(super) fn outputs(leaky: &InTime, ahead: &InTime) -> Axes {
     let line = |of: &InTime| -> Vec<Point> {
         let Ok(t) = trace(&of.run, 0) else { return Vec::new() };
         let samples = t.t_ms.iter().zip(t.values.chunks(of.truth.nrows()));
-        samples.filter(|(t, _)| **t < end).map(|(t, now)| Point::new(*t, now[0])).collect()
+        samples.step_by(2).filter(|(t, _)| **t < end).map(|(t, now)| Point::new(*t, now[0])).collect()
     };
     let heads = leaky.run.reads_ms.iter().take(DRAWN).enumerate();
     let heads = heads.map(|(i, t)| Point::new(*t, leaky.truth[(0, i)])).collect();
