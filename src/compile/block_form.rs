@@ -146,10 +146,16 @@ impl BlockForm {
         bias: (&DVector<f64>, Option<Origin>),
         parts: &mut Parts,
     ) {
-        self.terms.extend(terms.into_iter().map(|(c, t)| {
-            let (column, sign) = renamed[c as usize];
-            (column, Term { coefficient: t.coefficient * sign, ..t })
-        }));
+        let mut terms = terms;
+        for (c, t) in &mut terms {
+            let (column, sign) = renamed[*c as usize];
+            (*c, t.coefficient) = (column, t.coefficient * sign);
+        }
+        if self.terms.is_empty() {
+            self.terms = terms;
+        } else {
+            self.terms.append(&mut terms);
+        }
         for p in residual {
             self.add_path(p.stream, p.rectified, p.matrix, p.origin, parts);
         }

@@ -145,8 +145,13 @@ impl Factors<'_> {
         form: &mut BlockForm,
     ) -> Result<(), Diagnostic> {
         let mut value = self.value(id)?;
+        // Where terms are all there is, each is summed as it is placed.
+        let placed_sum = sum.filter(|_| value.linear.is_empty() && value.constant.is_none());
         if let Some(sum) = sum {
-            value = Rc::new(value.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(id, &r))?);
+            if placed_sum.is_none() {
+                value =
+                    Rc::new(value.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(id, &r))?);
+            }
         } else if self.circuit.population(relay).indices.context
             && self.circuit.population(id).sends().context
         {
@@ -173,6 +178,7 @@ impl Factors<'_> {
         if value.has_no_terms() {
             return Ok(());
         }
+        form.terms.reserve(value.terms.iter().map(Vec::len).sum());
         let mut known: HashMap<usize, Option<u32>> = HashMap::default();
         for (cell, list) in value.terms.iter().enumerate() {
             let base_column = out.map.of(cell);
@@ -181,7 +187,11 @@ impl Factors<'_> {
                 .or_insert_with(|| form.column(out.base.column(base_column).into_owned(), out.origin, id));
             let Some(column) = column else { continue };
             for t in list {
-                self.place(relay, column, *t, form)?;
+                let mut t = *t;
+                if placed_sum.is_some() {
+                    t = t.summed(placed_sum, None).map_err(|r| self.fault(id, &r))?;
+                }
+                self.place(relay, column, t, form)?;
             }
         }
         Ok(())

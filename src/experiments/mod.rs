@@ -35,6 +35,7 @@ mod report;
 pub mod rescorla;
 mod setup;
 
+pub use capacity::mean_law;
 pub use memory::{Memory, Plain, Rule, memories};
 pub use report::{Allowed, Cell, Digits, Judged, Report, Table, Verdict};
 pub use setup::{Progress, Quiet, Setup};

@@ -63,7 +63,7 @@ fn small() -> Neuron {
     Neuron { nodes, soma: 0, axons: 2, heads, synapses: Synapses::default() }
 }
 
-fn as_oracle(neuron: &Neuron, trial: &Trial, dt: f64) -> (Vec<oracle::Node>, Vec<oracle::Head>) {
+pub fn as_oracle(neuron: &Neuron, trial: &Trial, dt: f64) -> (Vec<oracle::Node>, Vec<oracle::Head>) {
     let node = |n: &Node| {
         let us = |density: f64| density * n.area_um2 * 1e-2;
         oracle::Node {

@@ -170,7 +170,7 @@ fn whole(parts: &Parts, token: Axis) -> Axes {
         vec![
             errors("compiled", Look::Line, 1, &parts.compiled, &truth),
             errors("cells", Look::Marks, 0, &parts.cells, &truth),
-            errors("heads + 1e-6", Look::LineAndMarks, 2, &other, &truth),
+            errors("heads \u{d7} (1 + 1e-6)", Look::LineAndMarks, 2, &other, &truth),
         ],
     )
 }

@@ -98,7 +98,13 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
     for (colour, change) in [(2, 1e-6), (3, 1e-3)] {
         let other = Plain { k: &plain.k * (1.0 + change), ..plain.clone() };
         let output = x + other.adds(x, x);
-        series.push(errors(&format!("W_K + {change:e}"), Look::LineAndMarks, colour, &output, &truth));
+        series.push(errors(
+            &format!("W_K \u{d7} (1 + {change:e})"),
+            Look::LineAndMarks,
+            colour,
+            &output,
+            &truth,
+        ));
     }
     let numbers = Row {
         height_mm: 42.0,
@@ -280,8 +286,8 @@ mod tests {
             assert_eq!(series.points.len(), 16);
             let worst = series.points.iter().map(|p| p.y).fold(0.0, f64::max);
             match series.name.as_str() {
-                "W_K + 1e-6" => within(worst, 1e-6, 1e-6, "a head that differs"),
-                "W_K + 1e-3" => within(worst, 1e-3, 1e-3, "a head that differs"),
+                "W_K \u{d7} (1 + 1e-6)" => within(worst, 1e-6, 1e-6, "a head that differs"),
+                "W_K \u{d7} (1 + 1e-3)" => within(worst, 1e-3, 1e-3, "a head that differs"),
                 name => assert!(worst <= FLOOR, "{name}: {worst:e}"),
             }
         }

@@ -154,18 +154,23 @@ pub(super) fn after_writes(leaky: &InTime, ahead: &InTime) -> Axes {
 
 /// Distance when the output is read, against the times that a token has.
 pub(super) fn at_reads(making: &Making<'_>) -> Result<Axes, Diagnostics> {
-    let kinds: [(&str, Look, usize, bool, fn(f64) -> [f64; 2]); 4] = [
-        ("gap T", Look::Line, 2, false, |t| [LONG_MS, t]),
-        ("token T", Look::Line, 3, false, |t| [t, LONG_MS]),
-        ("prospective", Look::Line, 1, true, |t| [t, t]),
-        ("token and gap T", Look::Marks, 0, false, |t| [t, t]),
+    let kinds = [
+        ("gap T", Look::Line, 2, false),
+        ("token T", Look::Line, 3, false),
+        ("prospective", Look::Line, 1, true),
+        ("token and gap T", Look::Marks, 0, false),
     ];
     let mut series = Vec::new();
     let mut slow = TAU_MS;
-    for (name, look, colour, prospective, times) in kinds {
+    for (name, look, colour, prospective) in kinds {
         let mut points = Vec::new();
         for t in TOKEN_MS {
-            let run = in_time(making, times(t), prospective)?;
+            let times = match name {
+                "gap T" => [LONG_MS, t],
+                "token T" => [t, LONG_MS],
+                _ => [t, t],
+            };
+            let run = in_time(making, times, prospective)?;
             slow = slowest_ms(&run.given.circuit);
             points.push(Point::new(t, run.at_reads()));
         }

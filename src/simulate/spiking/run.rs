@@ -29,7 +29,11 @@ pub fn run(plan: &Plan, mut done: impl FnMut(usize)) -> Result<Runs, CableError>
     let needs_delays = plan.repeats() || plan.event.is_some();
     let mut runs = Runs { traces: vec![Vec::new(); plan.traces.len()], ..Runs::default() };
     if needs_delays {
-        runs.delays_ms = delays(&plan.neuron, &plan.settings, plan.delay_runs, plan.seed)?;
+        runs.delays_ms = {
+            // These runs are short, and end before anything could be read.
+            let settings = Run { read_at_ms: None, ..plan.settings.clone() };
+            delays(&plan.neuron, &settings, plan.delay_runs, plan.seed)?
+        };
     }
     runs.inputs = (0..plan.trials).map(|i| plan.trial(&runs.delays_ms, i)).collect();
     if plan.event.is_some() {
