@@ -122,10 +122,13 @@ fn best(members: &[(f64, f64, Vec<f64>)], weights: &[f64]) -> (usize, f64) {
 /// Best member of each family and its mean log-likelihood.
 type Best = [(usize, f64)];
 
-/// Fits all families.
+/// Fits all families; nothing for fewer than two trials.
 #[must_use]
 pub fn fit(observed: &Observed, seed: u64) -> Vec<Fit> {
     let n = observed.scores.len();
+    if n < 2 {
+        return Vec::new();
+    }
     let families: Vec<_> = Family::ALL.par_iter().map(|f| likelihoods(*f, observed)).collect();
     let ones = vec![1.0; n];
     let point: Vec<(usize, f64)> = families.iter().map(|m| best(m, &ones)).collect();
@@ -178,6 +181,7 @@ mod tests {
             let mine = fits.iter().find(|f| f.family == family).expect("there");
             assert!(mine.behind.value == 0.0, "{family:?}: {fits:?}");
             assert!((mine.b.value - b).abs() < 4.0 * mine.b.se.max(0.05), "{family:?}: {mine:?}");
+            assert!(fit(&Observed::default(), 1).is_empty(), "nothing to fit");
             assert!(fits.iter().filter(|f| f.behind.value > 2.0 * f.behind.se).count() == 3, "{fits:?}");
         }
     }

@@ -10,7 +10,7 @@ use crate::simulate::cable::{Outcome, Quantity, Record, Run, Trial};
 /// Window of the examples.
 const WINDOW_MS: f64 = 1000.0;
 /// Trials among which the examples are looked for.
-const LOOKED_THROUGH: usize = 16;
+const LOOKED_THROUGH: usize = 24;
 /// Steps between two samples.
 const EVERY: usize = 10;
 /// Potentials are shown by the largest of so many samples, other numbers by the last: 2 ms.

@@ -9,9 +9,9 @@ use crate::experiments::match_and_control::fits::{Family, Fit};
 use crate::experiments::match_and_control::{Fidelity, Lab};
 use crate::figures::sheet::{Axes, Axis, Figure, Look, Panel, Point, Row, Series, Width};
 
-/// Range of scores, bins of the closed form and of the cable, fewest tokens in a bin.
-const SCORES: (f64, f64) = (-3.0, 4.0);
-const BINS: [usize; 2] = [28, 14];
+/// Range and bins of inner products (closed form, cable) and of spikes that meet; fewest tokens in a bin.
+const PRODUCTS: ((f64, f64), [usize; 2]) = ((-3.0, 4.0), [28, 14]);
+const MEETINGS: ((f64, f64), [usize; 2]) = ((-0.5, 9.5), [10, 10]);
 const LEAST: usize = 12;
 /// Colours of the families, without the uniform one.
 const FAMILIES: [(Family, usize, &str); 3] =
@@ -19,6 +19,7 @@ const FAMILIES: [(Family, usize, &str); 3] =
 
 /// One target: both tiers, their fits.
 struct Seen {
+    score: Score,
     target: Target,
     event: (Vec<Fit>, Vec<Bin>),
     cable: (Vec<Fit>, Vec<Bin>),
@@ -30,21 +31,27 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
 
 pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
     let (event, cable) = (run(lab, Fidelity::Event)?, run(lab, Fidelity::Cable)?);
-    let look = |race: &Race, target: Target, bins: usize| {
-        let observed = race.observed(Score::InnerProduct, target);
-        let fits = race.fits(Score::InnerProduct, target, lab.seed);
-        let bins = binned(&observed, &fits, SCORES, bins, LEAST);
+    let look = |race: &Race, score: Score, target: Target, place: usize| {
+        let (range, bins) = if score == Score::InnerProduct { PRODUCTS } else { MEETINGS };
+        let observed = race.observed(score, target);
+        let fits = race.fits(score, target, lab.seed);
+        let bins = binned(&observed, &fits, range, bins[place], LEAST);
         (fits, bins)
     };
-    let see = |target: Target| Seen {
+    let see = |score: Score, target: Target| Seen {
+        score,
         target,
-        event: look(&event, target, BINS[0]),
-        cable: look(&cable, target, BINS[1]),
+        event: look(&event, score, target, 0),
+        cable: look(&cable, score, target, 1),
     };
-    let seen = [see(Target::Winner), see(Target::Potentiation)];
-    let row = |s: &Seen| Row { height_mm: 52.0, panels: vec![shares(s), likelihoods(s)] };
+    let seen = [
+        see(Score::InnerProduct, Target::Winner),
+        see(Score::Overlap, Target::Winner),
+        see(Score::InnerProduct, Target::Potentiation),
+    ];
+    let row = |s: &Seen| Row { height_mm: 46.0, panels: vec![shares(s), likelihoods(s)] };
     Ok(Figure {
-        title: "Between vectors, the race of axons is close to a softmax of their inner products".to_owned(),
+        title: "Which kernel of attention the race of axons is".to_owned(),
         caption: caption(lab, &seen, &event, &cable),
         source: format!(
             "{SOURCE}. The comparison with kernels of transformers is ours and stated by nobody else."
@@ -68,18 +75,22 @@ fn shares(seen: &Seen) -> Panel {
         series.push(Series::new(name, Look::Line, colour, line));
     }
     let axes = Axes {
-        x: Axis::new("k . q / sqrt(d)", ""),
+        x: Axis::new(
+            if seen.score == Score::InnerProduct { "k . q / sqrt(d)" } else { "spikes that meet" },
+            "",
+        ),
         y: Axis::new(seen.target.name(), "").range(0.0, 1.0),
         series,
         guides: vec![],
     };
-    panel(title(seen.target), 1.2, axes)
+    panel(title(seen), 1.2, axes)
 }
 
-fn title(target: Target) -> &'static str {
-    match target {
-        Target::Winner => "which axon has the most calcium",
-        Target::Potentiation => "how potentiation is shared out",
+fn title(seen: &Seen) -> &'static str {
+    match (seen.target, seen.score) {
+        (Target::Winner, Score::InnerProduct) => "most calcium, by vectors",
+        (Target::Winner, Score::Overlap) => "most calcium, by spikes",
+        (Target::Potentiation, _) => "shares of potentiation, by vectors",
     }
 }
 
@@ -103,7 +114,7 @@ fn likelihoods(seen: &Seen) -> Panel {
     panel("what explains it", 1.0, axes)
 }
 
-fn caption(lab: &Lab<'_>, seen: &[Seen; 2], event: &Race, cable: &Race) -> String {
+fn caption(lab: &Lab<'_>, seen: &[Seen; 3], event: &Race, cable: &Race) -> String {
     let best = |fits: &[Fit]| {
         let softmax = fits.iter().find(|f| f.family == Family::Softmax);
         let linear = fits.iter().find(|f| f.family == Family::Linear);
@@ -136,10 +147,12 @@ fn caption(lab: &Lab<'_>, seen: &[Seen; 2], event: &Race, cable: &Race) -> Strin
          probability min(1, 0.8 |x|); spikes that meet are {code:.2} correlated with k . q. **A** probability that an axon has \
          the largest calcium integral of the {TOKENS} against its inner product; lines: families f of P = (1 - e) f(s) / sum f(s) + \
          e / {TOKENS}, fitted to the closed form by maximum likelihood: softmax exp(b s), power max(0, s)^b, linear max(0, 1 + b \
-         s). **B** log-likelihood of the families. **C, D** the same for the shares of potentiation 0.5 s after the window, in trials in \
-         which at least one of the {TOKENS} axons is potentiated by half; no, one, several were in {} (closed form), {} (cable) of \
-         the trials. n = {} trials in closed form, {} of the cable. Error bars: standard error, in A and C over tokens, in B and \
-         D from 100 resamplings of trials. A, closed form: {}; cable: {}. C, closed form: {}.",
+         s). **B** log-likelihood of the families. **C, D** the same by the number of spikes of key and query that meet. \
+         **E, F** the same by vectors for the shares of potentiation 0.5 s after the window, in trials in which at \
+         least one of the {TOKENS} axons is potentiated by half; no, one, several were in {} (closed form), {} (cable) \
+         of the trials. n = {} trials in closed form, {} of the cable. Error bars: standard error, in A, C, E over \
+         tokens, in B, D, F from 100 resamplings of trials. Measured here: by vectors {} (closed form), {} (cable); by \
+         spikes {} (closed form); potentiation {} (closed form).",
         lab.neuron.axons,
         potentiated(event),
         potentiated(cable),
@@ -147,6 +160,7 @@ fn caption(lab: &Lab<'_>, seen: &[Seen; 2], event: &Race, cable: &Race) -> Strin
         cable.trials.len(),
         best(&seen[0].event.0),
         best(&seen[0].cable.0),
-        best(&seen[1].event.0)
+        best(&seen[1].event.0),
+        best(&seen[2].event.0)
     )
 }

@@ -11,7 +11,7 @@ fn small() -> Lab<'static> {
         kernel: (12, 6),
         matched: 8,
         controlled: 8,
-        attention: 8,
+        attention: 16,
         event: (300, 500),
         ..Sizes::quick()
     };
@@ -64,7 +64,8 @@ fn spikes_travel_at_the_quoted_speed() {
         let points = &series(&figure, 0, panel).points;
         points.iter().max_by(|a, b| a.y.total_cmp(&b.y)).expect("some").x
     };
-    assert!(peak("soma") < peak("spine, 530 um") || peak("soma") < 2.0);
+    let (near, far) = (peak("spine, 529 um"), peak("spine, 1019 um"));
+    assert!(peak("soma") < near && near < far, "{near} {far}");
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn calcium_is_largest_at_the_line() {
     sound(&figure);
     let cable = series(&figure, 0, "cable");
     let best = cable.points.iter().max_by(|a, b| a.y.total_cmp(&b.y)).expect("some");
-    assert!((best.x - axes(&figure)[0].guides[0].at).abs() <= 2.0, "{best:?}");
+    assert!((best.x - axes(&figure)[0].guides[0].at).abs() <= 3.0, "{best:?}");
 }
 
 #[test]
@@ -136,12 +137,16 @@ fn control_grows_with_the_window() {
 }
 
 #[test]
-fn softmax_explains_the_race_better_than_a_linear_kernel() {
+fn spikes_that_meet_decide_the_race_steeply() {
     let figure = attention_kernel::draw(&small()).expect("runs");
     sound(&figure);
-    let bars = &series(&figure, 1, "closed form").points;
-    let (softmax, linear) = (bars[0], bars[2]);
-    assert!(softmax.y > linear.y && linear.y > 0.0, "{bars:?}");
+    let bars = |panel: usize| {
+        let points = &series(&figure, panel, "closed form").points;
+        [points[0].y, points[1].y, points[2].y]
+    };
+    let (vectors, [softmax, power, linear]) = (bars(1), bars(3));
+    assert!(softmax > linear + 0.3 && power > linear + 0.3, "{softmax} {power} {linear}");
+    assert!(vectors.iter().all(|gain| *gain > 0.25 && *gain < linear), "{vectors:?}");
     let shares = &series(&figure, 0, "closed form").points;
     assert!(shares[shares.len() - 1].y > 5.0 * shares[0].y, "{shares:?}");
 }
