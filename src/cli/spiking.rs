@@ -2,9 +2,11 @@
 
 use super::args::{Precision, Simulate};
 use super::load;
+use super::page::begun;
 use super::report::{Failure, Outcome, Reporter, not_yet};
 use super::run_files::RunFiles;
-use super::spiking_report::{object, rows, text};
+use super::spiking_report::{object, rows, section, text};
+use crate::circuit::SpikeCircuit;
 use crate::diag::{Diagnostic, codes, did_you_mean};
 use crate::files::{Array, Dtype, prepare_output_dir, write_csv, write_npz};
 use crate::seed::sha256_hex;
@@ -40,7 +42,7 @@ pub fn run(args: &Simulate, mut document: Document, out: &Reporter) -> Outcome {
     bar.finish_and_clear();
     let runs = result.map_err(|e| load::placed(&document, &args.file, e.at(circuit.cable_path())))?;
     let files = match &args.output {
-        Some(dir) => write(dir, &document, &plan, &runs)?,
+        Some(dir) => write(dir, &document, &circuit, &plan, &runs)?,
         None => Vec::new(),
     };
     if out.json {
@@ -103,7 +105,10 @@ fn trace(text: &str) -> Result<SpikeTraceSpec, Diagnostic> {
     };
     let Some((_, compartment)) = SpikeCompartment::NAMES.into_iter().find(|(n, _)| *n == compartment) else {
         let names = SpikeCompartment::NAMES.map(|(n, _)| n);
-        return wrong(format!("--record {text}: no compartment `{compartment}`"), did_you_mean(compartment, names));
+        return wrong(
+            format!("--record {text}: no compartment `{compartment}`"),
+            did_you_mean(compartment, names),
+        );
     };
     let Some((_, variable)) = SpikeVariable::NAMES.into_iter().find(|(n, _)| *n == variable) else {
         let names = SpikeVariable::NAMES.map(|(n, _)| n);
@@ -119,6 +124,7 @@ fn trace(text: &str) -> Result<SpikeTraceSpec, Diagnostic> {
 fn write(
     dir: &Path,
     document: &Document,
+    circuit: &SpikeCircuit,
     plan: &Plan,
     runs: &Runs,
 ) -> Result<Vec<String>, Failure> {
@@ -129,6 +135,9 @@ fn write(
     }
     let (header, table) = rows(runs);
     write_csv(&folder.path("metrics.csv"), &header, table)?;
+    let mut page = begun(document, &circuit.drawn(), "simulate", &[("mode", "spiking".to_owned())])?;
+    page.sections.push(section(circuit, plan, runs));
+    folder.report(&page)?;
     let mut about = Map::new();
     about.insert("mode".to_owned(), json!("spiking"));
     about.insert("trials".to_owned(), json!(plan.trials));

@@ -1,6 +1,7 @@
 //! What a run of spikes says: a table of trials, their means, JSON, rows of `metrics.csv`.
 
 use crate::circuit::SpikeCircuit;
+use crate::report::{Body, Section};
 use crate::simulate::spiking::{Mean, Plan, Runs, Scored, Summary};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -69,7 +70,14 @@ fn table(text: &mut String, plan: &Plan, runs: &Runs) {
     let axon = |a: Option<usize>| a.map_or_else(|| "-".to_owned(), |a| a.to_string());
     for s in &runs.scores {
         let best = format!("{:.3} ({})", s.best_other, s.best);
-        let _ = write!(text, "{:>5} {:>5} {:>7} {:>7} {best:>13}", s.trial, axon(s.axon), s.queries, number(s.matched));
+        let _ = write!(
+            text,
+            "{:>5} {:>5} {:>7} {:>7} {best:>13}",
+            s.trial,
+            axon(s.axon),
+            s.queries,
+            number(s.matched)
+        );
         if control {
             let success = s.control.and_then(|c| c.success());
             let spurious = number(s.spurious_if_any());
@@ -77,6 +85,19 @@ fn table(text: &mut String, plan: &Plan, runs: &Runs) {
         }
         text.push('\n');
     }
+}
+
+/// The means as a part of the page about a run.
+pub fn section(circuit: &SpikeCircuit, plan: &Plan, runs: &Runs) -> Section {
+    let words = head(circuit, plan).lines().map(str::to_owned).collect();
+    let row = |(name, mean): &(&'static str, Mean)| {
+        let meaning = MEANINGS.iter().find(|(n, _)| n == name).map_or(*name, |(_, m)| *m);
+        let error = mean.standard_error.map_or_else(|| "-".to_owned(), |e| format!("{e:.3}"));
+        vec![meaning.to_owned(), format!("{:.3}", mean.mean), error, mean.trials.to_string()]
+    };
+    let head = ["mean over trials", "mean", "standard error", "trials"].map(str::to_owned).to_vec();
+    let rows = Summary::of(&runs.scores).0.iter().map(row).collect();
+    Section { heading: "Match and control".to_owned(), words, body: vec![Body::Table { head, rows }] }
 }
 
 /// The keys of the JSON object.
@@ -126,10 +147,8 @@ fn trial(s: &Scored) -> Value {
 /// `metrics.csv`: header and one row for each trial; what does not apply is NaN.
 pub fn rows(runs: &Runs) -> (Vec<String>, Vec<Vec<f64>>) {
     let all: Vec<Value> = runs.scores.iter().map(trial).collect();
-    let header: Vec<String> = all
-        .first()
-        .and_then(Value::as_object)
-        .map_or_else(Vec::new, |first| first.keys().cloned().collect());
+    let header: Vec<String> =
+        all.first().and_then(Value::as_object).map_or_else(Vec::new, |first| first.keys().cloned().collect());
     let row = |v: &Value| header.iter().map(|k| v[k.as_str()].as_f64().unwrap_or(f64::NAN)).collect();
     let table = all.iter().map(row).collect();
     (header, table)

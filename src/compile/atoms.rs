@@ -3,10 +3,10 @@
 //! Forms are merged only when their numbers are the same bits (up to a common sign): "merge linear forms, never
 //! products". Each form remembers the projections that it came from.
 
+use super::hash::HashMap;
 use super::near::{Near, leading_sign};
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
-use std::collections::HashMap;
 
 /// Which token a form reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

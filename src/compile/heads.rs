@@ -8,6 +8,7 @@ use super::atoms::{Atom, Origin, Role};
 use super::block_form::BlockForm;
 use super::build_head::{Assembly, HeadForm};
 use super::factor::Factors;
+use super::hash::HashMap;
 use super::rank::{Rank1, factorise};
 use super::reason::Reason;
 use super::term::{Sum, Term};
@@ -17,7 +18,6 @@ use nalgebra::DMatrix;
 use petgraph::graph::{NodeIndex, UnGraph};
 use petgraph::unionfind::UnionFind;
 use petgraph::visit::{Bfs, EdgeRef};
-use std::collections::{BTreeMap, HashMap};
 
 /// One term with its context factors told apart.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ pub enum Side {
 /// All heads of a block, in the order of the file.
 pub fn heads(form: &BlockForm, f: &mut Factors<'_>) -> Result<Vec<HeadForm>, Diagnostic> {
     let mut groups: Vec<(Group, Vec<(u32, Term)>)> = Vec::new();
-    let mut index: HashMap<Group, usize> = HashMap::new();
+    let mut index: HashMap<Group, usize> = HashMap::default();
     for (column, t) in &form.terms {
         let Some(sum) = t.sum else { continue };
         let group = Group { sum, divisor: t.divisor, score: t.score, memory: t.memory.map(|(p, _)| p) };
@@ -80,8 +80,8 @@ pub fn heads(form: &BlockForm, f: &mut Factors<'_>) -> Result<Vec<HeadForm>, Dia
         } else if group.memory.is_some() {
             all.extend(assembly.delta_heads(&terms)?);
         } else {
-            for (part, side) in orient(form, assembly.f, &terms)? {
-                for component in components(assembly.f, &part, side) {
+            for (components, side) in orient(form, assembly.f, &terms)? {
+                for component in components {
                     for rank in factorise(&component.matrix()) {
                         all.extend(assembly.linear_heads(&component, &rank, side)?);
                     }
@@ -97,12 +97,12 @@ type Vertex = u32;
 /// Number of heads, then the first projection that a key came from.
 type HeadCount = (usize, u32);
 
-/// Colours context factors; returns the terms of each colour component with the gate side that makes fewer heads.
+/// Colours context factors; returns the components of each colour component with the gate side that makes fewer heads.
 fn orient(
     form: &BlockForm,
     f: &Factors<'_>,
     terms: &[(u32, Term)],
-) -> Result<Vec<(Vec<Oriented>, Side)>, Diagnostic> {
+) -> Result<Vec<(Vec<Component>, Side)>, Diagnostic> {
     // Forms of equal numbers are one vertex; if that cannot be coloured (K = V), forms are told apart by origin.
     let by_numbers = |a: Atom| f.parts.get(a).class;
     let by_origin = |a: Atom| a.0;
@@ -134,8 +134,8 @@ fn oriented(column: u32, t: &Term, swap: bool) -> Oriented {
 /// Both orientations of the terms of each connected component, or `None` if it has no two-colouring.
 fn colour(terms: &[(u32, Term)], vertex: &dyn Fn(Atom) -> Vertex) -> Option<Vec<[Vec<Oriented>; 2]>> {
     let mut graph: UnGraph<Vertex, ()> = UnGraph::new_undirected();
-    let mut nodes: HashMap<Vertex, NodeIndex> = HashMap::new();
-    let mut edges: HashMap<(NodeIndex, NodeIndex), ()> = HashMap::new();
+    let mut nodes: HashMap<Vertex, NodeIndex> = HashMap::default();
+    let mut edges: HashMap<(NodeIndex, NodeIndex), ()> = HashMap::default();
     for (_, t) in terms {
         let ends: Vec<NodeIndex> = t
             .context
@@ -202,7 +202,7 @@ fn choose(
     form: &BlockForm,
     f: &Factors<'_>,
     both: [Vec<Oriented>; 2],
-) -> Result<(Vec<Oriented>, Side), Diagnostic> {
+) -> Result<(Vec<Component>, Side), Diagnostic> {
     let nonlinear = |a: Option<Atom>| a.is_some_and(|a| f.parts.get(a).map != FeatureMap::Identity);
     let legal = |part: &[Oriented]| part.iter().all(|t| !nonlinear(t.value));
     let earliest = |part: &[Oriented]| {
@@ -213,17 +213,18 @@ fn choose(
     };
     let gated = both[0].iter().any(|t| t.gate.is_some());
     let sides: &[Side] = if gated { &[Side::Value, Side::Key] } else { &[Side::Value] };
-    let mut best: Option<(HeadCount, (Vec<Oriented>, Side))> = None;
+    let mut best: Option<(HeadCount, (Vec<Component>, Side))> = None;
     let column = both[0].first().map_or(0, |t| t.column);
     for part in both {
         if !legal(&part) {
             continue;
         }
         for side in sides {
-            let count: usize = components(f, &part, *side).iter().map(Component::rank).sum();
+            let components = components(f, &part, *side);
+            let count: usize = components.iter().map(Component::rank).sum();
             let rank = (count, earliest(&part).unwrap_or(u32::MAX));
             if best.as_ref().is_none_or(|(b, _)| rank < *b) {
-                best = Some((rank, (part.clone(), *side)));
+                best = Some((rank, (components, *side)));
             }
         }
     }
@@ -241,8 +242,8 @@ fn components(f: &Factors<'_>, part: &[Oriented], side: Side) -> Vec<Component> 
             (form.stream, form.map, form.role == Role::Query)
         })
     };
-    let mut row_index: HashMap<_, usize> = HashMap::new();
-    let mut column_index: HashMap<_, usize> = HashMap::new();
+    let mut row_index: HashMap<_, usize> = HashMap::default();
+    let mut column_index: HashMap<_, usize> = HashMap::default();
     let mut rows = Vec::new();
     let mut columns = Vec::new();
     let mut entries = Vec::with_capacity(part.len());
@@ -267,30 +268,41 @@ fn components(f: &Factors<'_>, part: &[Oriented], side: Side) -> Vec<Component> 
     for (row, column, _, _) in &entries {
         sets.union(*row, rows.len() + column);
     }
-    let mut order: Vec<usize> = Vec::new();
-    let mut found: BTreeMap<usize, Component> = BTreeMap::new();
-    let mut local: HashMap<(bool, usize), usize> = HashMap::new();
+    let mut found: Vec<Component> = Vec::new();
+    // Where each set stands in `found`, and each row and column in its component.
+    let mut place = vec![NOWHERE; rows.len() + columns.len()];
+    let mut local = vec![NOWHERE; rows.len() + columns.len()];
     for (row, column, coefficient, origin) in entries {
-        let root = sets.find(row);
-        let c = found.entry(root).or_insert_with(|| {
-            order.push(root);
-            Component { rows: Vec::new(), columns: Vec::new(), entries: Vec::new(), origins: Vec::new() }
-        });
-        let i = *local.entry((true, row)).or_insert_with(|| {
+        let root = sets.find_mut(row);
+        if place[root] == NOWHERE {
+            place[root] = found.len();
+            found.push(Component {
+                rows: Vec::new(),
+                columns: Vec::new(),
+                entries: Vec::new(),
+                origins: Vec::new(),
+            });
+        }
+        let c = &mut found[place[root]];
+        let (i, j) = (row, rows.len() + column);
+        if local[i] == NOWHERE {
+            local[i] = c.rows.len();
             c.rows.push(rows[row]);
-            c.rows.len() - 1
-        });
-        let j = *local.entry((false, column)).or_insert_with(|| {
+        }
+        if local[j] == NOWHERE {
+            local[j] = c.columns.len();
             c.columns.push(columns[column]);
-            c.columns.len() - 1
-        });
-        c.entries.push((i, j, coefficient));
+        }
+        c.entries.push((local[i], local[j], coefficient));
         if c.origins.last() != Some(&origin) {
             c.origins.push(origin);
         }
     }
-    order.into_iter().filter_map(|root| found.remove(&root)).collect()
+    found
 }
+
+/// Not placed yet.
+const NOWHERE: usize = usize::MAX;
 
 impl Component {
     pub fn matrix(&self) -> DMatrix<f64> {

@@ -22,6 +22,8 @@ mod delta_head;
 mod divide;
 pub mod explain;
 mod factor;
+
+mod hash;
 mod heads;
 mod memory;
 mod near;

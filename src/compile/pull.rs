@@ -6,6 +6,7 @@
 use super::atoms::{Origin, Role};
 use super::block_form::BlockForm;
 use super::factor::{Factors, mask_of};
+use super::hash::HashMap;
 use super::reason::Reason;
 use super::term::{Fold, Sum, Term, merge};
 use super::value::{Value, expand};
@@ -15,7 +16,7 @@ use crate::diag::Diagnostic;
 use crate::spec::{ActivationSpec, Effect};
 use nalgebra::DMatrix;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Output columns on their way back: column `map(cell)` of `base` belongs to the cell.
@@ -172,7 +173,7 @@ impl Factors<'_> {
         if value.has_no_terms() {
             return Ok(());
         }
-        let mut known: HashMap<usize, Option<u32>> = HashMap::new();
+        let mut known: HashMap<usize, Option<u32>> = HashMap::default();
         for (cell, list) in value.terms.iter().enumerate() {
             let base_column = out.map.of(cell);
             let column = *known

@@ -2,9 +2,9 @@
 
 use super::atoms::{Atom, Origin, Parts, Role};
 use super::bias;
+use super::hash::HashMap;
 use super::reason::Reason;
 use crate::attention::{FeatureMap, Mask};
-use std::collections::HashMap;
 
 /// What happens to a term along the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -171,7 +171,8 @@ pub struct TermKey {
 ///
 /// `columns` tells to which output column each term belongs (all zero if there is only one place).
 pub fn merge(terms: &[(u32, Term)], parts: &mut Parts) -> Vec<(u32, Term)> {
-    let mut place: HashMap<(u32, TermKey), usize> = HashMap::with_capacity(terms.len());
+    let mut place: HashMap<(u32, TermKey), usize> =
+        HashMap::with_capacity_and_hasher(terms.len(), foldhash::fast::RandomState::default());
     let mut merged: Vec<(u32, Term, f64)> = Vec::with_capacity(terms.len());
     for (column, term) in terms {
         let next = merged.len();

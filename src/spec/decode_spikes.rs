@@ -283,9 +283,7 @@ fn time_or(d: &mut Decoder, f: &mut Fields<'_>, name: &'static str, otherwise: f
 fn matched(d: &mut Decoder, at: At<'_>) -> Option<MatchedSpec> {
     match at.node.value {
         Value::Int(i) if (0..MAX_COUNT).contains(&i) => usize::try_from(i).ok().map(MatchedSpec::Axon),
-        Value::Str(_) => {
-            d.word(at, &[("in_turn", MatchedSpec::InTurn), ("nobody", MatchedSpec::None)])
-        }
+        Value::Str(_) => d.word(at, &[("in_turn", MatchedSpec::InTurn), ("nobody", MatchedSpec::None)]),
         _ => d.wrong(at, "the number of an axon from 0, `in_turn` or `nobody`"),
     }
 }

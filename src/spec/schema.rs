@@ -75,7 +75,8 @@ fn definitions() -> Value {
 }
 
 fn projection() -> Value {
-    object(json!({
+    object(
+        json!({
             "from": {"type": "string", "description": "a population, a relay or tonic"},
             "to": {"type": "string", "description": "POPULATION.COMPARTMENT, for example A1.deep.apical"},
             "onto": word(&["cells", "microcolumns", "all"], ""), "pool": word(&["cells", "microcolumns"], ""),
@@ -83,7 +84,9 @@ fn projection() -> Value {
             "effect": word(&["additive", "divisive"], ""), "mask": r("mask"),
             "plasticity": r("plasticity"), "delay": r("time"), "tied": r("flag"),
             "synapses": r("synapses"), "pulse": r("pulse"),
-        }), &["from", "to", "weights"])
+        }),
+        &["from", "to", "weights"],
+    )
 }
 
 fn weights() -> Value {

@@ -13,7 +13,10 @@ pub fn definitions() -> Map<String, Value> {
     });
     let text = json!({"type": "string"});
     let all = [
-        ("measured", json!({"type": "string", "description": "a number with its unit: 6 Hz, 0.032 nS, 4 nA, -75 mV"})),
+        (
+            "measured",
+            json!({"type": "string", "description": "a number with its unit: 6 Hz, 0.032 nS, 4 nA, -75 mV"}),
+        ),
         (
             "spike_trains",
             one_of(&[

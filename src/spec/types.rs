@@ -102,7 +102,8 @@ impl CircuitSpec {
     #[must_use]
     pub fn spikes(&self) -> bool {
         let cells = self.areas.iter().flat_map(|(_, a)| a.populations.iter());
-        self.thalamus.iter().any(|(_, r)| r.options.spikes()) || cells.into_iter().any(|(_, p)| p.options.spikes())
+        self.thalamus.iter().any(|(_, r)| r.options.spikes())
+            || cells.into_iter().any(|(_, p)| p.options.spikes())
     }
 }
 

@@ -57,7 +57,8 @@ fn circuits_of_spikes_say_what_stands_in_for_their_golden_output() {
     for (name, tests) in SPIKES {
         assert!(!golden(name).exists(), "{name} has a golden output now: take it off the list");
         for test in tests.split_whitespace().filter_map(|w| w.trim_end_matches(',').split_once("::")) {
-            let source = std::fs::read_to_string(root().join(format!("tests/it/{}.rs", test.0))).expect("there");
+            let source =
+                std::fs::read_to_string(root().join(format!("tests/it/{}.rs", test.0))).expect("there");
             assert!(source.contains(&format!("fn {}()", test.1)), "{name}: no test {}::{}", test.0, test.1);
         }
     }

@@ -36,7 +36,10 @@ protocol: {match_and_control: {match: {from: 250 ms, duration: 0.5 s}, control: 
 /// A match phase alone, the query repeating the matched axon.
 pub fn matching() -> String {
     SMALL
-        .replace("spike_trains: {renewal: {rate: $query, dead_time: 50 ms}}", "spike_trains: {follow: {population: A1.keys}}")
+        .replace(
+            "spike_trains: {renewal: {rate: $query, dead_time: 50 ms}}",
+            "spike_trains: {follow: {population: A1.keys}}",
+        )
         .replace("from: 250 ms", "from: 50 ms")
         .replace(", control: {pause: 500 ms, duration: 1 s}", ", jitter: 1 ms")
 }
@@ -69,7 +72,10 @@ fn a_run_is_the_published_protocol() {
     let want = controlling.run(&mine.neuron, &settings, &delays_ms).expect("runs");
     assert_eq!(runs.scores.len(), want.len());
     for (score, want) in runs.scores.iter().zip(&want) {
-        assert_eq!((score.axon, score.queries, score.control), (Some(want.axon), want.queries, Some(want.control)));
+        assert_eq!(
+            (score.axon, score.queries, score.control),
+            (Some(want.axon), want.queries, Some(want.control))
+        );
         assert!(score.matched.is_some_and(|g| g > 0.0), "read at the start of the control phase");
     }
     assert!(runs.spikes_ms.iter().any(|s| !s.is_empty()));
@@ -98,11 +104,23 @@ fn written_out(name: &str) -> String {
     let keys: Vec<String> = (0..6).map(|_| train(2)).collect();
     let given = |trains: String| format!("spike_trains: {{times: {{trains: {trains}}}}}");
     SMALL
-        .replace("spike_trains: {renewal: {rate: $query, dead_time: 50 ms}}", &given(format!("[{}]", train(1))))
-        .replace("spike_trains: {renewal: {rate: 6 Hz, dead_time: 50 ms}}", &given(format!("[{}]", keys.join(", "))))
+        .replace(
+            "spike_trains: {renewal: {rate: $query, dead_time: 50 ms}}",
+            &given(format!("[{}]", train(1))),
+        )
+        .replace(
+            "spike_trains: {renewal: {rate: 6 Hz, dead_time: 50 ms}}",
+            &given(format!("[{}]", keys.join(", "))),
+        )
         .replace("{shaft: 2, top: 1, tuft: 2}", "{shaft: 1, top: 1, tuft: 1}")
-        .replace("from: 250 ms, duration: 0.5 s}, control: {pause: 500 ms, duration: 1 s}, trials: 3", "from: 0 ms, duration: 25 ms}, trials: 1")
-        .replace("weights: {blocks: {count: 6, of: ones}}", "weights: {blocks: {count: 6, of: ones}}, synapses: {potentiation: {theta: 1e-14 mM^4 ms}}")
+        .replace(
+            "from: 250 ms, duration: 0.5 s}, control: {pause: 500 ms, duration: 1 s}, trials: 3",
+            "from: 0 ms, duration: 25 ms}, trials: 1",
+        )
+        .replace(
+            "weights: {blocks: {count: 6, of: ones}}",
+            "weights: {blocks: {count: 6, of: ones}}, synapses: {potentiation: {theta: 1e-14 mM^4 ms}}",
+        )
         + "simulation: {stop: {duration: 25 ms}}\nrecord: [{population: A1.neuron, compartment: soma, every: 8}, \
            {population: A1.neuron, compartment: spines, variable: calcium, axons: [4, 1], from: 5 ms, every: 3}]\n"
 }
@@ -175,7 +193,8 @@ fn the_closed_form_runs_on_the_same_trials() {
         assert_eq!((score.spikes, score.control), (None, None));
     }
     // Synapses of the circuit are those of the closed form too.
-    let slow = text.replace("{count: 6, of: ones}}}", "{count: 6, of: ones}}, synapses: {calcium: {decay: 30 ms}}}");
+    let slow =
+        text.replace("{count: 6, of: ones}}}", "{count: 6, of: ones}}, synapses: {calcium: {decay: 30 ms}}}");
     assert!(ran(&plan(&slow)).scores[0].matched > runs.scores[0].matched);
 }
 
@@ -255,7 +274,8 @@ fn what_is_printed_is_what_was_read() {
         let text = random(number);
         let first = read(text.as_bytes(), Path::new("."), &[]).unwrap_or_else(|d| panic!("{d}\n{text}")).spec;
         let printed = to_yaml(&first);
-        let second = read(printed.as_bytes(), Path::new("."), &[]).unwrap_or_else(|d| panic!("{d}\n{printed}")).spec;
+        let second =
+            read(printed.as_bytes(), Path::new("."), &[]).unwrap_or_else(|d| panic!("{d}\n{printed}")).spec;
         assert_eq!(first, second, "{printed}");
         assert_eq!(to_yaml(&second), printed);
         let same = |spec: &spec::CircuitSpec| spikes(spec).unwrap_or_else(|d| panic!("{d}\n{printed}"));
@@ -276,8 +296,14 @@ fn what_the_file_says_is_what_runs() {
     let plan = plan(&text);
     let Neuron { heads, synapses: s, axons, .. } = &plan.neuron;
     assert_eq!((heads.len(), *axons, heads[0].spines), (12, 6, 2));
-    assert_eq!((s.ampa_ns, s.nmda_ms, s.delay_ms, s.potentiated, s.lag_ms), (0.016, (1.0, 26.0), 2.0, 5.0, 400.0));
+    assert_eq!(
+        (s.ampa_ns, s.nmda_ms, s.delay_ms, s.potentiated, s.lag_ms),
+        (0.016, (1.0, 26.0), 2.0, 5.0, 400.0)
+    );
     let r = &plan.settings;
-    assert_eq!((r.dt_ms, r.duration_ms, r.start_mv, r.pulse, r.theta), (0.05, 3000.0, -70.0, (3.0, 2.0), Some(3e-14)));
+    assert_eq!(
+        (r.dt_ms, r.duration_ms, r.start_mv, r.pulse, r.theta),
+        (0.05, 3000.0, -70.0, (3.0, 2.0), Some(3e-14))
+    );
     assert_eq!((plan.phases.match_ms, plan.phases.control_ms), ((250.0, 750.0), Some((1250.0, 2250.0))));
 }

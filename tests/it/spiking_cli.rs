@@ -23,13 +23,16 @@ fn run_directories_do_not_depend_on_threads() {
     let dir = folder(&text);
     let mut objects = Vec::new();
     for threads in ["1", "2"] {
-        let (code, mut object) = json_in(dir.path(), &["simulate", "c.yaml", "-o", threads, "--threads", threads, "--trials", "4"]);
+        let (code, mut object) = json_in(
+            dir.path(),
+            &["simulate", "c.yaml", "-o", threads, "--threads", threads, "--trials", "4"],
+        );
         assert_eq!(code, 0, "{object}");
         object["files"] = Value::Null;
         objects.push(object);
     }
     assert_eq!(objects[0], objects[1]);
-    let names = ["circuit.yaml", "metrics.csv", "spikes.npz", "traces.npz"];
+    let names = ["circuit.yaml", "metrics.csv", "report.html", "spikes.npz", "traces.npz"];
     for name in names {
         let read = |n: &str| fs::read(dir.path().join(n).join(name)).expect("there");
         assert!(read("1") == read("2"), "{name} depends on the number of threads");
@@ -62,15 +65,24 @@ fn run_directories_do_not_depend_on_threads() {
     let (_, again) = json_in(dir.path(), &["simulate", "2b", "--trials", "4"]);
     assert_eq!(again["output_sha256"], o["output_sha256"], "{again}");
     let refused = run_in(dir.path(), &["simulate", "2b", "--trials", "5"]);
-    assert!(refused.code == 3 && refused.stderr.contains("C073") && refused.stderr.contains("4 trials"), "{}", refused.stderr);
+    assert!(
+        refused.code == 3 && refused.stderr.contains("C073") && refused.stderr.contains("4 trials"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
 fn reports_say_what_was_run() {
     let dir = folder(&matching());
-    let ran = run_in(dir.path(), &["simulate", "c.yaml", "--record", "A1.neuron.soma@40", "--set", "matched=2"]);
+    let ran =
+        run_in(dir.path(), &["simulate", "c.yaml", "--record", "A1.neuron.soma@40", "--set", "matched=2"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    for words in ["small: 6 axons of 10 spines", "match 50 to 550 ms; theta 6.03922e-14 mM^4 ms; 3 trials", "matched axon above theta"] {
+    for words in [
+        "small: 6 axons of 10 spines",
+        "match 50 to 550 ms; theta 6.03922e-14 mM^4 ms; 3 trials",
+        "matched axon above theta",
+    ] {
         assert!(ran.stdout.contains(words), "{words}\n{}", ran.stdout);
     }
     assert!(!ran.stdout.contains("spurious"), "without a control phase: {}", ran.stdout);
@@ -113,14 +125,21 @@ fn other_verbs_say_that_spikes_are_not_attention() {
         assert!(ran.stderr.contains("match_and_control.yaml:20:"), "{}: the place\n{}", ran.line, ran.stderr);
     }
     for (args, words) in [
-        (&["simulate", "circuits/delta_memory.yaml", "--mode", "spiking"], "this circuit has rates, not spikes"),
+        (
+            &["simulate", "circuits/delta_memory.yaml", "--mode", "spiking"],
+            "this circuit has rates, not spikes",
+        ),
         (&["simulate", "circuits/delta_memory.yaml", "--trials", "3"], "--trials is of circuits of spikes"),
     ] {
         let ran = run(args);
         assert!(ran.code == 2 && ran.stderr.contains(words), "{}", ran.stderr);
     }
     let experiment = run(&["experiment", "capacity", FILE]);
-    assert!(experiment.code == 2 && experiment.stderr.contains("no `protocol.capacity`"), "{}", experiment.stderr);
+    assert!(
+        experiment.code == 2 && experiment.stderr.contains("no `protocol.capacity`"),
+        "{}",
+        experiment.stderr
+    );
     let import = run(&["import", FILE, "-o", "x.yaml"]);
     assert!(import.code == 4 && !import.stderr.is_empty(), "{}: {}", import.code, import.stderr);
     assert!(run(&["explain", "N025"]).stdout.contains("k' K q"));

@@ -121,7 +121,8 @@ fn blocks(path: &str, p: &ProjectionSpec, (spines, axons): (usize, usize), d: &m
         WeightsSpec::Blocks { count, of } if **of == WeightsSpec::Ones && *count == axons => {
             if spines % axons.max(1) != 0 || spines < axons {
                 let what = format!("{spines} spines do not divide into equal parts of {axons} axons");
-                let help = format!("give the cable a multiple of {axons} spines, or change the number of axons");
+                let help =
+                    format!("give the cable a multiple of {axons} spines, or change the number of axons");
                 d.push(Diagnostic::error(codes::C072, place, what).help(help));
             }
         }

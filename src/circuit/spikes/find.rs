@@ -50,8 +50,7 @@ pub fn populations(spec: &CircuitSpec, d: &mut Diagnostics) -> Found {
         for (short, p) in area.populations.iter() {
             let path = format!("areas.{area_name}.populations.{short}");
             let name = format!("{area_name}.{short}");
-            let population =
-                (name, path, Home::Area(number), p.cells, p.layer.clone(), p.cell_type.clone());
+            let population = (name, path, Home::Area(number), p.cells, p.layer.clone(), p.cell_type.clone());
             found.add(population, &p.options, d);
         }
     }
@@ -67,7 +66,8 @@ impl Found {
             (Some(trains), None) => Cells::Fire(trains.clone()),
             (None, Some(cable)) => Cells::Cable(cable.clone()),
             (Some(_), Some(_)) => {
-                let what = format!("`{name}` has spike trains of its own, but is also a neuron that makes them");
+                let what =
+                    format!("`{name}` has spike trains of its own, but is also a neuron that makes them");
                 let help = "remove `spike_trains` or `cable`";
                 d.push(Diagnostic::error(codes::C070, format!("{path}.spike_trains"), what).help(help));
                 self.broken.push(name);
@@ -75,7 +75,8 @@ impl Found {
             }
             (None, None) => {
                 let what = format!("`{name}` has rates, but this is a circuit of spikes");
-                let help = "give it `spike_trains: {renewal: {rate: 6 Hz, dead_time: 50 ms}}`, or `cable: {}`";
+                let help =
+                    "give it `spike_trains: {renewal: {rate: 6 Hz, dead_time: 50 ms}}`, or `cable: {}`";
                 d.push(Diagnostic::error(codes::C070, path, what).help(help));
                 self.broken.push(name);
                 return;
@@ -107,7 +108,11 @@ pub fn output(spec: &CircuitSpec, found: &Found, d: &mut Diagnostics) -> Option<
         d.push(Diagnostic::error(codes::C071, "output", what).help(help));
         return None;
     }
-    let neurons = found.populations.iter().enumerate().filter(|(i, p)| *i != number && matches!(p.does, Cells::Cable(_)));
+    let neurons = found
+        .populations
+        .iter()
+        .enumerate()
+        .filter(|(i, p)| *i != number && matches!(p.does, Cells::Cable(_)));
     for (_, other) in neurons {
         let what = format!("`{}` is a second neuron", other.name);
         let help = "keep one population with `cable`, the output";

@@ -60,8 +60,14 @@ pub struct SpikeProjection {
 #[derive(Clone, Debug, PartialEq)]
 pub enum SpikeEnd {
     /// each axon on as many neighbouring spines of its own
-    Spines { per_axon: usize, synapses: SynapsesSpec, delay_ms: Option<f64> },
-    Soma { pulse: Option<PulseSpec> },
+    Spines {
+        per_axon: usize,
+        synapses: SynapsesSpec,
+        delay_ms: Option<f64>,
+    },
+    Soma {
+        pulse: Option<PulseSpec>,
+    },
 }
 
 /// A wired circuit of spikes.

@@ -77,8 +77,7 @@ pub fn protocol(spec: &CircuitSpec, found: &Found, d: &mut Diagnostics) -> Optio
         (None, Some(p)) => p.path.clone(),
         _ => "protocol".to_owned(),
     };
-    let help =
-        "add `protocol: {match_and_control: {match: {from: 50 ms, duration: 1 s}}}`";
+    let help = "add `protocol: {match_and_control: {match: {from: 50 ms, duration: 1 s}}}`";
     let what = "the circuit does not say when keys and query fire: it has no `protocol.match_and_control`";
     d.push(Diagnostic::error(codes::S001, path, what).help(help));
     None

@@ -6,7 +6,9 @@ use crate::circuit::types::{
     Circuit, Compartment, IndexRule, Indices, Kind, Output, Population, PopulationId, Projection,
     ProjectionId, Signal,
 };
-use crate::spec::{ActivationSpec, CellOptions, Effect, LayoutSpec, MaskSpec, ResolutionSpec, SpikeTrainsSpec};
+use crate::spec::{
+    ActivationSpec, CellOptions, Effect, LayoutSpec, MaskSpec, ResolutionSpec, SpikeTrainsSpec,
+};
 use petgraph::graph::{DiGraph, NodeIndex};
 use std::fmt;
 
@@ -21,7 +23,11 @@ impl fmt::Display for SpikeCircuit {
             let from = &self.populations[p.from];
             match &p.end {
                 SpikeEnd::Spines { per_axon, delay_ms, .. } => {
-                    write!(f, "  {}: {} -> {neuron}.spines [{} axons x {per_axon} spines]", p.name, from.name, from.cells)?;
+                    write!(
+                        f,
+                        "  {}: {} -> {neuron}.spines [{} axons x {per_axon} spines]",
+                        p.name, from.name, from.cells
+                    )?;
                     if let Some(ms) = delay_ms {
                         write!(f, " delay {ms} ms")?;
                     }

@@ -2,6 +2,19 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod cells_in_time;
+mod cross_attention;
+mod given;
+mod identity;
+mod lateral_rank;
+mod multihead;
+mod one_head;
+mod overview;
+mod random_matrices;
+#[cfg(test)]
+mod tests;
+mod tokens_one_by_one;
+
 use super::sheet::Figure;
 use crate::diag::Diagnostics;
 use crate::experiments::Progress;
@@ -54,4 +67,47 @@ pub struct Entry {
 }
 
 /// Every figure.
-pub const ALL: &[Entry] = &[];
+pub const ALL: &[Entry] = &[
+    Entry {
+        name: "overview",
+        group: Group::CorticoThalamic,
+        about: "the program in one picture: a file, its circuit, its heads, and cells that agree with them",
+        make: Some(overview::make),
+    },
+    Entry {
+        name: "identity",
+        group: Group::CorticoThalamic,
+        about: "one microcolumn, and cells against the identity that makes it a head",
+        make: Some(identity::make),
+    },
+    Entry {
+        name: "one-head",
+        group: Group::CorticoThalamic,
+        about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
+        make: Some(one_head::make),
+    },
+    Entry {
+        name: "multihead",
+        group: Group::CorticoThalamic,
+        about: "parallel cortico-thalamic loops are multihead attention, one head per area",
+        make: Some(multihead::make),
+    },
+    Entry {
+        name: "cross-attention",
+        group: Group::CorticoThalamic,
+        about: "the memory of one area, read by the queries of another",
+        make: Some(cross_attention::make),
+    },
+    Entry {
+        name: "lateral-rank",
+        group: Group::CorticoThalamic,
+        about: "heads of one area are the rank of its lateral weights, and what noise in the wiring does",
+        make: Some(lateral_rank::make),
+    },
+    Entry {
+        name: "cells-in-time",
+        group: Group::CorticoThalamic,
+        about: "leaky cells on their way to the algebra, cells that read ahead, and tokens one after another",
+        make: Some(cells_in_time::make),
+    },
+];

@@ -31,7 +31,8 @@ pub fn neuron(circuit: &SpikeCircuit, d: &mut Diagnostics) -> Option<Neuron> {
     };
     let spines_per_head = cable.spines_per_head.unwrap_or(lumped);
     if !divides(per_axon, spines_per_head) {
-        let what = format!("heads of {spines_per_head} spines do not divide the {per_axon} spines of an axon");
+        let what =
+            format!("heads of {spines_per_head} spines do not divide the {per_axon} spines of an axon");
         let help = format!("choose a divisor of {per_axon}");
         let path = format!("{at}.spines_per_head");
         d.push(Diagnostic::error(codes::C072, path, what).help(help));
@@ -74,7 +75,8 @@ fn synapses(circuit: &SpikeCircuit, d: &mut Diagnostics) -> Synapses {
         let r = r.unwrap_or_default();
         let times = (r.rise.map_or(rise, |t| t.ms), r.decay.map_or(fall, |t| t.ms));
         if times.0 >= times.1 {
-            let what = format!("decays with {} ms, not more slowly than it rises with {} ms", times.1, times.0);
+            let what =
+                format!("decays with {} ms, not more slowly than it rises with {} ms", times.1, times.0);
             let error = Diagnostic::error(codes::C076, format!("{path}.{name}"), format!("`{name}` {what}"));
             d.push(error.help(format!("published: rise {rise} ms, decay {fall} ms")));
         }

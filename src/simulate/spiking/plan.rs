@@ -119,7 +119,8 @@ fn phases(circuit: &SpikeCircuit, d: &mut Diagnostics) -> (Phases, f64) {
     let duration = circuit.duration_ms.unwrap_or(last + rest);
     if last > duration {
         let what = format!("the {key} window ends at {last} ms, after the run of {duration} ms");
-        let help = format!("shorten it, or let the run end later: `simulation: {{stop: {{duration: {last} ms}}}}`");
+        let help =
+            format!("shorten it, or let the run end later: `simulation: {{stop: {{duration: {last} ms}}}}`");
         let path = format!("protocol.match_and_control.{key}.duration");
         d.push(Diagnostic::error(codes::C074, path, what).help(help));
     }
@@ -176,7 +177,8 @@ fn enough_trials(circuit: &SpikeCircuit, keys: &Source, query: &Source, d: &mut 
     let asked = circuit.protocol.trials;
     for (source, p) in [(keys, circuit.keys()), (query, circuit.query())] {
         if let Some(held) = source.trials().filter(|n| *n < asked) {
-            let what = format!("the file has spikes of {held} trials for `{}`, but {asked} are asked for", p.name);
+            let what =
+                format!("the file has spikes of {held} trials for `{}`, but {asked} are asked for", p.name);
             let help = format!("ask for {held} trials, or add the others to the file");
             let path = format!("{}.spike_trains.file.path", p.path);
             d.push(Diagnostic::error(codes::C073, path, what).help(help));

@@ -72,12 +72,7 @@ fn outside(path: String, time_ms: f64, duration_ms: f64) -> Diagnostic {
 }
 
 /// Rows `cell, ms` or `trial, cell, ms`.
-fn trains_of(
-    array: &Array,
-    p: &SpikePopulation,
-    duration_ms: f64,
-    path: &str,
-) -> Result<Source, Diagnostic> {
+fn trains_of(array: &Array, p: &SpikePopulation, duration_ms: f64, path: &str) -> Result<Source, Diagnostic> {
     let wrong = |what: String| {
         let help = "write one row for each spike: `cell, ms`, or `trial, cell, ms`, counted from 0";
         Err(Diagnostic::error(codes::C073, path, what).help(help))
@@ -96,7 +91,9 @@ fn trains_of(
         }
         if !(0.0..=duration_ms).contains(&ms) {
             let Diagnostic { message, help, .. } = outside(path.to_owned(), ms, duration_ms);
-            return Err(Diagnostic::error(codes::C073, path, format!("row {number}: {message}")).help_if(help));
+            return Err(
+                Diagnostic::error(codes::C073, path, format!("row {number}: {message}")).help_if(help)
+            );
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let (trial, cell) = (trial as usize, cell as usize);

@@ -112,7 +112,8 @@ pub fn traces(
             }
         };
         let base = format!("{}.{}.{}", spec.population, spec.compartment.name(), spec.variable.name());
-        let taken = all.iter().filter(|t: &&Trace| t.name == base || t.name.starts_with(&format!("{base}_"))).count();
+        let taken =
+            all.iter().filter(|t: &&Trace| t.name == base || t.name.starts_with(&format!("{base}_"))).count();
         let name = if taken == 0 { base } else { format!("{base}_{}", taken + 1) };
         all.push(Trace { name, unit: spec.variable.unit(), axons, what, first, last, every: spec.every });
     }
