@@ -2,9 +2,11 @@
 
 use super::args::{Precision, Simulate};
 use super::load;
+use super::page::begun;
 use super::report::{Failure, Outcome, Reporter, not_yet};
 use super::run_files::RunFiles;
-use super::spiking_report::{object, rows, text};
+use super::spiking_report::{object, rows, section, text};
+use crate::circuit::SpikeCircuit;
 use crate::diag::{Diagnostic, codes, did_you_mean};
 use crate::files::{Array, Dtype, prepare_output_dir, write_csv, write_npz};
 use crate::seed::sha256_hex;
@@ -40,7 +42,7 @@ pub fn run(args: &Simulate, mut document: Document, out: &Reporter) -> Outcome {
     bar.finish_and_clear();
     let runs = result.map_err(|e| load::placed(&document, &args.file, e.at(circuit.cable_path())))?;
     let files = match &args.output {
-        Some(dir) => write(dir, &document, &plan, &runs)?,
+        Some(dir) => write(dir, &document, &circuit, &plan, &runs)?,
         None => Vec::new(),
     };
     if out.json {
@@ -119,7 +121,13 @@ fn trace(text: &str) -> Result<SpikeTraceSpec, Diagnostic> {
     Ok(SpikeTraceSpec { population, compartment, variable, axons: None, from: None, until: None, every })
 }
 
-fn write(dir: &Path, document: &Document, plan: &Plan, runs: &Runs) -> Result<Vec<String>, Failure> {
+fn write(
+    dir: &Path,
+    document: &Document,
+    circuit: &SpikeCircuit,
+    plan: &Plan,
+    runs: &Runs,
+) -> Result<Vec<String>, Failure> {
     let mut folder = RunFiles::of_spikes(dir, document, &crate::spec::to_yaml(&standing_alone(document)))?;
     write_npz(&folder.path(SPIKES), &spikes(runs))?;
     if !plan.traces.is_empty() {
@@ -127,6 +135,9 @@ fn write(dir: &Path, document: &Document, plan: &Plan, runs: &Runs) -> Result<Ve
     }
     let (header, table) = rows(runs);
     write_csv(&folder.path("metrics.csv"), &header, table)?;
+    let mut page = begun(document, &circuit.drawn(), "simulate", &[("mode", "spiking".to_owned())])?;
+    page.sections.push(section(circuit, plan, runs));
+    folder.report(&page)?;
     let mut about = Map::new();
     about.insert("mode".to_owned(), json!("spiking"));
     about.insert("trials".to_owned(), json!(plan.trials));

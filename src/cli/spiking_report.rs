@@ -1,6 +1,7 @@
 //! What a run of spikes says: a table of trials, their means, JSON, rows of `metrics.csv`.
 
 use crate::circuit::SpikeCircuit;
+use crate::report::{Body, Section};
 use crate::simulate::spiking::{Mean, Plan, Runs, Scored, Summary};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -84,6 +85,19 @@ fn table(text: &mut String, plan: &Plan, runs: &Runs) {
         }
         text.push('\n');
     }
+}
+
+/// The means as a part of the page about a run.
+pub fn section(circuit: &SpikeCircuit, plan: &Plan, runs: &Runs) -> Section {
+    let words = head(circuit, plan).lines().map(str::to_owned).collect();
+    let row = |(name, mean): &(&'static str, Mean)| {
+        let meaning = MEANINGS.iter().find(|(n, _)| n == name).map_or(*name, |(_, m)| *m);
+        let error = mean.standard_error.map_or_else(|| "-".to_owned(), |e| format!("{e:.3}"));
+        vec![meaning.to_owned(), format!("{:.3}", mean.mean), error, mean.trials.to_string()]
+    };
+    let head = ["mean over trials", "mean", "standard error", "trials"].map(str::to_owned).to_vec();
+    let rows = Summary::of(&runs.scores).0.iter().map(row).collect();
+    Section { heading: "Match and control".to_owned(), words, body: vec![Body::Table { head, rows }] }
 }
 
 /// The keys of the JSON object.

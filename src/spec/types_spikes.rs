@@ -45,7 +45,9 @@ pub struct Measured {
 
 impl Serialize for Measured {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("{} {}", self.value, self.unit.name()))
+        let (x, unit) = (self.value, self.unit.name());
+        let tiny = x != 0.0 && x.abs() < 1e-5;
+        serializer.serialize_str(&if tiny { format!("{x:e} {unit}") } else { format!("{x} {unit}") })
     }
 }
 

@@ -32,7 +32,7 @@ fn run_directories_do_not_depend_on_threads() {
         objects.push(object);
     }
     assert_eq!(objects[0], objects[1]);
-    let names = ["circuit.yaml", "metrics.csv", "spikes.npz", "traces.npz"];
+    let names = ["circuit.yaml", "metrics.csv", "report.html", "spikes.npz", "traces.npz"];
     for name in names {
         let read = |n: &str| fs::read(dir.path().join(n).join(name)).expect("there");
         assert!(read("1") == read("2"), "{name} depends on the number of threads");
