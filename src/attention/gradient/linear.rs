@@ -41,11 +41,11 @@ fn full<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, decay: Option<T>, parallel:
     let weights = if decay.is_some() { powers(decay, n) } else { Vec::new() };
     let memory = if decay.is_some() {
         let faded = DMatrix::from_fn(d_k, n, |b, j| x.keys[(b, j)] * weights[n - 1 - j]);
-        outer(&x.values, &faded, parallel)
+        outer(Operand::of(&x.values), Operand::of(&faded), parallel)
     } else {
-        outer(&x.values, &x.keys, parallel)
+        outer(Operand::of(&x.values), Operand::of(&x.keys), parallel)
     };
-    let adjoint = outer(d_read, &x.queries, parallel);
+    let adjoint = outer(Operand::of(d_read), Operand::of(&x.queries), parallel);
     let multiply = |out: &mut DMatrix<T>, m: Operand<'_, T>, x: &DMatrix<T>, fades: bool| {
         let rows = out.nrows();
         for_each_block(out, parallel, |first, block| {
@@ -79,7 +79,7 @@ fn chunked<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, decay: Option<T>, lag: u
     if rows == 0 || d_k == 0 || n == 0 {
         return back;
     }
-    let size = d_k.max(rows).clamp(16, 64).min(n);
+    let size = d_k.max(rows).clamp(32, 64).min(n);
     let mut sweep = Sweep {
         x,
         d_read,
