@@ -62,7 +62,8 @@
 //! | [`plasticity`] | learning: local rules on cells, the exact gradient of circuits, tasks, the loop | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
 //! | [`experiments`] | capacity, conditioning, ...: circuits run beside closed forms; tables | all above |
-//! | [`figures`] | pictures of circuits and of runs; plotters | all above |
+//! | [`figures`] | pictures of circuits and of runs, and the figures of the theory, one file each; plotters | all above |
+//! | [`report`] | a page about a run, with its pictures | all above |
 //! | [`cli`] | one file per verb; terminals, exit codes | everything |
 //!
 //! A test reads the sources and holds them to this table.
@@ -92,6 +93,7 @@ pub mod files;
 pub mod linalg;
 pub mod oracle;
 pub mod plasticity;
+pub mod report;
 pub mod seed;
 pub mod simulate;
 pub mod spec;

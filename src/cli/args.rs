@@ -1,10 +1,12 @@
 //! Verbs and flags.
 
 mod experiment;
+mod figures;
 mod heads;
 mod train;
 
 pub use experiment::Experiment;
+pub use figures::{Figures, Image};
 pub use heads::{Check, Import};
 pub use train::{Rule, Train};
 
@@ -71,6 +73,8 @@ pub enum Verb {
     Import(Import),
     /// Run circuits as memories and compare with closed forms
     Experiment(Experiment),
+    /// Draw the figures from their circuits, with the numbers behind each
+    Figures(Figures),
     /// Let a circuit learn, by local plasticity or by the exact gradient
     Train(Train),
     /// Print the JSON Schema of circuit files
@@ -100,6 +104,7 @@ impl Verb {
             Self::Check(_) => "check",
             Self::Import(_) => "import",
             Self::Experiment(_) => "experiment",
+            Self::Figures(_) => "figures",
             Self::Train(_) => "train",
             Self::Schema => "schema",
             Self::Explain { .. } => "explain",

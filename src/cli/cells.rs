@@ -4,14 +4,15 @@ use super::args::{Precision, Simulate};
 use super::cells_args;
 use super::cells_report::{Algebra, Job};
 use super::intact::change;
-use super::load;
 use super::load::overrides;
 use super::report::{Outcome, Reporter, diagnostics_json, not_yet};
 use super::run_files::RunFiles;
 use super::simulate::bytes;
+use super::{load, page};
 use crate::attention::Streams;
 use crate::compile::{Compiled, compile};
 use crate::diag::{Diagnostic, Diagnostics};
+use crate::figures::canvas::svg::Fonts;
 use crate::figures::cells::plan;
 use crate::files::{Array, Dtype, atomic_write, prepare_output_dir, write_npy, write_npz};
 use crate::seed::sha256_hex;
@@ -71,7 +72,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         (false, Some(_)) => " of the lesioned circuit",
         (false, None) => " of the intact circuit",
     };
-    let algebra = algebra(compiled, &streams);
+    let algebra = algebra(compiled.as_ref(), &streams);
     let diverged = matches!(run.end, End::Diverged { .. });
     let job = Job {
         document: &document,
@@ -98,8 +99,15 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
                 write_npz(&folder.path("traces.npz"), &traces(&run))?;
             }
             if let Some(plan) = &picture {
-                let svg = job.picture(plan)?;
+                let picture = job.picture(plan);
+                let svg = picture.svg("px", Fonts::Inside).map_err(page::undrawn)?;
                 atomic_write(&folder.path("traces.svg"), |sink| sink.write_all(svg.as_bytes()))?;
+                let cells = page::said("Cells in time", &job.text(&streams), Some(&picture))?;
+                let mut page = page::begun(&document, &circuit, "simulate", &job.facts())?;
+                let around = streams_of(compiled.as_ref().ok(), &streams);
+                page.sections.extend(page::attention(compiled.as_ref(), around.as_ref())?);
+                page.sections.insert(1, cells);
+                folder.report(&page)?;
             }
             let mut about = job.object();
             about.insert("tokens".to_owned(), json!(args.tokens));
@@ -164,9 +172,14 @@ fn as_run(document: &Document, settings: &Settings) -> Document {
     ran
 }
 
+/// Inputs, and outputs of all blocks of the compiled heads.
+fn streams_of(compiled: Option<&Compiled>, streams: &Streams) -> Option<Streams> {
+    Some(run_algebra::<f64>(&compiled?.plain_blocks(), streams).ok()?.streams)
+}
+
 /// What the compiled heads say, if the circuit is attention.
-fn algebra(compiled: Result<Compiled, Diagnostic>, streams: &Streams) -> Algebra {
-    let output = compiled.and_then(|c| run_algebra::<f64>(&c.plain_blocks(), streams));
+fn algebra(compiled: Result<&Compiled, &Diagnostic>, streams: &Streams) -> Algebra {
+    let output = compiled.map_err(Clone::clone).and_then(|c| run_algebra::<f64>(&c.plain_blocks(), streams));
     match output {
         Ok(run) => Algebra::Output(run.output),
         Err(d) => Algebra::None(d),

@@ -4,7 +4,8 @@ use super::intact::Change;
 use crate::attention::Streams;
 use crate::circuit::Circuit;
 use crate::diag::{Diagnostic, codes};
-use crate::figures::cells::{Band, Pictured, Plan, draw};
+use crate::figures::canvas::Picture;
+use crate::figures::cells::{Band, Pictured, Plan, picture};
 use crate::simulate::cells::{Cause, End, Run, Settings, Token, Trace};
 use crate::spec::{Document, LayoutSpec, StopSpec};
 use nalgebra::DMatrix;
@@ -141,8 +142,18 @@ impl Job<'_> {
         Some(Difference { absolute, relative: if absolute == 0.0 { 0.0 } else { absolute / size } })
     }
 
+    /// Numbers of the run for its page.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let mut facts = vec![("mode", "cells".to_owned()), ("cells", self.run.cells.to_string())];
+        if let Some(d) = self.difference() {
+            facts.push(("largest difference to the compiled heads, relative", format!("{:.3e}", d.relative)));
+        }
+        facts.extend(self.hash.clone().map(|hash| ("sha256 of the output", hash)));
+        facts
+    }
+
     /// The traces of a few cells, and the way of the output to the algebra.
-    pub fn picture(&self, plan: &Plan) -> Result<String, Diagnostic> {
+    pub fn picture(&self, plan: &Plan) -> Picture {
         let algebra = if let Algebra::Output(y) = self.algebra { Some(y) } else { None };
         let run = self.run;
         let whose = if self.whose.is_empty() { String::new() } else { format!(" Heads{}.", self.whose) };
@@ -167,7 +178,7 @@ impl Job<'_> {
             lesions: bands.collect(),
             made: format!("{}{rest}.{whose}", first.to_uppercase()),
         };
-        draw(plan, &pictured).map_err(|e| Diagnostic::error(codes::F004, "", format!("no picture: {e}")))
+        picture(plan, &pictured)
     }
 
     /// `steps of 1 ms, exponential Euler: settled after 420 steps (420 ms)`

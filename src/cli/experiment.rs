@@ -1,10 +1,10 @@
 //! `pulvinar experiment [NAME] [FILE]`: runs a circuit, prints tables, and says whether their laws hold.
 
 use super::args::Experiment as Args;
-use super::progress;
+use super::progress::Bar;
 use super::report::{Failure, Outcome, Reporter};
 use crate::diag::{Diagnostic, codes, did_you_mean};
-use crate::experiments::{ALL, Experiment, Progress, Report, Setup, find};
+use crate::experiments::{ALL, Experiment, Report, Setup, find};
 use crate::files::{atomic_write, prepare_output_dir};
 use crate::seed::sha256_hex;
 use crate::spec::read_bytes;
@@ -53,7 +53,7 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
     if let Some(dir) = &args.output {
         prepare_output_dir(dir, args.force)?;
     }
-    let bar = Bar(progress::bar(out, 0, experiment.name));
+    let bar = Bar::new(out, experiment.name);
     let setup = Setup {
         experiment: experiment.name,
         text,
@@ -66,7 +66,7 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
     let report = experiment
         .run(&setup)
         .map_err(|diagnostics| Failure { file: args.file.clone(), ..Failure::from(diagnostics) });
-    bar.0.finish_and_clear();
+    bar.end();
     let report = report?;
     let files = match &args.output {
         Some(dir) => write(dir, experiment, &setup, &report)?,
@@ -86,21 +86,6 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
         }
     }
     Ok(if args.check && !kept { LEFT } else { 0 })
-}
-
-/// How far the trials are.
-struct Bar(indicatif::ProgressBar);
-
-impl Progress for Bar {
-    fn begin(&self, what: &str, steps: usize) {
-        self.0.reset();
-        self.0.set_length(steps as u64);
-        self.0.set_message(what.to_owned());
-    }
-
-    fn step(&self) {
-        self.0.inc(1);
-    }
 }
 
 fn list(out: &Reporter) {

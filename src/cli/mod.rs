@@ -12,12 +12,14 @@ mod check;
 mod compile;
 mod emit;
 mod experiment;
+mod figures;
 mod helpers;
 mod import;
 mod intact;
 mod interrupt;
 mod load;
 mod new;
+mod page;
 mod progress;
 mod report;
 mod resolved;
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Verb::Check(a) => check::run(a, &out),
         Verb::Import(a) => import::run(a, &out),
         Verb::Experiment(a) => experiment::run(a, &out),
+        Verb::Figures(a) => figures::run(a, &out),
         Verb::Train(a) => train::run(a, &out),
         Verb::Schema => helpers::schema(&out),
         Verb::Explain { code } => helpers::explain(code, &out),

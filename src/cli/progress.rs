@@ -1,6 +1,7 @@
 //! A bar on stderr for long work: only on a terminal, and not with `-q`.
 
 use super::report::Reporter;
+use crate::experiments::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::IsTerminal;
 
@@ -26,4 +27,30 @@ pub fn bar(out: &Reporter, length: usize, what: &str) -> ProgressBar {
 pub fn start(bar: &ProgressBar, done: usize) {
     bar.set_position(done as u64);
     bar.reset_eta();
+}
+
+/// How far experiments and figures are.
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    pub fn new(out: &Reporter, what: &str) -> Self {
+        Self(bar(out, 0, what))
+    }
+
+    /// Takes it off the terminal.
+    pub fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, what: &str, steps: usize) {
+        self.0.reset();
+        self.0.set_length(steps as u64);
+        self.0.set_message(what.to_owned());
+    }
+
+    fn step(&self) {
+        self.0.inc(1);
+    }
 }

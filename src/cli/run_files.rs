@@ -5,6 +5,7 @@ use super::resolved::{FILES, INPUTS, resolved};
 use crate::attention::Streams;
 use crate::circuit::Circuit;
 use crate::files::{Array, atomic_write, write_npz, write_safetensors};
+use crate::report::{Page, html};
 use crate::seed::sha256_hex;
 use crate::simulate::inputs::Overrides;
 use crate::spec::Document;
@@ -59,6 +60,14 @@ impl<'a> RunFiles<'a> {
     pub fn path(&mut self, name: &str) -> PathBuf {
         self.files.push(name.to_owned());
         self.dir.join(name)
+    }
+
+    /// The page about the run.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn report(&mut self, page: &Page) -> Result<(), Failure> {
+        self.text("report.html", &html(page))
     }
 
     fn text(&mut self, name: &str, content: &str) -> Result<(), Failure> {

@@ -1,14 +1,16 @@
 //! `pulvinar simulate FILE`: runs the compiled circuit and writes a run directory.
 
 use super::args::{Mode, Precision, Simulate};
-use super::load;
 use super::report::{Failure, Outcome, Reporter, not_yet};
 use super::run_files::RunFiles;
+use super::{load, page};
+use crate::attention::Streams;
 use crate::circuit::Circuit;
 use crate::compile::Compiled;
 use crate::diag::{Diagnostic, codes};
 use crate::files::{prepare_output_dir, write_npy};
 use crate::linalg::Real;
+use crate::report::Page;
 use crate::seed::sha256_hex;
 use crate::simulate::inputs::Overrides;
 use crate::simulate::{Run, inputs, run as simulate};
@@ -156,9 +158,28 @@ impl Job<'_> {
         }
     }
 
+    /// The page about the run.
+    fn page<T: Real>(&self, run: &Run<T>, hash: &str) -> Result<Page, Failure> {
+        let facts = [
+            ("mode", format!("algebraic, {}", self.precision())),
+            ("output", format!("{} tokens x {}", run.output.ncols(), run.output.nrows())),
+            (
+                "largest |y|",
+                format!("{}", run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max)),
+            ),
+            ("sha256 of the output", hash.to_owned()),
+        ];
+        let mut page = page::begun(self.document, self.circuit, "simulate", &facts)?;
+        let wide = |x: &DMatrix<T>| x.map(Real::to_f64);
+        let streams: Streams = run.streams.iter().map(|(name, x)| (name.clone(), wide(x))).collect();
+        page.sections.extend(page::attention(Ok(self.compiled), Some(&streams))?);
+        Ok(page)
+    }
+
     fn write<T: Real>(&self, dir: &Path, run: &Run<T>, hash: &str) -> Result<Vec<String>, Failure> {
         let mut folder = RunFiles::open(dir, self.document, self.circuit, self.inputs, self.overrides)?;
         write_npy(&folder.path("output.npy"), &run.output)?;
+        folder.report(&self.page(run, hash)?)?;
         let mut about = Map::new();
         about.insert("mode".to_owned(), json!("algebraic"));
         about.insert("precision".to_owned(), json!(self.precision()));

@@ -3,7 +3,7 @@
 mod course;
 mod folder;
 mod ladder;
-mod outcome;
+mod page;
 mod say;
 
 use super::args::{Rule, Train};
@@ -13,21 +13,17 @@ use super::report::{Failure, Outcome, Reporter};
 use crate::attention::Block;
 use crate::circuit::Circuit;
 use crate::diag::{Diagnostic, codes};
+use crate::experiments::learning::{self, Lesson, Mistakes, Of};
 use crate::files::prepare_output_dir;
 use crate::plasticity::tasks::Task;
-use crate::spec::{Document, RouteSpec, TaskSpec, TeacherFrom, TrainSpec};
+use crate::spec::{Document, RouteSpec, TaskSpec};
 use course::{Course, Place};
 use std::path::{Path, PathBuf};
 
-/// A circuit with its task, ready to learn.
+/// A circuit file with its task, ready to learn.
 pub(super) struct Job {
     pub file: PathBuf,
-    pub document: Document,
-    pub circuit: Circuit,
-    pub task: Task,
-    pub train: TrainSpec,
-    /// blocks of the teacher, if the task has one
-    pub teacher: Option<Vec<Block>>,
+    pub lesson: Lesson,
     /// it was read from the directory in which it goes on
     pub resumed: bool,
 }
@@ -42,8 +38,8 @@ pub fn run(args: &Train, out: &Reporter) -> Outcome {
             .into());
     };
     let mut job = job(file, args)?;
-    job.train.steps = args.steps.unwrap_or(job.train.steps);
-    job.train.rate = args.rate.or(job.train.rate);
+    job.lesson.train.steps = args.steps.unwrap_or(job.lesson.train.steps);
+    job.lesson.train.rate = args.rate.or(job.lesson.train.rate);
     if let Some(dir) = &args.output {
         prepare_output_dir(dir, args.force)?;
     }
@@ -52,10 +48,10 @@ pub fn run(args: &Train, out: &Reporter) -> Outcome {
         return ladder::run(&job, args.output.as_deref(), out);
     }
     if let Some(route) = args.rule.and_then(Rule::route) {
-        job.train.rule = Some(route);
+        job.lesson.train.rule = Some(route);
     }
     let place = args.output.as_deref().map(|dir| Place { dir, resume: false });
-    finish(&job, job.train.rule, place, out)
+    finish(&job, job.lesson.train.rule, place, out)
 }
 
 /// Goes on with what a directory holds.
@@ -82,7 +78,8 @@ fn resume(args: &Train, dir: &Path, out: &Reporter) -> Outcome {
     job.resumed = true;
     if let Some(other) = &args.file {
         let other = self::job(other, args)?;
-        let same = folder::identity(&other, other.train.rule)? == folder::identity(&job, job.train.rule)?;
+        let same = folder::identity(&other, other.lesson.train.rule)?
+            == folder::identity(&job, job.lesson.train.rule)?;
         if !same {
             return Err(Diagnostic::error(
                 codes::F017,
@@ -94,31 +91,26 @@ fn resume(args: &Train, dir: &Path, out: &Reporter) -> Outcome {
         }
     }
     if let Some(steps) = args.steps {
-        let constant = job.train.schedule == crate::spec::ScheduleSpec::Constant;
-        if steps != job.train.steps && !constant {
+        let constant = job.lesson.train.schedule == crate::spec::ScheduleSpec::Constant;
+        if steps != job.lesson.train.steps && !constant {
             return Err(wrong(
                 "--steps cannot change: the schedule of the rate depends on it",
                 "only a constant schedule can go on for longer",
             ));
         }
-        job.train.steps = steps;
+        job.lesson.train.steps = steps;
     }
     interrupt::listen();
-    finish(&job, job.train.rule, Some(Place { dir, resume: true }), out)
+    finish(&job, job.lesson.train.rule, Some(Place { dir, resume: true }), out)
 }
 
 /// Reads everything and checks it.
 fn job(file: &Path, args: &Train) -> Result<Job, Failure> {
     let document = load::document(file, &args.reading)?;
     let circuit = load::circuit(&document, file)?;
-    let Some(spec) = &document.spec.reserved.task else {
-        let d = Diagnostic::error(codes::U005, "", "the circuit has no task to learn")
-            .help("say what it shall learn: `task: {in_context_regression: {context: 8}}`, for example");
-        return Err(Failure::in_file(d, file));
-    };
-    let (task, teacher) = task(spec, &document, &circuit, file)?;
-    let train = document.spec.reserved.train.unwrap_or_default();
-    Ok(Job { file: file.to_owned(), document, circuit, task, train, teacher, resumed: false })
+    let there = document.clone();
+    let lesson = Lesson::new(document, circuit).map_err(|m| failure(m, &there, file))?;
+    Ok(Job { file: file.to_owned(), lesson, resumed: false })
 }
 
 /// A task with the blocks of its teacher, if it has one.
@@ -128,35 +120,22 @@ pub(super) fn task(
     circuit: &Circuit,
     file: &Path,
 ) -> Result<(Task, Option<Vec<Block>>), Failure> {
-    let teacher = match spec {
-        TaskSpec::Teacher(t) => Some(teacher(&t.from, &document.folder)?),
-        _ => None,
-    };
-    let task = Task::new(spec, circuit, &document.folder, teacher.clone())
-        .map_err(|d| load::placed(document, file, d))?;
-    Ok((task, teacher))
+    learning::task(spec, &document.folder, circuit).map_err(|m| failure(m, document, file))
 }
 
-/// The blocks of a teacher.
-fn teacher(from: &TeacherFrom, folder: &Path) -> Result<Vec<Block>, Failure> {
-    match from {
-        TeacherFrom::Heads { heads, prefix } => {
-            let options = crate::weights::Options { prefix: prefix.clone(), ..Default::default() };
-            Ok(vec![crate::weights::read(&folder.join(heads), &options)?.block])
-        }
-        TeacherFrom::Circuit { circuit } => {
-            let file = folder.join(circuit);
-            let document = load::document(&file, &super::args::Reading::default())?;
-            let circuit = load::circuit(&document, &file)?;
-            Ok(load::compiled(&document, &circuit, &file)?.plain_blocks())
-        }
+/// Mistakes with the file that they are in.
+fn failure(m: Mistakes, document: &Document, file: &Path) -> Failure {
+    match m.of {
+        Of::Circuit => load::placed(document, file, m.diagnostics),
+        Of::Teacher(teacher) => Failure::in_file(m.diagnostics, &teacher),
+        Of::Weights => m.diagnostics.into(),
     }
 }
 
 /// Trains by one route and reports.
 fn finish(job: &Job, route: Option<RouteSpec>, place: Option<Place<'_>>, out: &Reporter) -> Outcome {
     let course = Course::run(job, route, place, out)?;
-    let outcome = outcome::of(job, &course)?;
+    let outcome = learning::result(&job.lesson, &course.learned.circuit);
     say::report(job, &course, &outcome, out);
-    Ok(if course.interrupted { INTERRUPTED } else { 0 })
+    Ok(if course.learned.interrupted { INTERRUPTED } else { 0 })
 }

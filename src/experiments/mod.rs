@@ -8,6 +8,8 @@
 //!    beside closed forms (`laws`, `rescorla`) that know no circuit.
 //! 4. [`Report`] holds the tables and judges the laws.
 //!
+//! [`learning`] is apart from these: trainings, for `train` and for figures.
+//!
 //! Trials run in parallel; each has a random stream named after it, and results are kept in the order of trials, so the
 //! bytes do not depend on the number of threads.
 //!
@@ -24,6 +26,7 @@ mod equilibrium;
 mod hopfield;
 mod identify;
 pub mod laws;
+pub mod learning;
 mod loops;
 mod memory;
 mod report;

@@ -50,6 +50,7 @@ fn a_run_directory_holds_output_traces_and_what_they_are() {
             "output.npy",
             "traces.npz",
             "traces.svg",
+            "report.html",
             "manifest.json"
         ]
     );

@@ -45,7 +45,14 @@ fn run_directories_hold_the_run_and_run_again() {
                 .map(|e| e.expect("readable").file_name().to_string_lossy().into_owned())
                 .collect();
             found.sort();
-            let want = ["circuit.yaml", "inputs.npz", "manifest.json", "output.npy", "weights.safetensors"];
+            let want = [
+                "circuit.yaml",
+                "inputs.npz",
+                "manifest.json",
+                "output.npy",
+                "report.html",
+                "weights.safetensors",
+            ];
             assert_eq!(found, want, "{name}: nothing else, no temporary files");
             let mut listed: Vec<&str> =
                 object["files"].as_array().expect("files").iter().filter_map(Value::as_str).collect();

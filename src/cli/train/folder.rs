@@ -8,9 +8,11 @@ use crate::circuit::{AxisMap, Weights};
 use crate::cli::report::Failure;
 use crate::cli::resolved::{FILES, resolved};
 use crate::diag::{Diagnostic, codes};
+use crate::experiments::learning::Course;
 use crate::files::{Array, atomic_write, remove_unfinished, write_safetensors};
 use crate::plasticity::metrics::{self, Row};
-use crate::plasticity::{Evaluated, Prepared, Trainer, checkpoint, prepare};
+use crate::plasticity::{Prepared, Trainer, checkpoint, prepare};
+use crate::report::{Page, html};
 use crate::seed::sha256_hex;
 use crate::spec::{
     CircuitSpec, PlasticitySpec, RouteSpec, RuleName, ScheduleSpec, TaskSpec, TeacherFrom, WeightsSpec,
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 /// What learned weights are read from.
 const WEIGHTS: &str = "weights.safetensors";
 const CIRCUIT: &str = "circuit.yaml";
+const REPORT: &str = "report.html";
 
 /// A run directory.
 pub struct Folder<'a> {
@@ -64,7 +67,7 @@ impl<'a> Folder<'a> {
     /// Writes what does not change, and the first checkpoint; the circuit last, so that a directory with a circuit has
     /// everything else. What an earlier training left there goes first.
     pub fn start(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
-        for name in [CIRCUIT, "manifest.json", "checkpoint.safetensors"] {
+        for name in [CIRCUIT, "manifest.json", REPORT, "checkpoint.safetensors"] {
             let old = self.dir.join(name);
             if let Err(e) = std::fs::remove_file(&old)
                 && e.kind() != std::io::ErrorKind::NotFound
@@ -92,37 +95,33 @@ impl<'a> Folder<'a> {
         Ok(atomic_write(&file, |sink| sink.write_all(yaml.as_bytes()))?)
     }
 
-    fn weights(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
+    fn weights(&self, trainer: &Trainer<'_>) -> Result<(), Diagnostic> {
         let matrix = |k: usize| match &trainer.weights()[k] {
             Weights::Dense(w) => Array::from_matrix(w),
             other => Array::from_matrix(&other.dense()),
         };
         let tensors: Vec<(String, Array)> =
             self.held.iter().map(|(k, name)| (name.clone(), matrix(*k))).collect();
-        Ok(write_safetensors(&self.dir.join(WEIGHTS), &tensors, &[])?)
+        write_safetensors(&self.dir.join(WEIGHTS), &tensors, &[])
     }
 
     /// Writes the state so far.
-    pub fn keep(&self, trainer: &Trainer<'_>, rows: &[Row]) -> Result<(), Failure> {
-        let names = super::course::names(trainer.circuit(), trainer.plastic());
+    pub fn keep(&self, trainer: &Trainer<'_>, rows: &[Row]) -> Result<(), Diagnostic> {
+        let names = crate::experiments::learning::names(trainer.circuit(), trainer.plastic());
         metrics::write(&self.dir.join("metrics.csv"), &names, rows)?;
         self.weights(trainer)?;
-        Ok(checkpoint::save(&self.checkpoint(), trainer, &self.identity, rows)?)
+        checkpoint::save(&self.checkpoint(), trainer, &self.identity, rows)
     }
 
-    /// Writes the manifest; returns all files.
-    pub fn finish(
-        &self,
-        steps: usize,
-        last: &Evaluated,
-        interrupted: bool,
-        names: &[&str],
-    ) -> Result<Vec<String>, Failure> {
+    /// Writes the page and the manifest; returns all files.
+    pub fn finish(&self, steps: usize, learned: &Course, page: &Page) -> Result<Vec<String>, Failure> {
         let mut files = vec![CIRCUIT, WEIGHTS, "metrics.csv", "checkpoint.safetensors"];
         if !self.copies.is_empty() {
             files.insert(1, FILES);
         }
-        files.push("manifest.json");
+        atomic_write(&self.dir.join(REPORT), |sink| sink.write_all(html(page).as_bytes()))?;
+        files.extend([REPORT, "manifest.json"]);
+        let (last, names) = (&learned.last, learned.names());
         let yaml = crate::spec::to_yaml(&self.spec);
         let mut manifest = Map::new();
         let mut put = |key: &str, value: Value| manifest.insert(key.to_owned(), value);
@@ -136,7 +135,7 @@ impl<'a> Folder<'a> {
         put("train", json!(self.spec.reserved.train));
         put("learns", json!(names[..names.len() - 1]));
         put("steps", json!(steps));
-        put("interrupted", json!(interrupted));
+        put("interrupted", json!(learned.interrupted));
         put("held_out_loss", json!(last.loss));
         put("standard_error", json!(last.standard_error));
         put("held_out_sequences", json!(last.sequences));
@@ -149,8 +148,8 @@ impl<'a> Folder<'a> {
 
 /// What makes a training the same one.
 pub fn identity(job: &Job, route: Option<RouteSpec>) -> Result<String, Failure> {
-    let placed = |d| crate::cli::load::placed(&job.document, &job.file, d);
-    let prepared = prepare(&job.circuit, route, job.train.rate).map_err(placed)?;
+    let placed = |d| crate::cli::load::placed(&job.lesson.document, &job.file, d);
+    let prepared = prepare(&job.lesson.circuit, route, job.lesson.train.rate).map_err(placed)?;
     Ok(identity_of(&learned(job, route, &prepared)?.0))
 }
 
@@ -167,7 +166,7 @@ fn identity_of(spec: &CircuitSpec) -> String {
 /// own: when it goes on, these are read from there.
 fn is_held(job: &Job, prepared: &Prepared, k: usize, name: &String) -> bool {
     let read_from_there = || {
-        let written = job.document.spec.projections.0.iter().find(|(n, _)| n == name);
+        let written = job.lesson.document.spec.projections.0.iter().find(|(n, _)| n == name);
         written.is_some_and(|(_, p)| matches!(&p.weights, WeightsSpec::File { path, .. } if path == WEIGHTS))
     };
     prepared.plastic.iter().any(|q| q.k == k)
@@ -181,7 +180,7 @@ fn learned(
     route: Option<RouteSpec>,
     prepared: &Prepared,
 ) -> Result<(CircuitSpec, Vec<(String, Array)>), Failure> {
-    let (mut spec, mut copies) = resolved(&job.document, &Default::default(), &Default::default())?;
+    let (mut spec, mut copies) = resolved(&job.lesson.document, &Default::default(), &Default::default())?;
     for (k, p) in prepared.circuit.projections.iter().enumerate() {
         let plastic = prepared.plastic.iter().find(|q| q.k == k);
         if !is_held(job, prepared, k, &p.name) {
@@ -206,11 +205,11 @@ fn learned(
             written.plasticity = Some(PlasticitySpec { ..rule });
         }
     }
-    let mut train = job.train;
+    let mut train = job.lesson.train;
     (train.rule, train.rate) = (route, None);
     spec.reserved.train = Some(train);
     if let Some(task) = &mut spec.reserved.task {
-        absolute(task, &job.document.folder);
+        absolute(task, &job.lesson.document.folder);
     }
     Ok((spec, copies))
 }

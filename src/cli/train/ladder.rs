@@ -2,13 +2,12 @@
 
 use super::Job;
 use super::course::{Course, Place};
-use super::outcome;
 use super::say::{number, object};
 use crate::cli::interrupt::INTERRUPTED;
 use crate::cli::report::{Outcome, Reporter, diagnostics_json};
-use crate::diag::{Diagnostics, codes};
+use crate::diag::Diagnostics;
+use crate::experiments::learning::{is_answer, result};
 use crate::files::atomic_write;
-use crate::linalg::count;
 use crate::spec::RouteSpec;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -37,7 +36,7 @@ pub fn run(job: &Job, dir: Option<&Path>, out: &Reporter) -> Outcome {
         let place = inside.as_deref().map(|dir| Place { dir, resume: false });
         let rung = match Course::run(job, Some(route), place, out) {
             Ok(course) => {
-                interrupted = course.interrupted;
+                interrupted = course.learned.interrupted;
                 Rung::Learned(Box::new(course))
             }
             Err(failure) if is_answer(&failure.diagnostics) => Rung::Not(failure.diagnostics),
@@ -61,8 +60,8 @@ pub fn run(job: &Job, dir: Option<&Path>, out: &Reporter) -> Outcome {
             one.insert("rule".to_owned(), json!(route.name()));
             match rung {
                 Rung::Learned(course) => {
-                    one.append(&mut object(course, &outcome::of(job, course)?));
-                    one.insert("mean_cosine".to_owned(), json!(mean_cosine(course)));
+                    one.append(&mut object(course, &result(&job.lesson, &course.learned.circuit)));
+                    one.insert("mean_cosine".to_owned(), json!(course.learned.mean_cosine()));
                 }
                 Rung::Not(why) => {
                     one.insert("diagnostics".to_owned(), diagnostics_json(why, Some(&job.file)));
@@ -70,7 +69,7 @@ pub fn run(job: &Job, dir: Option<&Path>, out: &Reporter) -> Outcome {
             }
             list.push(Value::Object(one));
         }
-        rest.insert("steps".to_owned(), json!(job.train.steps));
+        rest.insert("steps".to_owned(), json!(job.lesson.train.steps));
         rest.insert("rules".to_owned(), Value::Array(list));
         out.object("train", !interrupted, rest);
     } else {
@@ -82,23 +81,12 @@ pub fn run(job: &Job, dir: Option<&Path>, out: &Reporter) -> Outcome {
     Ok(if interrupted { INTERRUPTED } else { 0 })
 }
 
-/// A rule that does not fit or diverges is an answer of the ladder, not its end.
-fn is_answer(d: &Diagnostics) -> bool {
-    d.0.iter().all(|d| d.code == codes::C063 || d.code == codes::R006)
-}
-
-/// Mean over the evaluations of the cosine of all weights together.
-fn mean_cosine(course: &Course) -> Option<f64> {
-    let all: Vec<f64> = course.rows.iter().filter_map(|r| r.cosines.last().copied().flatten()).collect();
-    (!all.is_empty()).then(|| all.iter().sum::<f64>() / count(all.len()))
-}
-
 fn text(job: &Job, rungs: &[(RouteSpec, Rung)]) -> String {
     let mut t = format!(
         "{}: {} steps of {} sequences under every rule\n\n{:<19} {:>12} {:>12} {:>8} {:>8} {:>8}\n",
-        job.document.spec.name,
-        job.train.steps,
-        job.train.batch,
+        job.lesson.document.spec.name,
+        job.lesson.train.steps,
+        job.lesson.train.batch,
         "rule",
         "held-out",
         "+-",
@@ -117,11 +105,11 @@ fn text(job: &Job, rungs: &[(RouteSpec, Rung)]) -> String {
                     t,
                     "{:<19} {:>12} {:>12} {:>8} {:>8} {:>8}",
                     route.name(),
-                    number(course.last.loss),
-                    number(course.last.standard_error),
-                    at(course.rows.first()),
-                    cosine(mean_cosine(course)),
-                    at(course.rows.last()),
+                    number(course.learned.last.loss),
+                    number(course.learned.last.standard_error),
+                    at(course.learned.rows.first()),
+                    cosine(course.learned.mean_cosine()),
+                    at(course.learned.rows.last()),
                 );
             }
             Rung::Not(why) => {
@@ -140,8 +128,8 @@ fn csv(rungs: &[(RouteSpec, Rung)]) -> String {
     let mut t = "rule,step,loss,held_out_loss,standard_error,parameter,cosine\n".to_owned();
     for (route, rung) in rungs {
         let Rung::Learned(course) = rung else { continue };
-        for row in &course.rows {
-            for (name, c) in course.names().iter().zip(&row.cosines) {
+        for row in &course.learned.rows {
+            for (name, c) in course.learned.names().iter().zip(&row.cosines) {
                 let or_empty = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
                 let _ = writeln!(
                     t,

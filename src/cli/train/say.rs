@@ -2,8 +2,8 @@
 
 use super::Job;
 use super::course::Course;
-use super::outcome::Result;
 use crate::cli::report::Reporter;
+use crate::experiments::learning::Outcome;
 use crate::plasticity::metrics::Row;
 use crate::spec::{OptimiserSpec, RouteSpec, ScheduleSpec, UpdateSpec};
 use serde_json::{Map, Value, json};
@@ -12,34 +12,34 @@ use std::fmt::Write as _;
 /// Evaluations that are printed, at most.
 const LINES: usize = 12;
 
-pub fn report(job: &Job, course: &Course, outcome: &Result, out: &Reporter) {
+pub fn report(job: &Job, course: &Course, outcome: &Outcome, out: &Reporter) {
     if out.json {
-        out.object("train", !course.interrupted, object(course, outcome));
+        out.object("train", !course.learned.interrupted, object(course, outcome));
     } else {
         out.result(&text(job, course, outcome));
     }
 }
 
 /// The keys of one training.
-pub fn object(course: &Course, outcome: &Result) -> Map<String, Value> {
-    let last = course.rows.last();
+pub fn object(course: &Course, outcome: &Outcome) -> Map<String, Value> {
+    let last = course.learned.rows.last();
     let mut cosine = Map::new();
-    for (name, c) in course.names().iter().zip(last.map_or(&[][..], |r| &r.cosines)) {
+    for (name, c) in course.learned.names().iter().zip(last.map_or(&[][..], |r| &r.cosines)) {
         cosine.insert((*name).to_owned(), json!(c));
     }
     let mut rest = Map::new();
     let mut put = |key: &str, value: Value| rest.insert(key.to_owned(), value);
-    put("loss", json!(course.last.loss));
-    put("standard_error", json!(course.last.standard_error));
-    put("held_out_sequences", json!(course.last.sequences));
-    put("accuracy", json!(course.last.accuracy));
+    put("loss", json!(course.learned.last.loss));
+    put("standard_error", json!(course.learned.last.standard_error));
+    put("held_out_sequences", json!(course.learned.last.sequences));
+    put("accuracy", json!(course.learned.last.accuracy));
     put("training_loss", json!(last.and_then(|r| r.loss)));
-    put("steps", json!(course.steps));
+    put("steps", json!(course.learned.steps));
     put("rule", json!(rule(course)));
     put("cosine", Value::Object(cosine));
     put("checkpoint", json!(course.checkpoint.as_ref().map(|p| p.display().to_string())));
-    put("interrupted", json!(course.interrupted));
-    put("rewired", json!(course.rewired));
+    put("interrupted", json!(course.learned.interrupted));
+    put("rewired", json!(course.learned.rewired));
     if let Some((distance, method)) = outcome.teacher {
         put("teacher", json!({"relative_distance": distance, "method": method}));
     }
@@ -47,8 +47,8 @@ pub fn object(course: &Course, outcome: &Result) -> Map<String, Value> {
         put(
             "squared_error",
             json!({
-                "measured": 2.0 * course.last.loss,
-                "standard_error": 2.0 * course.last.standard_error,
+                "measured": 2.0 * course.learned.last.loss,
+                "standard_error": 2.0 * course.learned.last.standard_error,
                 "optimum": floor.optimum,
                 "closed_form": floor.learned,
             }),
@@ -60,23 +60,23 @@ pub fn object(course: &Course, outcome: &Result) -> Map<String, Value> {
 
 /// The one rule, or `mixed`.
 pub fn rule(course: &Course) -> &'static str {
-    if let Some(route) = course.route {
+    if let Some(route) = course.learned.route {
         return route.name();
     }
-    let mut names = course.plastic.iter().map(|p| p.spec.rule.name());
+    let mut names = course.learned.plastic.iter().map(|p| p.spec.rule.name());
     let first = names.next().unwrap_or("none");
     if names.all(|n| n == first) { first } else { "mixed" }
 }
 
-fn text(job: &Job, course: &Course, outcome: &Result) -> String {
+fn text(job: &Job, course: &Course, outcome: &Outcome) -> String {
     let mut t = String::new();
-    let names = course.names();
-    let train = &job.train;
-    let (learn, gradient) = (names.len() - 1, course.route == Some(RouteSpec::Gradient));
+    let names = course.learned.names();
+    let train = &job.lesson.train;
+    let (learn, gradient) = (names.len() - 1, course.learned.route == Some(RouteSpec::Gradient));
     let _ = writeln!(
         t,
         "{}: {learn} {} by {}{}",
-        job.document.spec.name,
+        job.lesson.document.spec.name,
         if learn == 1 { "projection learns" } else { "projections learn" },
         rule(course),
         if gradient { " (exact)" } else { "" },
@@ -84,8 +84,8 @@ fn text(job: &Job, course: &Course, outcome: &Result) -> String {
     let _ = writeln!(
         t,
         "{} {} of {} {}, {}, rate {}{}{}",
-        course.steps,
-        plural(course.steps, "step"),
+        course.learned.steps,
+        plural(course.learned.steps, "step"),
         train.batch,
         plural(train.batch, "sequence"),
         optimiser(train.optimiser),
@@ -97,14 +97,14 @@ fn text(job: &Job, course: &Course, outcome: &Result) -> String {
         },
         if train.update == UpdateSpec::Token { ", updates at every token" } else { "" },
     );
-    if !course.rewired.is_empty() {
-        let _ = writeln!(t, "feedback with random weights of its own: {}", course.rewired.join(", "));
+    if !course.learned.rewired.is_empty() {
+        let _ = writeln!(t, "feedback with random weights of its own: {}", course.learned.rewired.join(", "));
     }
     t.push('\n');
     table(&mut t, course, &names, gradient);
-    let e = &course.last;
-    if course.interrupted {
-        let _ = write!(t, "\ninterrupted after step {}", course.steps);
+    let e = &course.learned.last;
+    if course.learned.interrupted {
+        let _ = write!(t, "\ninterrupted after step {}", course.learned.steps);
         let _ = match &course.checkpoint {
             Some(c) => {
                 writeln!(t, "; `pulvinar train --resume {}` goes on", c.parent().unwrap_or(c).display())
@@ -156,9 +156,9 @@ fn text(job: &Job, course: &Course, outcome: &Result) -> String {
 }
 
 fn table(t: &mut String, course: &Course, names: &[&str], gradient: bool) {
-    let cosines = !gradient && course.rows.iter().any(|r| r.cosines.iter().any(Option::is_some));
+    let cosines = !gradient && course.learned.rows.iter().any(|r| r.cosines.iter().any(Option::is_some));
     let _ = write!(t, "{:>8} {:>12} {:>12}", "step", "loss", "held-out");
-    let accuracy = course.rows.iter().any(|r| r.accuracy.is_some());
+    let accuracy = course.learned.rows.iter().any(|r| r.accuracy.is_some());
     if accuracy {
         let _ = write!(t, " {:>9}", "accuracy");
     }
@@ -169,7 +169,7 @@ fn table(t: &mut String, course: &Course, names: &[&str], gradient: bool) {
         }
     }
     t.push('\n');
-    for row in shown(&course.rows) {
+    for row in shown(&course.learned.rows) {
         let loss = row.loss.map_or("-".to_owned(), number);
         let _ = write!(t, "{:>8} {:>12} {:>12}", row.step, loss, number(row.held_out));
         if accuracy {
@@ -196,7 +196,7 @@ pub fn shown(rows: &[Row]) -> Vec<&Row> {
 }
 
 fn rates(course: &Course) -> String {
-    let mut rates: Vec<f64> = course.plastic.iter().map(|p| p.spec.rate).collect();
+    let mut rates: Vec<f64> = course.learned.plastic.iter().map(|p| p.spec.rate).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     rates.iter().map(f64::to_string).collect::<Vec<_>>().join(" / ")

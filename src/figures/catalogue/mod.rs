@@ -2,6 +2,13 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod given;
+mod identity;
+mod one_head;
+mod overview;
+#[cfg(test)]
+mod tests;
+
 use super::sheet::Figure;
 use crate::diag::Diagnostics;
 use crate::experiments::Progress;
@@ -54,4 +61,23 @@ pub struct Entry {
 }
 
 /// Every figure.
-pub const ALL: &[Entry] = &[];
+pub const ALL: &[Entry] = &[
+    Entry {
+        name: "overview",
+        group: Group::CorticoThalamic,
+        about: "the program in one picture: a file, its circuit, its heads, and cells that agree with them",
+        make: Some(overview::make),
+    },
+    Entry {
+        name: "identity",
+        group: Group::CorticoThalamic,
+        about: "one microcolumn, and cells against the identity that makes it a head",
+        make: Some(identity::make),
+    },
+    Entry {
+        name: "one-head",
+        group: Group::CorticoThalamic,
+        about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
+        make: Some(one_head::make),
+    },
+];

@@ -1,9 +1,11 @@
 //! The distance of the output to the compiled heads over time.
 
-use super::axis::{Frame, Scale};
-use super::canvas::{BOLD, Canvas, HEADING, fit};
 use super::marks::{bands, clock, onsets};
-use super::{Pictured, Plan};
+use super::sizes::{HEADING, fit};
+use super::{Pictured, Plan, axes};
+use crate::figures::axis::{Frame, Scale};
+use crate::figures::canvas::{Canvas, Style};
+use crate::figures::font::Face;
 use crate::figures::style::INK;
 
 /// Distances below this are drawn there.
@@ -58,28 +60,30 @@ impl Distance {
         heading: (f64, f64),
         run: &Pictured,
         shown: [f64; 2],
-    ) -> Result<(), String> {
+    ) {
         let all = || self.line.iter().chain(&self.reads).map(|(_, e)| e.max(FLOOR));
         let low = 10f64.powf(all().fold(f64::MAX, f64::min).log10().floor());
         let high = (all().fold(FLOOR, f64::max) * 3.0).max(low * 30.0);
         let (x, unit) = clock(shown);
         let frame = Frame { inside, x, y: Scale { low, high, is_log: true } };
-        bands(canvas, &frame, unit, &run.lesions, shown)?;
-        onsets(canvas, &frame, unit, run)?;
-        frame.axes(
+        bands(canvas, &frame, unit, &run.lesions, shown);
+        onsets(canvas, &frame, unit, run);
+        axes(
             canvas,
+            &frame,
             [if unit == 1.0 { "time (ms)" } else { "time (s)" }, "relative distance (unitless)"],
-        )?;
+        );
         let place = |(t, e): &(f64, f64)| frame.at(t / unit, e.max(low));
         let mut line: Vec<(f64, f64)> = self.line.iter().map(place).collect();
         // The last step has its length too.
         line.extend(self.line.last().map(|(_, e)| place(&(shown[1], *e))));
-        canvas.line(&line, INK, 1.0, 1.8)?;
+        canvas.line(&line, INK, 1.8);
         for read in &self.reads {
-            canvas.dot(place(read), if self.has_line() { 3.2 } else { 2.0 }, INK)?;
+            canvas.disc(place(read), if self.has_line() { 3.2 } else { 2.0 }, INK);
         }
         let words = "distance to the compiled heads";
-        canvas.bold(&fit(words, (inside[2] - inside[0]) / BOLD, HEADING), heading, HEADING)
+        let words = fit(words, inside[2] - inside[0], HEADING, Face::Bold);
+        canvas.label(&words, heading, Style::new(HEADING).bold());
     }
 }
 

@@ -1,8 +1,9 @@
 //! What stands behind the lines of a panel: windows of lesions, token onsets, zero; and the axis of time.
 
-use super::axis::{Frame, Scale};
-use super::canvas::{Canvas, LABEL, Side, width};
+use super::sizes::{LABEL, width};
 use super::{BANDS, Band, Pictured};
+use crate::figures::axis::{Frame, Scale};
+use crate::figures::canvas::{Canvas, Style, ink};
 use crate::figures::style::{FAINT, INK};
 use plotters::style::RGBColor;
 
@@ -19,13 +20,7 @@ pub(super) fn clock([from, until]: [f64; 2]) -> (Scale, f64) {
 }
 
 /// Windows of lesions behind the lines; their words above the panel, where they fit.
-pub(super) fn bands(
-    canvas: &Canvas<'_>,
-    frame: &Frame,
-    unit: f64,
-    lesions: &[Band],
-    [low, high]: [f64; 2],
-) -> Result<(), String> {
+pub(super) fn bands(canvas: &Canvas<'_>, frame: &Frame, unit: f64, lesions: &[Band], [low, high]: [f64; 2]) {
     let [left, top, right, bottom] = frame.inside;
     let mut taken = left;
     let mut marks: Vec<(f64, f64, &str)> = Vec::new();
@@ -39,20 +34,19 @@ pub(super) fn bands(
     }
     marks.sort_by(|a, b| a.0.total_cmp(&b.0));
     for (from, until, _) in &marks {
-        canvas.shade([*from, top, *until, bottom], SHADE)?;
+        canvas.rect([*from, top, *until, bottom], SHADE);
     }
     for x in marks.iter().flat_map(|(from, until, _)| [*from, *until]).filter(|x| *x > left && *x < right) {
-        canvas.line(&[(x, top), (x, bottom)], EDGES, 1.0, 0.8)?;
+        canvas.line(&[(x, top), (x, bottom)], EDGES, 0.8);
     }
     for (from, until, word) in &marks {
         let size = width(word, LABEL);
         let middle = (from / 2.0 + until / 2.0).clamp(left + size / 2.0, right - size / 2.0);
         if middle - size / 2.0 >= taken {
-            canvas.write(word, (middle, top - BANDS + 1.0), LABEL, Side::Above)?;
+            canvas.below(word, (middle, top - BANDS + 1.0), Style::new(LABEL).middle());
             taken = middle + size / 2.0 + 6.0;
         }
     }
-    Ok(())
 }
 
 /// Every how manyth onset gets a line, so that they stay apart.
@@ -66,17 +60,16 @@ pub(super) fn every(frame: &Frame, unit: f64, onsets: &[f64]) -> usize {
 }
 
 /// Lines where tokens begin.
-pub(super) fn onsets(canvas: &Canvas<'_>, frame: &Frame, unit: f64, run: &Pictured) -> Result<(), String> {
+pub(super) fn onsets(canvas: &Canvas<'_>, frame: &Frame, unit: f64, run: &Pictured) {
     let inside = |t: &&f64| (frame.x.low..=frame.x.high).contains(&(**t / unit));
     let [_, top, _, bottom] = frame.inside;
     let every = every(frame, unit, run.onsets_ms);
     for t in run.onsets_ms.iter().step_by(every).filter(inside) {
         let (x, _) = frame.at(t / unit, frame.y.high);
-        canvas.line(&[(x, top), (x, bottom)], FAINT, 0.8, 0.8)?;
+        canvas.line(&[(x, top), (x, bottom)], ink(FAINT, 0.8), 0.8);
     }
     if !frame.y.is_log && frame.y.low < 0.0 && frame.y.high > 0.0 {
         let (left, y) = frame.at(frame.x.low, 0.0);
-        canvas.line(&[(left, y), (frame.inside[2], y)], INK, 0.18, 0.8)?;
+        canvas.line(&[(left, y), (frame.inside[2], y)], ink(INK, 0.18), 0.8);
     }
-    Ok(())
 }

@@ -6,22 +6,23 @@
 //!
 //! **Deliberately absent:** running cells; statistics over cells.
 
-mod axis;
-mod canvas;
 mod distance;
 mod marks;
 mod panel;
 mod plan;
+mod sizes;
 mod words;
 
 pub use plan::{Plan, plan};
 
-use super::style::{FINE, finished};
+use super::axis::Frame;
+use super::canvas::svg::Fonts;
+use super::canvas::{Canvas, Picture, Style};
+use super::font::Face;
 use crate::simulate::cells::Trace;
-use canvas::{BOLD, Canvas, HEADING, LABEL, Side, TITLE, fit, text};
 use nalgebra::DMatrix;
 use panel::{Panel, output};
-use plotters::prelude::*;
+use sizes::{HEADING, LABEL, TITLE, fit};
 
 /// A finished run as a picture needs it.
 pub struct Pictured<'a> {
@@ -73,6 +74,12 @@ const LINE: f64 = 17.0;
 /// # Errors
 /// What the drawing library says; it has no reason to fail on finite numbers.
 pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
+    picture(plan, run).svg("px", Fonts::Inside)
+}
+
+/// The picture.
+#[must_use]
+pub fn picture(plan: &Plan, run: &Pictured) -> Picture {
     let distance = distance::Distance::of(plan, run);
     let shown = time_shown(plan, run, &distance);
     let whole = [0.0, run.t_end_ms.max(1e-9)];
@@ -89,24 +96,15 @@ pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
     let caption_top = bottom + head + LARGE + BELOW + 10.0;
     let height = caption_top + LINE * crate::linalg::count(caption.len()) + 10.0;
 
-    let mut svg = String::new();
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let (w, h) = (WIDTH as u32, height.ceil() as u32);
-    {
-        let area = SVGBackend::with_string(&mut svg, (w * FINE, h * FINE)).into_drawing_area();
-        area.fill(&WHITE).map_err(text)?;
-        let canvas = Canvas { area };
+    Picture::draw(WIDTH, height.ceil(), run.name, |canvas| {
         let room = WIDTH - 2.0 * EDGE;
-        canvas.bold(
-            &fit(&format!("{}: cells in time", run.name), room / BOLD, TITLE),
-            (EDGE, 22.0),
-            TITLE,
-        )?;
+        let title = fit(&format!("{}: cells in time", run.name), room, TITLE, Face::Bold);
+        canvas.label(&title, (EDGE, 22.0), Style::new(TITLE).bold());
         if let Some(words) = run.description {
-            canvas.write(&fit(words, room, LABEL), (EDGE, 46.0), LABEL, Side::Left)?;
+            canvas.label(&fit(words, room, LABEL, Face::Sans), (EDGE, 46.0), Style::new(LABEL));
         }
         if shared {
-            panels[0].legend(&canvas, (EDGE, HEAD + LEGEND / 2.0), room)?;
+            panels[0].legend(canvas, (EDGE, HEAD + LEGEND / 2.0), room);
         }
         let place = |left: f64, width: f64, top: f64, inside: f64| {
             [left + LEFT, top + head, left + width - RIGHT, top + head + inside]
@@ -124,25 +122,31 @@ pub fn draw(plan: &Plan, run: &Pictured) -> Result<String, String> {
         let half = if distance.is_none() { WIDTH } else { WIDTH / 2.0 };
         places.push(place(0.0, half, bottom, LARGE));
         for (panel, inside) in panels.iter().zip(places) {
-            panel.draw(&canvas, inside, run, shown)?;
+            panel.draw(canvas, inside, run, shown);
             let [left, top, right, _] = inside;
-            panel.heading(&canvas, (left, top - head + HEADING / 2.0), right - left)?;
+            panel.heading(canvas, (left, top - head + HEADING / 2.0), right - left);
             if !shared {
-                panel.legend(&canvas, (left, top - head + WORDS + 4.0), right - left)?;
+                panel.legend(canvas, (left, top - head + WORDS + 4.0), right - left);
             }
         }
         if let Some(distance) = &distance {
             let inside = place(half, half, bottom, LARGE);
             let at = (inside[0], inside[1] - head + HEADING / 2.0);
-            distance.draw(&canvas, inside, at, run, whole)?;
+            distance.draw(canvas, inside, at, run, whole);
         }
         for (k, line) in caption.iter().enumerate() {
             let y = caption_top + LINE * (crate::linalg::count(k) + 0.5);
-            canvas.write(line, (EDGE, y), LABEL, Side::Left)?;
+            canvas.label(line, (EDGE, y), Style::new(LABEL));
         }
-        canvas.area.present().map_err(text)?;
-    }
-    Ok(finished(&svg, w, h))
+    })
+}
+
+/// Axes with the sizes of this picture.
+fn axes(canvas: &Canvas<'_>, frame: &Frame, [below, beside]: [&str; 2]) {
+    let [left, top, right, bottom] = frame.inside;
+    let x = frame.x.that_fit(right - left, LABEL, true);
+    let y = frame.y.that_fit(bottom - top, LABEL, false);
+    frame.axes(canvas, [&x, &y], [(below, bottom + 21.0), (beside, left - 56.0)], LABEL);
 }
 
 /// Rates are shown until the output is near its end and every lesion is over, in space; as planned with tokens in time.

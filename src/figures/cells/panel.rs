@@ -1,10 +1,13 @@
 //! One panel of traces: a line for each token or cell, lesions behind them, the compiled heads as rings.
 
 use super::Pictured;
-use super::axis::{Frame, Scale};
-use super::canvas::{BOLD, Canvas, HEADING, LABEL, Side, fit, width};
+use super::axes;
 use super::marks::{bands, clock, onsets};
 use super::plan::{CELLS, LINES, TOKENS};
+use super::sizes::{HEADING, LABEL, fit, width};
+use crate::figures::axis::{Frame, Scale};
+use crate::figures::canvas::{Canvas, Style, ink};
+use crate::figures::font::Face;
 use crate::figures::style::{COLOURS, INK};
 use crate::simulate::cells::{Token, Trace};
 use plotters::style::RGBColor;
@@ -124,39 +127,32 @@ impl Panel {
         (COLOURS[index % COLOURS.len()], if pale { 0.45 } else { 1.0 })
     }
 
-    pub fn draw(
-        &self,
-        canvas: &Canvas<'_>,
-        inside: [f64; 4],
-        run: &Pictured,
-        shown: [f64; 2],
-    ) -> Result<(), String> {
+    pub fn draw(&self, canvas: &Canvas<'_>, inside: [f64; 4], run: &Pictured, shown: [f64; 2]) {
         let (x, unit) = clock(shown);
         let frame = Frame { inside, x, y: self.y };
-        bands(canvas, &frame, unit, &run.lesions, shown)?;
-        onsets(canvas, &frame, unit, run)?;
+        bands(canvas, &frame, unit, &run.lesions, shown);
+        onsets(canvas, &frame, unit, run);
         let name = if self.y.is_log {
             format!("|{}| (unitless)", self.variable)
         } else {
             format!("{} (unitless)", self.variable)
         };
-        frame.axes(canvas, [if unit == 1.0 { "time (ms)" } else { "time (s)" }, &name])?;
+        axes(canvas, &frame, [if unit == 1.0 { "time (ms)" } else { "time (s)" }, &name]);
         if self.lines.iter().all(|l| l.points.is_empty()) {
             let at = ((inside[0] + inside[2]) / 2.0, (inside[1] + inside[3]) / 2.0);
-            return canvas.write("no samples", at, LABEL, Side::Above);
+            return canvas.below("no samples", at, Style::new(LABEL).middle());
         }
         for line in &self.lines {
             let (colour, opaque) = self.colour(line);
             for part in parts(&line.points, &self.y) {
                 let points: Vec<(f64, f64)> = part.iter().map(|(t, y)| frame.at(t / unit, *y)).collect();
-                canvas.line(&points, colour, opaque, 1.4)?;
+                canvas.line(&points, ink(colour, opaque), 1.4);
             }
         }
         for (t, y, k) in &self.rings {
             let (colour, _) = self.colour(&self.lines[*k]);
-            canvas.ring(frame.at(t / unit, *y), 3.2, colour)?;
+            canvas.hollow(frame.at(t / unit, *y), 3.2, colour, 1.5);
         }
-        Ok(())
     }
 
     /// Does a word have to say which cells have a line? The first ones need none, nor those that are told by colours.
@@ -165,12 +161,12 @@ impl Panel {
     }
 
     /// `A1.deep`; `A1.deep, cells 3, 7`
-    pub fn heading(&self, canvas: &Canvas<'_>, at: (f64, f64), mut room: f64) -> Result<(), String> {
+    pub fn heading(&self, canvas: &Canvas<'_>, at: (f64, f64), mut room: f64) {
         if self.has_rings() {
             let words = "compiled heads";
             let left = at.0 + room - width(words, LABEL);
-            canvas.ring((left - 9.0, at.1), 3.2, INK)?;
-            canvas.write(words, (left, at.1), LABEL, Side::Left)?;
+            canvas.hollow((left - 9.0, at.1), 3.2, INK, 1.5);
+            canvas.label(words, (left, at.1), Style::new(LABEL));
             room -= width(words, LABEL) + 24.0;
         }
         let mut words = self.name.clone();
@@ -178,7 +174,7 @@ impl Panel {
             let list: Vec<String> = self.cells.iter().map(ToString::to_string).collect();
             words += &format!(", cell{} {}", if list.len() == 1 { "" } else { "s" }, list.join(", "));
         }
-        canvas.bold(&fit(&words, room / BOLD, HEADING), at, HEADING)
+        canvas.label(&fit(&words, room, HEADING, Face::Bold), at, Style::new(HEADING).bold());
     }
 
     /// What the colours stand for: words before, and one for each colour.
@@ -211,21 +207,20 @@ impl Panel {
     }
 
     /// A coloured stroke for each token (or cell), as far as there is room.
-    pub fn legend(&self, canvas: &Canvas<'_>, (mut x, y): (f64, f64), room: f64) -> Result<(), String> {
+    pub fn legend(&self, canvas: &Canvas<'_>, (mut x, y): (f64, f64), room: f64) {
         let (before, entries) = self.key();
         let end = x + room;
-        canvas.write(&before, (x, y), LABEL, Side::Left)?;
+        canvas.label(&before, (x, y), Style::new(LABEL));
         x += width(&before, LABEL) + 6.0;
         for (k, words) in entries.iter().enumerate() {
             let next = x + 18.0 + width(words, LABEL) + 9.0;
             if next - 9.0 > end {
-                return canvas.write("\u{2026}", (x.min(end - 8.0), y), LABEL, Side::Left);
+                return canvas.label("\u{2026}", (x.min(end - 8.0), y), Style::new(LABEL));
             }
-            canvas.line(&[(x, y), (x + 14.0, y)], COLOURS[k % COLOURS.len()], 1.0, 2.5)?;
-            canvas.write(words, (x + 18.0, y), LABEL, Side::Left)?;
+            canvas.line(&[(x, y), (x + 14.0, y)], COLOURS[k % COLOURS.len()], 2.5);
+            canvas.label(words, (x + 18.0, y), Style::new(LABEL));
             x = next;
         }
-        Ok(())
     }
 }
 

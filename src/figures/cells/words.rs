@@ -1,9 +1,10 @@
 //! What stands below the picture: the marks, what is not shown, how the run was made.
 
-use super::canvas::{LABEL, width};
 use super::distance::Distance;
 use super::panel::Panel;
+use super::sizes::LABEL;
 use super::{EDGE, Pictured, Plan, WIDTH};
+use crate::figures::font::{self, Face};
 
 /// Do all panels mean the same by their colours? Then one legend is enough.
 pub(super) fn shared(panels: &[Panel]) -> bool {
@@ -87,22 +88,5 @@ pub(super) fn caption(
         n => all.push(format!("{n} further populations are not shown.")),
     }
     all.push(format!("{}.", run.made.trim_end_matches('.')));
-    wrapped(&all.join(" "))
-}
-
-/// Lines that fit the picture.
-fn wrapped(words: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in words.split(' ') {
-        let Some(line) = lines.last_mut() else { break };
-        if !line.is_empty() && width(line, LABEL) + width(word, LABEL) + LABEL > WIDTH - 2.0 * EDGE {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
+    font::wrap(&all.join(" "), WIDTH - 2.0 * EDGE, LABEL, Face::Sans)
 }

@@ -52,7 +52,7 @@ pub(super) struct Column {
 }
 
 pub(super) fn small(text: &str) -> f64 {
-    words::width(text, f64::from(super::plan::Size::Small.pixels()), false)
+    words::width(text, super::plan::Size::Small.pixels(), false)
 }
 
 fn snapped(x: f64) -> f64 {

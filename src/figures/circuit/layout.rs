@@ -95,7 +95,7 @@ fn cortical(sketch: &Sketch, columns: &[Column], spare: f64, x: &mut [f64]) -> (
 
 /// Width of the words above an area.
 pub(super) fn heading(name: &str, note: &str) -> f64 {
-    let name = words::width(name, f64::from(Size::Heading.pixels()), true);
+    let name = words::width(name, Size::Heading.pixels(), true);
     name + if note.is_empty() { 0.0 } else { super::columns::small(note) + 10.0 }
 }
 

@@ -3,16 +3,17 @@
 //! 1. `collapse` says what is shown: every population, or, of more than eight areas, boxes with counts (`model`).
 //! 2. `layout` (with `columns`) places it from left to right: each node has a column of its own.
 //! 3. `route` finds tracks for axons, `down` the height of bands, `place` the rest: a [`Plan`].
-//! 4. `paint` (with `glyphs`, `canvas`, `legend`) draws the plan.
+//! 4. `paint` (with `glyphs`, `corners`, `legend`) draws the plan; inside a figure it has neither title nor legend (`crop`).
 //!
 //! Labels cannot overlap because each has room in the column of its target; axons cannot run into bodies because they
 //! go up and down in columns beside them and level only between bands.
 //!
 //! **Deliberately absent:** weights beyond their signs, and what the circuit compiles to.
 
-mod canvas;
 mod collapse;
 mod columns;
+mod corners;
+mod crop;
 mod down;
 mod glyphs;
 mod layout;
@@ -24,13 +25,13 @@ pub mod plan;
 mod route;
 mod words;
 
+pub use crop::cropped;
 pub use plan::Plan;
 
-use super::style::{FINE, finished};
+use super::canvas::svg::Fonts;
+use super::canvas::{Canvas, Picture};
 use crate::circuit::Circuit;
 use model::Sketch;
-use plotters::coord::Shift;
-use plotters::prelude::{DrawingArea, IntoDrawingArea, SVGBackend, WHITE};
 
 /// What is drawn of a circuit, and where.
 #[must_use]
@@ -45,22 +46,17 @@ pub fn plan(circuit: &Circuit) -> (Sketch, Plan) {
 /// # Errors
 /// What the drawing library says; it has no reason to fail.
 pub fn draw(circuit: &Circuit) -> Result<String, String> {
-    let (_, plan) = plan(circuit);
-    let (width, height) = (plan.width as u32, plan.height as u32);
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, (width * FINE, height * FINE)).into_drawing_area();
-        root.fill(&WHITE).map_err(|e| e.to_string())?;
-        draw_on(&root, &plan)?;
-        root.present().map_err(|e| e.to_string())?;
-    }
-    Ok(finished(&svg, width, height))
+    picture(circuit).svg("px", Fonts::Inside)
 }
 
-/// The plan in the upper left corner of a drawing area, eight units of which are a pixel.
-///
-/// # Errors
-/// What the drawing library says.
-pub fn draw_on(area: &DrawingArea<SVGBackend, Shift>, plan: &Plan) -> Result<(), String> {
-    paint::paint(&canvas::Canvas::new(area), plan)
+/// The circuit as a picture.
+#[must_use]
+pub fn picture(circuit: &Circuit) -> Picture {
+    let (_, plan) = plan(circuit);
+    Picture::draw(plan.width, plan.height, &circuit.name, |canvas| draw_on(canvas, &plan))
+}
+
+/// The plan at the origin of a canvas.
+pub fn draw_on(canvas: &Canvas<'_>, plan: &Plan) {
+    paint::paint(canvas, plan);
 }

@@ -38,8 +38,8 @@ pub(super) fn plan(sketch: &Sketch) -> Plan {
 }
 
 fn text(plan: &mut Plan, text: &str, left: f64, top: f64, size: Size, bold: bool, about: About) {
-    let wide = words::width(text, f64::from(size.pixels()), bold);
-    let high = f64::from(size.pixels());
+    let wide = words::width(text, size.pixels(), bold);
+    let high = size.pixels();
     let rect = Rect::new(left, top, left + wide, top + high);
     plan.labels.push(Label { text: text.to_owned(), rect, size, bold, upright: false, about });
 }

@@ -10,6 +10,18 @@ pub struct Point {
     pub y: f64,
 }
 
+impl From<Point> for (f64, f64) {
+    fn from(p: Point) -> Self {
+        (p.x, p.y)
+    }
+}
+
+impl From<Rect> for [f64; 4] {
+    fn from(r: Rect) -> Self {
+        [r.left, r.top, r.right, r.bottom]
+    }
+}
+
 pub(super) const fn at(x: f64, y: f64) -> Point {
     Point { x, y }
 }
@@ -58,13 +70,12 @@ pub enum Size {
 
 impl Size {
     /// In pixels.
-    pub(super) fn pixels(self) -> u32 {
-        let fine = match self {
+    pub(super) fn pixels(self) -> f64 {
+        match self {
             Self::Title => crate::figures::style::TITLE,
             Self::Heading => crate::figures::style::HEADING,
             Self::Small => crate::figures::style::SMALL,
-        };
-        fine / crate::figures::style::FINE
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Words of a drawing, and how wide they are.
 
 use crate::circuit::{Indices, Population};
+use crate::figures::font::{self, Face};
 use crate::spec::{AccumulateSpec, ActivationSpec};
 
 /// Letters of a name that are shown.
@@ -75,27 +76,7 @@ fn nonlinearity(activation: ActivationSpec) -> Option<String> {
     })
 }
 
-/// Width of a text in pixels for a font of `size` pixels: advances of a wide sans-serif (DejaVu Sans), so that narrower
-/// fonts leave room. Bold letters are a sixth wider.
+/// Width of a text in pixels for a font of `size` pixels.
 pub(super) fn width(text: &str, size: f64, bold: bool) -> f64 {
-    let em: f64 = text.chars().map(advance).sum();
-    em * size * if bold { 7.0 / 6.0 } else { 1.0 }
-}
-
-/// Advance of a letter in em.
-fn advance(c: char) -> f64 {
-    match c {
-        'i' | 'l' | 'j' | '\'' => 0.28,
-        ' ' | '.' | ',' | '/' | ':' | ';' | 'I' | 'J' | '|' => 0.34,
-        'f' | 't' | '-' | '(' | ')' | '[' | ']' => 0.4,
-        'r' => 0.42,
-        's' | 'c' | 'z' | '_' | '*' => 0.55,
-        'k' | 'v' | 'x' | 'y' | 'L' => 0.6,
-        'm' | 'M' | 'W' | '\u{2026}' | '%' | '@' => 1.0,
-        'w' | '+' | '=' | '<' | '>' | '\u{d7}' | '\u{2212}' | 'N' | 'O' | 'Q' | 'D' | 'G' | 'H' | 'U' => 0.84,
-        c if c.is_ascii_lowercase() || c.is_ascii_digit() => 0.64,
-        c if c.is_ascii() || c == '\u{3a3}' => 0.7,
-        // Other scripts: no letter is wider than its height.
-        _ => 1.05,
-    }
+    font::width(text, size, if bold { Face::Bold } else { Face::Sans })
 }

@@ -1,9 +1,8 @@
 //! What was learned, beside what theory and teachers say.
 
-use super::Job;
-use super::course::Course;
+use super::Lesson;
 use crate::attention::equivalence::{Wish, compare};
-use crate::cli::report::Failure;
+use crate::circuit::Circuit;
 use crate::compile::compile;
 use crate::plasticity::tasks::regression_floor::population_loss;
 
@@ -11,8 +10,8 @@ use crate::plasticity::tasks::regression_floor::population_loss;
 const TEACHER: f64 = 1e-6;
 
 /// The learned circuit beside what it can be measured against.
-#[derive(Default)]
-pub struct Result {
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
     /// relative distance from the teacher's heads, and how it was found
     pub teacher: Option<(f64, &'static str)>,
     pub floor: Option<Floor>,
@@ -21,6 +20,7 @@ pub struct Result {
 }
 
 /// In-context regression: squared errors.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Floor {
     /// of the best linear head
     pub optimum: f64,
@@ -28,26 +28,27 @@ pub struct Floor {
     pub learned: Option<f64>,
 }
 
-/// Compares the learned circuit.
-pub fn of(job: &Job, course: &Course) -> std::result::Result<Result, Failure> {
-    let mut result = Result::default();
-    let blocks = match compile(&course.circuit) {
+/// Compares a learned circuit with what its lesson has to compare with.
+#[must_use]
+pub fn result(lesson: &Lesson, learned: &Circuit) -> Outcome {
+    let mut result = Outcome::default();
+    let blocks = match compile(learned) {
         Ok(compiled) => compiled.plain_blocks(),
         Err(d) => {
             result.why_not = Some(format!("the learned circuit does not compile: {}", d.message));
-            return Ok(result);
+            return result;
         }
     };
-    let Some(last) = blocks.last() else { return Ok(result) };
-    if let Some(teacher) = job.teacher.as_ref().and_then(|b| b.last()) {
+    let Some(last) = blocks.last() else { return result };
+    if let Some(teacher) = lesson.teacher.as_ref().and_then(|b| b.last()) {
         let wish =
-            Wish { tolerance: TEACHER, inputs: Vec::new(), exact: false, seed: job.document.spec.seed };
+            Wish { tolerance: TEACHER, inputs: Vec::new(), exact: false, seed: lesson.document.spec.seed };
         match compare(last, teacher, &wish) {
             Ok(c) => result.teacher = Some((c.relative_distance, c.method.name())),
             Err(e) => result.why_not = Some(e.to_string()),
         }
     }
-    if let Some(setting) = job.task.regression() {
+    if let Some(setting) = lesson.task.regression() {
         let learned = match (population_loss(last, &setting), blocks.len()) {
             (Ok(loss), 1) => Some(loss),
             (Err(e), 1) => {
@@ -58,5 +59,5 @@ pub fn of(job: &Job, course: &Course) -> std::result::Result<Result, Failure> {
         };
         result.floor = Some(Floor { optimum: setting.optimum(), learned });
     }
-    Ok(result)
+    result
 }

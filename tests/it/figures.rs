@@ -1,0 +1,117 @@
+//! `pulvinar figures`: lists, draws the same bytes twice, and sees what was changed.
+
+use crate::binary::run_in;
+use crate::support::root;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// The command with the project's circuits, in a folder of its own.
+fn figures(folder: &Path, words: &[&str]) -> crate::binary::Ran {
+    let circuits = root().join("circuits").to_string_lossy().into_owned();
+    let mut all = vec!["figures", "--circuits", &circuits];
+    all.extend(words);
+    run_in(folder, &all)
+}
+
+#[test]
+fn figures_are_listed_by_name_and_group() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let all = run_in(dir.path(), &["figures", "--list"]);
+    assert_eq!(all.code, 0, "{}", all.stderr);
+    let line = all.stdout.lines().find(|l| l.starts_with("identity ")).expect("identity");
+    assert!(line.contains("cortico-thalamic") && line.contains("drawn"), "{line}");
+    let group = run_in(dir.path(), &["figures", "--list", "--format", "json", "cortico-thalamic"]);
+    let object: Value = serde_json::from_str(&group.stdout).expect("JSON");
+    assert_eq!(object["schema"], "pulvinar.figures/1");
+    let own = object["figures"].as_array().expect("a list");
+    assert!(!own.is_empty() && own.iter().all(|f| f["group"] == "cortico-thalamic"), "{object}");
+}
+
+#[test]
+fn wrong_names_and_folders_are_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let name = figures(dir.path(), &["identiti"]);
+    assert_eq!(name.code, 2, "{}", name.stdout);
+    assert!(name.stderr.contains("did you mean `identity`?"), "{}", name.stderr);
+    let folder = run_in(dir.path(), &["figures", "identity"]);
+    assert_eq!(folder.code, 4);
+    assert!(
+        folder.stderr.contains("`circuits`") && folder.stderr.contains("--circuits DIR"),
+        "{}",
+        folder.stderr
+    );
+    assert!(!dir.path().join("figures").exists(), "nothing was written");
+}
+
+#[test]
+fn a_figure_is_the_same_twice_and_changes_are_seen() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::create_dir(dir.path().join("one")).expect("a folder");
+    fs::write(dir.path().join("one/kept.txt"), "mine").expect("written");
+    let drawn = figures(dir.path(), &["identity", "-o", "one", "--format", "json", "--threads", "1"]);
+    assert_eq!(drawn.code, 0, "{}", drawn.stderr);
+    let object: Value = serde_json::from_str(&drawn.stdout).expect("JSON");
+    assert_eq!(object["figures"][0]["files"], serde_json::json!(["identity.svg", "identity.csv"]));
+    assert_eq!(figures(dir.path(), &["identity", "-o", "two", "--threads", "2"]).code, 0);
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect("written");
+    for end in ["svg", "csv"] {
+        assert!(read(&format!("one/identity.{end}")) == read(&format!("two/identity.{end}")), "{end}");
+    }
+    assert_eq!(read("one/kept.txt"), "mine");
+    assert!(!dir.path().join("one/README.md").exists(), "the page is about all figures");
+    let check = |folder: &str| figures(dir.path(), &["identity", "-o", folder, "--check"]);
+    let same = check("one");
+    assert_eq!((same.code, same.stdout.trim()), (0, "identity: same"));
+
+    // One number, beyond what the figure allows.
+    let table = read("one/identity.csv");
+    let row = table.lines().nth(40).expect("rows");
+    let cells: Vec<&str> = row.split(',').collect();
+    let x: f64 = cells[3].parse().expect("a number");
+    let changed = row.replacen(cells[3], &format!("{}", x + 1e-3), 1);
+    fs::write(dir.path().join("one/identity.csv"), table.replacen(row, &changed, 1)).expect("written");
+    let differs = check("one");
+    assert_eq!(differs.code, 1, "{}", differs.stdout);
+    assert!(differs.stdout.contains("identity.csv: line 41, y: "), "{}", differs.stdout);
+
+    // One word.
+    let picture = read("two/identity.svg");
+    fs::write(dir.path().join("two/identity.svg"), picture.replacen("deep cell", "deep cells", 1))
+        .expect("written");
+    let differs = check("two");
+    assert_eq!(differs.code, 1, "{}", differs.stdout);
+    assert!(differs.stdout.contains("identity.svg: element "), "{}", differs.stdout);
+    fs::remove_file(dir.path().join("two/identity.csv")).expect("removed");
+    assert!(check("two").stdout.contains("identity.csv is not there"));
+}
+
+#[test]
+fn png_has_the_size_that_it_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let drawn = figures(dir.path(), &["identity", "-o", "p", "--image", "png", "--dpi", "72"]);
+    assert_eq!(drawn.code, 0, "{}", drawn.stderr);
+    let bytes = fs::read(dir.path().join("p/identity.png")).expect("written");
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().expect("a PNG");
+    let info = reader.info();
+    // 180 mm at 72 dots per inch.
+    assert_eq!(info.width, 510);
+    assert_eq!(info.pixel_dims.expect("dots per metre").xppu, 2835);
+    let mut pixels = vec![0; reader.output_buffer_size().expect("a size")];
+    reader.next_frame(&mut pixels).expect("whole");
+    let dark = pixels.chunks(3).filter(|p| p.iter().all(|c| *c < 90)).count();
+    assert!(dark > 200 && dark < pixels.len() / 10, "{dark} dark pixels: letters and lines on white");
+}
+
+/// The kept figures that are quick to make; `cargo test --release` compares all of them.
+#[test]
+fn kept_figures_are_those_that_are_drawn() {
+    let kept = root().join("figures").to_string_lossy().into_owned();
+    let mut words = vec!["-o", kept.as_str(), "--check"];
+    if cfg!(debug_assertions) {
+        words.push("identity");
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let check = figures(dir.path(), &words);
+    assert_eq!(check.code, 0, "{}{}", check.stdout, check.stderr);
+}
