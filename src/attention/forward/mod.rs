@@ -22,7 +22,7 @@ mod linear;
 mod map;
 mod pass;
 pub(super) mod plan;
-mod recurrent;
+pub(super) mod recurrent;
 pub(super) mod room;
 mod stream;
 #[cfg(test)]
@@ -67,11 +67,13 @@ pub fn forward<T: Real>(block: &Block<T>, streams: &Streams<T>) -> Result<DMatri
 
 /// Keys, queries and values of some tokens, and the scale of their scores.
 #[derive(Clone, Copy, Debug)]
-struct View<'a, T> {
-    queries: Operand<'a, T>,
-    keys: Operand<'a, T>,
-    values: Operand<'a, T>,
-    scale: T,
+pub(super) struct View<'a, T> {
+    pub queries: Operand<'a, T>,
+    pub keys: Operand<'a, T>,
+    pub values: Operand<'a, T>,
+    pub scale: T,
+    /// whether a memory meets the last token first
+    pub backwards: bool,
 }
 
 /// Whether a pass over the block is long enough for threads.

@@ -224,6 +224,9 @@ impl<T: Real> Workspace<T> {
         let bad = AtomicUsize::new(usize::MAX);
         let (read_outs, bias, maps) = (&self.read_outs, &self.bias, &self.algebra.maps);
         let w_o = Operand::from_columns(&self.plan.w_o, rows, wide);
+        let apart = block.residual.iter().filter(|path| maps.iter().all(|map| map.stream != path.stream));
+        let is_identity = |m: &DMatrix<T>| m.is_square() && m.is_identity(T::zero());
+        let paths: Vec<_> = apart.map(|path| (path, is_identity(&path.matrix))).collect();
         let tokens = &mut output.as_mut_slice()[window.first * rows..(window.first + window.count) * rows];
         chunks(tokens, rows, BLOCK, parallel, |at, y| {
             let count = y.len() / rows;
@@ -231,9 +234,8 @@ impl<T: Real> Workspace<T> {
             for token in y.chunks_exact_mut(rows) {
                 token.copy_from_slice(bias);
             }
-            for path in block.residual.iter().filter(|path| maps.iter().all(|map| map.stream != path.stream))
-            {
-                if path.matrix.is_identity(T::zero()) {
+            for (path, is_identity) in &paths {
+                if *is_identity {
                     let x = &streams[&path.stream].as_slice()[(window.first + at) * rows..][..y.len()];
                     y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
                 } else {

@@ -9,9 +9,17 @@ use crate::attention::{GateSide, Mask};
 use crate::linalg::Real;
 use multiversion::multiversion;
 
+/// Bytes of a memory that a token may sweep over where chunks of tokens would do.
+const SMALL: usize = 8192;
+
+/// Whether a memory of that many numbers is faster token by token than in chunks.
+pub(in crate::attention) fn is_small<T>(numbers: usize) -> bool {
+    numbers * size_of::<T>() <= SMALL
+}
+
 /// How a token changes the memory.
 #[derive(Clone, Copy)]
-pub(super) enum Rule<T> {
+pub(in crate::attention) enum Rule<T> {
     Plain(T),
     Delta,
     Gated(GateSide),
@@ -28,7 +36,7 @@ struct Token<'a, T> {
 }
 
 /// Read-outs `[d_v, n]` (nothing with a full mask); `memory` moves on. `rates` is `[1 or rows, n]`.
-pub(super) fn scan<T: Real>(
+pub(in crate::attention) fn scan<T: Real>(
     x: View<'_, T>,
     mask: Mask,
     rule: Rule<T>,
@@ -57,7 +65,8 @@ fn walk<T: Real>(
 ) {
     let (d_v, n) = x.values.shape();
     let n_rates = rates.len() / n;
-    for t in 0..n {
+    for step in 0..n {
+        let t = if x.backwards { n - 1 - step } else { step };
         let (key, value) = (x.keys.column(t), x.values.column(t));
         let query = if mask == Mask::Full { key } else { x.queries.column(t) };
         let out: &mut [T] = if mask == Mask::Full { &mut [] } else { &mut out[t * d_v..(t + 1) * d_v] };

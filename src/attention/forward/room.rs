@@ -16,9 +16,6 @@ enum Trouble {
     ZeroSum,
 }
 
-/// Bytes of a memory that a token may sweep over.
-const SMALL: usize = 8192;
-
 /// One head's memory and room.
 #[derive(Clone, Debug, Default)]
 pub(in crate::attention) struct Room<T> {
@@ -81,7 +78,7 @@ impl<T: Real> Room<T> {
         let (keys, values) = (view(seat.key), view(seat.value));
         self.rate(head, seat, plan, window);
         if let Some(rule) = rule_of(head) {
-            let x = View { queries: keys, keys, values, scale: T::one() };
+            let x = View { queries: keys, keys, values, scale: T::one(), backwards: false };
             let rates = place(&mut self.rates, plan.keep, window, n_rates(head));
             recurrent::scan(x, Mask::Full, rule, rates, &mut self.memory, &mut self.scratch[0], &mut []);
         } else {
@@ -111,7 +108,7 @@ impl<T: Real> Room<T> {
             gemm_into(out, scale, memory, queries, T::zero());
         } else {
             let (keys, values) = (view(seat.key, first, count), view(seat.value, first, count));
-            let x = View { queries, keys, values, scale };
+            let x = View { queries, keys, values, scale, backwards: false };
             if seat.route == Route::Tiles {
                 let out = place(&mut self.read, plan.keep, window, rows);
                 let maxima = place(&mut self.maxima, plan.keep, window, 1);
@@ -195,7 +192,7 @@ pub(in crate::attention) fn n_rates<T: Real>(head: &Head<T>) -> usize {
 
 /// How a memory moves token by token; chunks of tokens are faster for large ones that are only added to.
 fn rule_of<T: Real>(head: &Head<T>) -> Option<Rule<T>> {
-    let small = head.mask != Mask::Full && head.d_key() * head.d_value() * size_of::<T>() <= SMALL;
+    let small = head.mask != Mask::Full && recurrent::is_small::<T>(head.d_key() * head.d_value());
     match &head.memory {
         Memory::Delta(_) => Some(Rule::Delta),
         Memory::Gated { side, .. } => Some(Rule::Gated(*side)),

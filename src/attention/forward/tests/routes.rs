@@ -40,6 +40,33 @@ fn windows_of_tokens_meet_without_a_seam() {
 }
 
 #[test]
+fn residual_paths_of_ones_and_zeros() {
+    let rows = [
+        ("identity", 0.0, vec![("a", DMatrix::identity(5, 5))]),
+        ("identity, one number off", 1e-9, vec![("a", DMatrix::identity(5, 5))]),
+        ("a diagonal of ones that is not square", 0.0, vec![("b", DMatrix::identity(5, 7))]),
+        ("two paths", 0.0, vec![("a", DMatrix::identity(5, 5)), ("a", DMatrix::identity(5, 5) * 2.0)]),
+    ];
+    for (claim, off, paths) in rows {
+        let draw = &mut Draw::new(72, false);
+        let mut heads = vec![draw.head(3, 2), Head { mask: Mask::Causal, ..draw.head(3, 2) }];
+        for head in &mut heads {
+            head.w_o = draw.matrix(5, 2);
+        }
+        let (mut block, streams) = (draw.block(heads), draw.streams(300, 300));
+        (block.d_model, block.b_o) = (5, nalgebra::DVector::from_element(5, 0.5));
+        block.residual = paths
+            .into_iter()
+            .map(|(s, matrix)| crate::attention::Residual { stream: s.into(), matrix })
+            .collect();
+        block.residual[0].matrix[(1, 0)] += off;
+        let want = oracle_forward(&block, &streams);
+        let (y, other) = (forward(&block, &streams).unwrap(), by_tokens(&block, &streams));
+        assert!(gap(&y, &want) < CLOSE && gap(&other, &want) < CLOSE, "{claim}");
+    }
+}
+
+#[test]
 fn contexts_longer_and_shorter_than_queries() {
     for (n_a, n_b) in [(1, 1025), (1025, 1), (1024, 0), (0, 1024), (1500, 1100)] {
         let draw = &mut Draw::new(62, false);

@@ -133,6 +133,20 @@ fn streams_add_up_over_heads_and_paths() {
 }
 
 #[test]
+fn wide_heads_go_in_chunks() {
+    for n in [1, 63, 64, 65, 127, 130] {
+        for mask in [MASKS[1], MASKS[2]] {
+            for memory in [Memory::None, Memory::Decay(0.97)] {
+                let draw = &mut Draw::new(27, false);
+                let head = Head { mask, memory, ..draw.head(40, 30) };
+                let (block, streams) = (draw.block(vec![head]), draw.streams(n, n));
+                check(&block, &streams, draw, &format!("{n} tokens {mask:?}"));
+            }
+        }
+    }
+}
+
+#[test]
 fn heads_that_are_one_matrix() {
     for (n, d_k, d_v) in [(13, 7, 5), (65, 5, 6), (300, 9, 8)] {
         let draw = &mut Draw::new(26, false);
