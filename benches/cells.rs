@@ -2,7 +2,8 @@
 //!
 //! The circuit is one attention head with a column of 8 superficial and 8 deep cells for each pair of tokens (full
 //! mask, N tokens, 16 N^2 cells). A step is one exponential Euler step of both compartments of every cell, their rates,
-//! and the lateral 8 x 8 matrix. Setup is excluded by the difference of a long and a short run.
+//! and the lateral 8 x 8 matrix. Setup is excluded by the difference of a long and a short run. `cells_nengo.py` runs this
+//! and Nengo in turns.
 
 use pulvinar::simulate::cells::{End, Settings, run};
 use pulvinar::simulate::inputs;
@@ -14,6 +15,8 @@ use std::path::Path;
 use std::time::Instant;
 
 const REPEATS: usize = 5;
+/// Bytes of a cell and step that no order of work saves: two potentials read and written, two inputs read.
+const FLOOR: f64 = 48.0;
 
 fn head(tokens: usize) -> (spec::Document, circuit::Circuit) {
     let text = format!(
@@ -51,34 +54,65 @@ fn bandwidth(threads: usize) -> f64 {
     (3 * 8 * n) as f64 / seconds / 1e9
 }
 
+/// What one size and number of threads gave.
+struct Row {
+    /// cell-steps per second
+    rate: f64,
+    /// seconds until everything stood still, and steps
+    settled: (f64, usize),
+    /// GB/s
+    triad: f64,
+}
+
+fn row(threads: usize, tokens: usize) -> Row {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+    let (document, circuit) = head(tokens);
+    let streams = inputs(&circuit, &document.folder, &BTreeMap::new()).expect("tokens");
+    let steps = if tokens > 100 { (2, 22) } else { (50, 1050) };
+    let timed = |steps: usize| {
+        let stop = StopSpec::Duration(Time { ms: steps as f64 });
+        let settings = Settings { stop, dt_ms: Some(1.0), ..Settings::default() };
+        pool.install(|| {
+            best(|| {
+                std::hint::black_box(run(&circuit, &streams, &settings).expect("runs"));
+            })
+        })
+    };
+    let rate = (cells(tokens) * (steps.1 - steps.0)) as f64 / (timed(steps.1) - timed(steps.0));
+    let start = Instant::now();
+    let settled = pool.install(|| run(&circuit, &streams, &Settings::default()).expect("runs"));
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(settled.end, End::Settled);
+    Row { rate, settled: (seconds, settled.steps), triad: pool.install(|| bandwidth(threads)) }
+}
+
+fn cells(tokens: usize) -> usize {
+    16 * tokens * tokens
+}
+
 fn main() {
-    println!("{:>8} {:>10} {:>18} {:>16} {:>14}", "threads", "cells", "cell-steps/s", "settles in", "triad");
+    let arguments: Vec<String> = std::env::args().collect();
+    // One row for a script: cell-steps per second and GB/s.
+    if let Some(at) = arguments.iter().position(|a| a == "--row") {
+        let number = |k: usize| arguments[at + k].parse().expect("--row THREADS TOKENS");
+        let row = row(number(1), number(2));
+        println!("{:e} {}", row.rate, row.triad);
+        return;
+    }
+    let title = ["cell-steps/s", "settles in", "triad", "time / floor"];
+    println!(
+        "{:>8} {:>10} {:>14} {:>14} {:>12} {:>14}",
+        "threads", "cells", title[0], title[1], title[2], title[3]
+    );
     for threads in [1, 2] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         for tokens in [25, 250] {
-            let (document, circuit) = head(tokens);
-            let streams = inputs(&circuit, &document.folder, &BTreeMap::new()).expect("tokens");
-            let cells = 16 * tokens * tokens;
-            let steps = if tokens > 100 { (2, 22) } else { (50, 1050) };
-            let timed = |steps: usize| {
-                let stop = StopSpec::Duration(Time { ms: steps as f64 });
-                let settings = Settings { stop, dt_ms: Some(1.0), ..Settings::default() };
-                pool.install(|| {
-                    best(|| {
-                        std::hint::black_box(run(&circuit, &streams, &settings).expect("runs"));
-                    })
-                })
-            };
-            let per_second = (cells * (steps.1 - steps.0)) as f64 / (timed(steps.1) - timed(steps.0));
-            let start = Instant::now();
-            let settled = pool.install(|| run(&circuit, &streams, &Settings::default()).expect("runs"));
-            let seconds = start.elapsed().as_secs_f64();
-            assert_eq!(settled.end, End::Settled);
-            let triad = pool.install(|| bandwidth(threads));
+            let Row { rate, settled: (seconds, steps), triad } = row(threads, tokens);
             println!(
-                "{threads:>8} {cells:>10} {per_second:>18.3e} {:>16} {:>14}",
-                format!("{seconds:.2} s ({})", settled.steps),
-                format!("{triad:.1} GB/s")
+                "{threads:>8} {:>10} {rate:>14.3e} {:>14} {:>12} {:>14.2}",
+                cells(tokens),
+                format!("{seconds:.2} s ({steps})"),
+                format!("{triad:.1} GB/s"),
+                triad * 1e9 / (FLOOR * rate)
             );
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! The generated circuit has areas of one attention-mask head each (d_model 30, d_k = d_v = 8), 1,024 synapses per
 //! area: 10, 100 and 1,000 areas are 10^4, 10^5 and 10^6 synapses. All areas end on one relay: one block of as many
-//! heads.
+//! heads. `one_wide_head` compiles one linear head of n key and n value cells, whose factor form has n^2 terms: n^2
+//! products of key, query and value meet, of which one head is made.
 
 use divan::{Bencher, black_box};
 use pulvinar::circuit::{Circuit, wire};
@@ -82,6 +83,19 @@ fn text_to_heads(bencher: Bencher<'_, '_>, areas: usize) {
         let circuit = wired(&read(black_box(&text)));
         let compiled = compile(&circuit).unwrap_or_else(|d| panic!("{d}"));
         assert_eq!(compiled.blocks[0].heads.len(), areas);
+        compiled
+    });
+}
+
+#[divan::bench(args = [250, 500, 1000], sample_count = 5, sample_size = 1)]
+fn one_wide_head(bencher: Bencher<'_, '_>, n: usize) {
+    let file = include_str!("../circuits/hopfield.yaml");
+    let set = [("n".to_owned(), n.to_string()), ("memory".to_owned(), "linear".to_owned())];
+    let document = spec::read(file.as_bytes(), Path::new("."), &set).unwrap_or_else(|d| panic!("{d}"));
+    let circuit = wired(&document);
+    bencher.bench_local(|| {
+        let compiled = compile(black_box(&circuit)).unwrap_or_else(|d| panic!("{d}"));
+        assert_eq!(compiled.blocks[0].heads.len(), 1);
         compiled
     });
 }

@@ -61,7 +61,7 @@
 //! | [`simulate`] | tokens, the algebraic run, every cell in time, a neuron as a cable | `circuit` `attention` `spec` |
 //! | [`plasticity`] | learning: local rules on cells, the exact gradient of circuits, tasks, the loop | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
-//! | [`experiments`] | capacity, conditioning, ...: circuits run beside closed forms; tables | all above |
+//! | [`experiments`] | capacity, conditioning, ...: circuits run beside closed forms; trainings; tables | all above |
 //! | [`figures`] | pictures of circuits and of runs, and the figures of the theory, one file each; plotters | all above |
 //! | [`report`] | a page about a run, with its pictures | all above |
 //! | [`cli`] | one file per verb; terminals, exit codes | everything |

@@ -22,6 +22,26 @@ pub fn parse_time_ms(text: &str) -> Result<f64, String> {
     if ms.is_finite() { Ok(ms) } else { Err(format!("`{text}` is not finite")) }
 }
 
+/// Parses a number with one of these units; the factors lead to the unit used inside.
+///
+/// # Errors
+/// Says what is wrong with the text: no number, no unit, or another unit.
+pub fn parse(text: &str, units: &[(&str, f64)]) -> Result<f64, String> {
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-' | 'e' | 'E')))
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let value: f64 = number.trim().parse().map_err(|_| format!("`{text}` does not start with a number"))?;
+    let factor = match (unit.trim(), units.iter().find(|(name, _)| *name == unit.trim())) {
+        (_, Some((_, factor))) => factor,
+        ("", None) => return Err(format!("`{text}` has no unit")),
+        (other, None) => return Err(format!("`{other}` is not one of its units")),
+    };
+    let value = value * factor;
+    if value.is_finite() { Ok(value) } else { Err(format!("`{text}` is not finite")) }
+}
+
 /// The text form of a time in milliseconds.
 #[must_use]
 pub fn format_time_ms(ms: f64) -> String {

@@ -17,11 +17,13 @@ mod inputs;
 mod matrices;
 mod rules;
 mod show;
+pub mod spikes;
 pub mod synapses;
 mod time;
 pub mod types;
 mod wire;
 
+pub use spikes::{SpikeCircuit, spikes};
 pub use synapses::{AxisMap, Synapses, Weights};
 pub use types::*;
 
@@ -35,6 +37,9 @@ use std::path::Path;
 /// Every mistake in names, indices, shapes and weights; paths are filled in, places are not (see
 /// [`crate::spec::Document::locate`]).
 pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
+    if spec.spikes() {
+        return Err(no_rates(spec));
+    }
     let mut d = Diagnostics::new();
     let mut names = build::names(spec, &mut d);
     let wires = wire::wires(spec, &names, folder, &mut d);
@@ -72,6 +77,21 @@ pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
         }),
         _ => Err(d),
     }
+}
+
+/// Mistakes of a circuit of spikes; without any, that it has no rates.
+fn no_rates(spec: &CircuitSpec) -> Diagnostics {
+    let circuit = match spikes::spikes(spec) {
+        Ok(circuit) => circuit,
+        Err(d) => return d,
+    };
+    let what = format!(
+        "`{}` is not linear attention: it answers in spikes, and its synapses change while they are read",
+        circuit.neuron().name
+    );
+    let help = "`pulvinar simulate FILE` runs it; the score of an axon is nearly bilinear in binned trains, \
+                g = k' K q: `pulvinar explain N025`";
+    Diagnostic::error(codes::N025, circuit.cable_path(), what).help(help).into()
 }
 
 fn output(spec: &OutputSpec, names: &build::Names, d: &mut Diagnostics) -> Option<Output> {

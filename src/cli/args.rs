@@ -198,7 +198,7 @@ pub enum Mode {
     Algebraic,
     /// every cell in time
     Cells,
-    /// spikes (not in this version)
+    /// match-and-control: spike trains and a neuron as a cable
     Spiking,
 }
 
@@ -217,8 +217,12 @@ pub struct Simulate {
     /// Tokens, one row each: .npy, .npz, .csv or .safetensors
     #[arg(long, value_name = "[NAME=]FILE")]
     pub tokens: Vec<String>,
-    #[arg(long, value_enum, default_value_t = Mode::Algebraic)]
-    pub mode: Mode,
+    /// (default: what the circuit is made for: spiking for circuits of spikes, else algebraic)
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+    /// Number of trials, in place of the circuit's (needs --mode spiking)
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub trials: Option<u32>,
     /// Run directory to write
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
@@ -230,7 +234,7 @@ pub struct Simulate {
     /// Let all cells that do not say otherwise read out `v + tau dv/dt` (needs --mode cells)
     #[arg(long)]
     pub prospective: bool,
-    /// Traces to record (needs --mode cells)
+    /// Traces to record (needs --mode cells or spiking)
     #[arg(long, value_name = "WHAT")]
     pub record: Vec<String>,
     /// Lesions (need --mode cells)

@@ -26,6 +26,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     if args.precision == Precision::F32 {
         return Err(not_yet("`--precision f32` for cells", "cells run in f64; leave it out"));
     }
+    super::simulate::no_trials(args)?;
     let document = load::document(&args.file, &args.reading)?;
     let circuit = load::circuit(&document, &args.file)?;
     let mut settings = Settings::of(&document.spec);

@@ -7,6 +7,7 @@ use super::report::{Outcome, Reporter, diagnostics_json, exit_code};
 use crate::attention::{Head, Kernel};
 use crate::circuit::Circuit;
 use crate::compile::{Compiled, CompiledBlock, explain::explain};
+use crate::diag::Diagnostic;
 use crate::files::atomic_write;
 use crate::spec::Document;
 use crate::weights::dale::rewrite;
@@ -25,6 +26,22 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         emitted(out, stage, &crate::spec::to_yaml(&document.spec), Map::new(), true);
         return Ok(0);
     }
+    if let Some(stage @ (Emit::Graph | Emit::Dot | Emit::Svg)) = args.emit
+        && document.spec.spikes()
+        && !args.explain
+    {
+        let circuit = load::spikes(&document, &args.file)?;
+        let text = match stage {
+            Emit::Graph => circuit.to_string(),
+            Emit::Dot => emit::spikes_dot(&circuit),
+            _ => emit::svg(&circuit.drawn())?,
+        };
+        match &args.output {
+            Some(path) if stage == Emit::Svg && is_svg(path) => drawing(out, path, &text)?,
+            _ => emitted(out, stage, &text, Map::new(), true),
+        }
+        return Ok(0);
+    }
     let circuit = load::circuit(&document, &args.file)?;
     if args.dale {
         return dale(&document, &circuit, &args.file, out);
@@ -37,22 +54,15 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         _ => None,
     };
     // A drawing goes to a file of its own if the file is named like one.
-    let named = |p: &&Path| {
-        args.emit == Some(Emit::Svg) && p.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"))
-    };
+    let named = |p: &&Path| args.emit == Some(Emit::Svg) && is_svg(p);
     let picture = args.output.as_deref().filter(named);
     if let (Some(path), Some(text)) = (picture, &early) {
-        atomic_write(path, |sink| sink.write_all(text.as_bytes()))?;
-        out.note(&format!("wrote {}", path.display()));
         if !args.explain {
-            if out.json {
-                let mut rest = Map::new();
-                rest.insert("emit".to_owned(), json!("svg"));
-                rest.insert("files".to_owned(), json!([path.display().to_string()]));
-                out.object("compile", true, rest);
-            }
+            drawing(out, path, text)?;
             return Ok(0);
         }
+        atomic_write(path, |sink| sink.write_all(text.as_bytes()))?;
+        out.note(&format!("wrote {}", path.display()));
     }
     let early = early.filter(|_| picture.is_none());
     if let (Some(stage), Some(text), None, false) = (args.emit, &early, &args.output, args.explain) {
@@ -94,6 +104,23 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         out.draw(&unmet, Some(&args.file));
     }
     Ok(exit_code(&unmet))
+}
+
+fn is_svg(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"))
+}
+
+/// Writes the drawing to a file of its own.
+fn drawing(out: &Reporter, path: &Path, text: &str) -> Result<(), Diagnostic> {
+    atomic_write(path, |sink| sink.write_all(text.as_bytes()))?;
+    out.note(&format!("wrote {}", path.display()));
+    if out.json {
+        let mut rest = Map::new();
+        rest.insert("emit".to_owned(), json!("svg"));
+        rest.insert("files".to_owned(), json!([path.display().to_string()]));
+        out.object("compile", true, rest);
+    }
+    Ok(())
 }
 
 /// The circuit with plus and minus cells.

@@ -1,7 +1,8 @@
 //! Stages of the pipeline as text.
 
 use crate::attention::{Kernel, Memory, Rate};
-use crate::circuit::{Circuit, Kind};
+use crate::circuit::spikes::{Home, SpikeEnd};
+use crate::circuit::{Circuit, Kind, SpikeCircuit};
 use crate::compile::Compiled;
 use crate::diag::{Diagnostic, codes};
 use nalgebra::DMatrix;
@@ -25,6 +26,29 @@ pub fn dot(circuit: &Circuit) -> String {
     };
     let config = [Config::EdgeNoLabel, Config::NodeNoLabel];
     format!("{:?}", Dot::with_attr_getters(&graph, &config, &edge, &node))
+}
+
+/// A circuit of spikes as Graphviz text.
+pub fn spikes_dot(circuit: &SpikeCircuit) -> String {
+    let mut text = String::from("digraph {\n");
+    for (number, p) in circuit.populations.iter().enumerate() {
+        let shape = match (&p.home, number == circuit.neuron) {
+            (_, true) => "triangle",
+            (Home::Thalamus(_), _) => "ellipse",
+            (Home::Area(_), _) => "circle",
+        };
+        let _ = writeln!(text, "    {number} [ label=\"{} x {}\" shape={shape}]", p.name, p.cells);
+    }
+    for p in &circuit.projections {
+        let end = if matches!(p.end, SpikeEnd::Spines { .. }) { "spines" } else { "soma" };
+        let _ = writeln!(
+            text,
+            "    {} -> {} [ label=\"{}\" headlabel=\"{end}\"]",
+            p.from, circuit.neuron, p.name
+        );
+    }
+    text.push_str("}\n");
+    text
 }
 
 /// The circuit as a drawing.

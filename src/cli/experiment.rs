@@ -46,7 +46,7 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
         }
         None => (
             experiment.text.as_bytes().to_vec(),
-            PathBuf::from("circuits"),
+            shipped_folder(),
             format!("circuits/{}.yaml, as shipped", experiment.circuit),
         ),
     };
@@ -63,9 +63,18 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
         trials: args.trials,
         progress: &bar,
     };
-    let report = experiment
-        .run(&setup)
-        .map_err(|diagnostics| Failure { file: args.file.clone(), ..Failure::from(diagnostics) });
+    let report = experiment.run(&setup).map_err(|mut diagnostics| {
+        if args.file.is_none() {
+            for d in diagnostics.0.iter_mut().filter(|d| d.code == codes::F001) {
+                d.help = Some(format!(
+                    "only the circuit is built in, not what it reads: run this in the project's folder (or below), or \
+                     copy `circuits/{}.yaml` with that file and give its name",
+                    experiment.circuit
+                ));
+            }
+        }
+        Failure { file: args.file.clone(), ..Failure::from(diagnostics) }
+    });
     bar.end();
     let report = report?;
     let files = match &args.output {
@@ -88,6 +97,16 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
     Ok(if args.check && !kept { LEFT } else { 0 })
 }
 
+/// The folder `circuits` with its data, here or above: shipped circuits read files beside them.
+fn shipped_folder() -> PathBuf {
+    let near = PathBuf::from("circuits");
+    if near.join("data").is_dir() {
+        return near;
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    here.ancestors().map(|f| f.join("circuits")).find(|f| f.join("data").is_dir()).unwrap_or(near)
+}
+
 fn list(out: &Reporter) {
     if out.json {
         let all: Vec<Value> = ALL
@@ -101,7 +120,7 @@ fn list(out: &Reporter) {
     }
     let mut text = String::new();
     for e in ALL {
-        let _ = writeln!(text, "{:<14} {} (circuits/{}.yaml)", e.name, e.about, e.circuit);
+        let _ = writeln!(text, "{:<18} {} (circuits/{}.yaml)", e.name, e.about, e.circuit);
     }
     out.result(&text);
 }

@@ -44,7 +44,8 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
         }
     }
     // The page is about all figures as they are kept.
-    let pairs: Vec<(&Entry, &Figure)> = drawn.iter().map(|(e, f)| (*e, f)).collect();
+    let pairs: Vec<(&Entry, &Figure)> =
+        drawn.iter().filter(|(e, _)| !e.stands_apart()).map(|(e, f)| (*e, f)).collect();
     let is_whole = args.names.is_empty() && !args.full && args.image == Image::Svg && !pairs.is_empty();
     let mut of_page = Vec::new();
     if is_whole {
@@ -84,9 +85,16 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Entry>, Failure> {
 }
 
 fn list(chosen: &[&Entry], out: &Reporter) {
-    let state = |e: &Entry| if e.make.is_some() { "drawn" } else { "pending" };
+    let state = |e: &Entry| match (e.make, e.absent()) {
+        (None, _) => "pending",
+        (Some(_), Some(_)) => "absent",
+        (Some(_), None) => "drawn",
+    };
     if out.json {
-        let of = |e: &&Entry| json!({"name": e.name, "group": e.group.name(), "state": state(e), "about": e.about});
+        let of = |e: &&Entry| {
+            let group = e.group.name();
+            json!({"name": e.name, "group": group, "state": state(e), "about": e.about, "absent": e.absent()})
+        };
         let mut rest = Map::new();
         rest.insert("figures".to_owned(), chosen.iter().map(of).collect());
         out.object("figures", true, rest);
@@ -95,7 +103,11 @@ fn list(chosen: &[&Entry], out: &Reporter) {
     let long = chosen.iter().map(|e| e.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for e in chosen {
-        let _ = writeln!(text, "{:<long$}  {:<17}  {:<7}  {}", e.name, e.group.name(), state(e), e.about);
+        let _ = write!(text, "{:<long$}  {:<17}  {:<7}  {}", e.name, e.group.name(), state(e), e.about);
+        let _ = match e.absent() {
+            Some(why) => writeln!(text, "; {why}"),
+            None => writeln!(text),
+        };
     }
     out.result(&text);
 }
@@ -118,7 +130,11 @@ fn made(
             "`pulvinar figures --list` says what is drawn",
         ));
     }
-    let able: Vec<(&'static Entry, Make)> = chosen.iter().filter_map(|e| Some((*e, e.make?))).collect();
+    // What this machine has no files for is made where it is named, and says why it cannot be.
+    let is_named = |e: &Entry| args.names.iter().any(|n| n == e.name);
+    let is_able = |e: &&&'static Entry| is_named(e) || e.absent().is_none();
+    let able: Vec<(&'static Entry, Make)> =
+        chosen.iter().filter(is_able).filter_map(|e| Some((*e, e.make?))).collect();
     let mut all = Vec::new();
     for (entry, make) in able {
         let bar = Bar::new(out, entry.name);

@@ -2,7 +2,7 @@
 
 use super::args::Reading;
 use super::report::Failure;
-use crate::circuit::{Circuit, wire};
+use crate::circuit::{Circuit, SpikeCircuit, wire};
 use crate::compile::{Compiled, compile};
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::simulate::inputs::Overrides;
@@ -35,6 +35,11 @@ pub fn circuit(document: &Document, file: &Path) -> Result<Circuit, Failure> {
         document.locate(&mut d);
         Failure::in_file(d, &file_of(file))
     })
+}
+
+/// The wired circuit of spikes.
+pub fn spikes(document: &Document, file: &Path) -> Result<SpikeCircuit, Failure> {
+    crate::circuit::spikes(&document.spec).map_err(|d| placed(document, file, d))
 }
 
 /// The compiled circuit.

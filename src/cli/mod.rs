@@ -25,6 +25,8 @@ mod report;
 mod resolved;
 mod run_files;
 mod simulate;
+mod spiking;
+mod spiking_report;
 mod train;
 mod validate;
 

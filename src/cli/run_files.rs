@@ -56,6 +56,16 @@ impl<'a> RunFiles<'a> {
         Ok(run)
     }
 
+    /// Writes a circuit that has neither tokens nor weights.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn of_spikes(dir: &'a Path, document: &'a Document, yaml: &str) -> Result<Self, Failure> {
+        let mut run = Self { dir, document, circuit_sha256: sha256_hex(yaml.as_bytes()), files: Vec::new() };
+        run.text("circuit.yaml", yaml)?;
+        Ok(run)
+    }
+
     /// Where the file `name` goes; it will be listed in the manifest.
     pub fn path(&mut self, name: &str) -> PathBuf {
         self.files.push(name.to_owned());

@@ -1,7 +1,7 @@
 //! `pulvinar simulate FILE`: runs the compiled circuit and writes a run directory.
 
 use super::args::{Mode, Precision, Simulate};
-use super::report::{Failure, Outcome, Reporter, not_yet};
+use super::report::{Failure, Outcome, Reporter};
 use super::run_files::RunFiles;
 use super::{load, page};
 use crate::attention::Streams;
@@ -22,12 +22,17 @@ use std::path::Path;
 
 pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     match args.mode {
-        Mode::Algebraic => {}
-        Mode::Cells => return super::cells::run(args, out),
-        Mode::Spiking => {
-            return Err(not_yet("`--mode spiking`", "`--mode algebraic` runs the compiled heads"));
+        Some(Mode::Spiking) => return super::spiking::run(args, load::document(&args.file, &args.reading)?, out),
+        Some(Mode::Cells) => return super::cells::run(args, out),
+        Some(Mode::Algebraic) => {}
+        None => {
+            let document = load::document(&args.file, &args.reading)?;
+            if document.spec.spikes() {
+                return super::spiking::run(args, document, out);
+            }
         }
     }
+    no_trials(args)?;
     if !args.record.is_empty() || !args.lesion.is_empty() || args.prospective {
         return Err(Diagnostic::error(
             codes::U005,
@@ -65,6 +70,15 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         Precision::F64 => job.finish(&simulate::<f64>(&blocks, &streams)?),
         Precision::F32 => job.finish(&simulate::<f32>(&blocks, &streams)?),
     }
+}
+
+/// Only spikes come in trials.
+pub(super) fn no_trials(args: &Simulate) -> Result<(), Diagnostic> {
+    if args.trials.is_none() {
+        return Ok(());
+    }
+    Err(Diagnostic::error(codes::U005, "", "--trials is of circuits of spikes")
+        .help("leave it out; tokens say how much is run"))
 }
 
 /// Keys of the file that would change the answer, and that the algebra cannot follow.

@@ -35,10 +35,17 @@ pub fn run(args: &Validate, out: &Reporter) -> Outcome {
     Ok(exit_code(&all))
 }
 
-/// Valid means: it reads, it is wired, it is attention, its cells can run, its rules can learn, and its task fits. A circuit that is only too large to
+/// Valid means, of a circuit of spikes, that it can run. Of others: it reads, it is wired, it is attention, its cells can run, its rules can learn, and its task fits. A circuit that is only too large to
 /// compile is valid, with a warning: its cells may still fit.
 fn check(file: &Path, args: &Validate) -> Result<Diagnostics, Failure> {
     let document = load::document(file, &args.reading)?;
+    if document.spec.spikes() {
+        let circuit = load::spikes(&document, file)?;
+        return match crate::simulate::spiking::check(&circuit, &document.folder) {
+            Ok(()) => Ok(Diagnostics::new()),
+            Err(d) => Err(load::placed(&document, file, d)),
+        };
+    }
     let circuit = load::circuit(&document, file)?;
     let mut found =
         load::compiled(&document, &circuit, file).err().map(|f| f.diagnostics).unwrap_or_default();

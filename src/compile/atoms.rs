@@ -3,10 +3,10 @@
 //! Forms are merged only when their numbers are the same bits (up to a common sign): "merge linear forms, never
 //! products". Each form remembers the projections that it came from.
 
+use super::hash::HashMap;
 use super::near::{Near, leading_sign};
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
-use std::collections::HashMap;
 
 /// Which token a form reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +92,8 @@ pub struct Parts {
     divisor_index: HashMap<Vec<u64>, u32>,
     origin_index: HashMap<Vec<u32>, Origin>,
     union_cache: HashMap<(Origin, Origin), Origin>,
+    /// most unions repeat the one before
+    last_union: Option<((Origin, Origin), Origin)>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -263,7 +265,13 @@ impl Parts {
             return a;
         }
         let key = (a.min(b), a.max(b));
+        if let Some((last, o)) = self.last_union
+            && last == key
+        {
+            return o;
+        }
         if let Some(o) = self.union_cache.get(&key) {
+            self.last_union = Some((key, *o));
             return *o;
         }
         let mut set = self.origins[a.0 as usize].clone();
@@ -272,6 +280,7 @@ impl Parts {
         set.dedup();
         let o = self.origin_set(set);
         self.union_cache.insert(key, o);
+        self.last_union = Some((key, o));
         o
     }
 

@@ -6,11 +6,11 @@
 //! the two become one form, k + b.
 
 use super::atoms::{Atom, Origin, Parts};
+use super::hash::HashMap;
 use super::term::{Term, TermKey};
 use super::value::Linear;
 use crate::attention::FeatureMap;
 use nalgebra::DVector;
-use std::collections::HashMap;
 
 /// Largest relative misfit of a product of biases that is taken for rounding.
 const ROUNDING: f64 = 1e-12;

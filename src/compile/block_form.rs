@@ -1,11 +1,11 @@
 //! A block before its heads are told apart: output columns times terms, and direct paths.
 
 use super::atoms::{Origin, Parts};
+use super::hash::HashMap;
 use super::near::{Near, leading_sign};
 use super::term::{CANCELLED, Term};
 use crate::circuit::PopulationId;
 use nalgebra::{DMatrix, DVector};
-use std::collections::HashMap;
 
 /// A direct path of one stream.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ impl BlockForm {
         if parts.any_rectified {
             return self.absorb_nearly(other, parts);
         }
-        let mut index: HashMap<Vec<u64>, (u32, f64)> = HashMap::new();
+        let mut index: HashMap<Vec<u64>, (u32, f64)> = HashMap::default();
         for (i, (v, _, _)) in self.columns.iter().enumerate() {
             let (bits, sign) = unsigned(v);
             index.insert(bits, (u32::try_from(i).unwrap_or(u32::MAX), sign));
@@ -146,10 +146,16 @@ impl BlockForm {
         bias: (&DVector<f64>, Option<Origin>),
         parts: &mut Parts,
     ) {
-        self.terms.extend(terms.into_iter().map(|(c, t)| {
-            let (column, sign) = renamed[c as usize];
-            (column, Term { coefficient: t.coefficient * sign, ..t })
-        }));
+        let mut terms = terms;
+        for (c, t) in &mut terms {
+            let (column, sign) = renamed[*c as usize];
+            (*c, t.coefficient) = (column, t.coefficient * sign);
+        }
+        if self.terms.is_empty() {
+            self.terms = terms;
+        } else {
+            self.terms.append(&mut terms);
+        }
         for p in residual {
             self.add_path(p.stream, p.rectified, p.matrix, p.origin, parts);
         }

@@ -2,8 +2,9 @@
 
 use super::atoms::{Atom, Divisor, Origin, Parts};
 use super::block_form::BlockForm;
+use super::components::{Component, Side};
 use super::factor::Factors;
-use super::heads::{Component, Group, Side};
+use super::heads::Group;
 use super::rank::Rank1;
 use super::reason::Reason;
 use super::term::{Fold, Term};

@@ -3,6 +3,7 @@
 use super::atoms::{Atom, Origin};
 use super::build_head::{Assembly, HeadForm, Rows};
 use super::factor::Factors;
+use super::hash::HashMap;
 use super::memory::DeltaMemory;
 use super::rank::{Rank1, factorise};
 use super::reason::Reason;
@@ -11,7 +12,7 @@ use crate::attention::{FeatureMap, Memory, Rate, strength};
 use crate::circuit::PopulationId;
 use crate::diag::Diagnostic;
 use nalgebra::DMatrix;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Coefficient bits and form class of each key cell of a microcolumn.
 type KeySignature = Vec<(u64, u32)>;
@@ -68,8 +69,8 @@ impl Assembly<'_, '_> {
         // Rows: (key cell, query form); columns: (microcolumn, output column).
         let mut rows: Vec<(usize, Option<Atom>)> = Vec::new();
         let mut columns: Vec<(usize, u32)> = Vec::new();
-        let mut row_index = HashMap::new();
-        let mut column_index = HashMap::new();
+        let mut row_index = HashMap::default();
+        let mut column_index = HashMap::default();
         let mut entries = Vec::new();
         for (column, t) in terms {
             let address = t.memory.map_or(0, |(_, cell)| cell as usize);

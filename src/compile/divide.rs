@@ -2,7 +2,7 @@
 
 use super::atoms::Atom;
 use super::build_head::Assembly;
-use super::heads::Component;
+use super::components::Component;
 use super::rank::Rank1;
 use super::reason::Reason;
 use super::term::Fold;

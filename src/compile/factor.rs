@@ -1,6 +1,7 @@
 //! Factor form: the symbolic value of every population, population by population.
 
 use super::atoms::{Divisor, Parts, Role};
+use super::hash::HashMap;
 use super::memory::DeltaMemory;
 use super::reason::Reason;
 use super::term::{Fold, Sum, Term, merge};
@@ -12,7 +13,7 @@ use crate::circuit::{
 use crate::diag::Diagnostic;
 use crate::spec::{AccumulateSpec, ActivationSpec, Effect, MaskSpec, Part};
 use nalgebra::{DMatrix, DVector};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// A token stream of the compiler: an input stream, or the output of a block.

@@ -5,8 +5,8 @@
 //!    biases of plus/minus halves until they meet, `near` tells their numbers from rounding. What breaks the form is a `reason`.
 //! 2. `relay` walks the relays in order and says which of them end a block; `pull` collects what arrives there, as
 //!    output columns times terms and as direct paths (`block_form`).
-//! 3. `heads` colours context factors key or value and factorises (`rank`); `build_head`, `delta_head` and `divide`
-//!    write the matrices and check the normalisation.
+//! 3. `heads` colours context factors key or value (`colour`) and factorises (`components`, `rank`); `build_head`,
+//!    `delta_head` and `divide` write the matrices and check the normalisation.
 //! 4. [`explain`] keeps the projections, and so the lines of the file, behind each matrix.
 //!
 //! It sees populations, compartments and projections; nothing in a circuit says "head".
@@ -18,10 +18,13 @@ mod atoms;
 mod bias;
 mod block_form;
 mod build_head;
+mod colour;
+mod components;
 mod delta_head;
 mod divide;
 pub mod explain;
 mod factor;
+mod hash;
 mod heads;
 mod memory;
 mod near;

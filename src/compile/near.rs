@@ -3,7 +3,7 @@
 //! In plus/minus circuits the halves of a form, and the output columns of the populations of a product, are computed
 //! along different paths: the same sums in another order. Signed circuits have one path for each, and compare bits.
 
-use std::collections::HashMap;
+use super::hash::HashMap;
 use std::hash::Hash;
 
 /// Largest difference, relative to the largest entry, that counts as rounding.
@@ -19,7 +19,7 @@ pub struct Near<K> {
 
 impl<K> Default for Near<K> {
     fn default() -> Self {
-        Self { buckets: HashMap::new() }
+        Self { buckets: HashMap::default() }
     }
 }
 

@@ -6,6 +6,7 @@
 use super::atoms::{Origin, Role};
 use super::block_form::BlockForm;
 use super::factor::{Factors, mask_of};
+use super::hash::HashMap;
 use super::reason::Reason;
 use super::term::{Fold, Sum, Term, merge};
 use super::value::{Value, expand};
@@ -15,7 +16,7 @@ use crate::diag::Diagnostic;
 use crate::spec::{ActivationSpec, Effect};
 use nalgebra::DMatrix;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Output columns on their way back: column `map(cell)` of `base` belongs to the cell.
@@ -144,8 +145,13 @@ impl Factors<'_> {
         form: &mut BlockForm,
     ) -> Result<(), Diagnostic> {
         let mut value = self.value(id)?;
+        // Where terms are all there is, each is summed as it is placed.
+        let placed_sum = sum.filter(|_| value.linear.is_empty() && value.constant.is_none());
         if let Some(sum) = sum {
-            value = Rc::new(value.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(id, &r))?);
+            if placed_sum.is_none() {
+                value =
+                    Rc::new(value.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(id, &r))?);
+            }
         } else if self.circuit.population(relay).indices.context
             && self.circuit.population(id).sends().context
         {
@@ -172,7 +178,8 @@ impl Factors<'_> {
         if value.has_no_terms() {
             return Ok(());
         }
-        let mut known: HashMap<usize, Option<u32>> = HashMap::new();
+        form.terms.reserve(value.terms.iter().map(Vec::len).sum());
+        let mut known: HashMap<usize, Option<u32>> = HashMap::default();
         for (cell, list) in value.terms.iter().enumerate() {
             let base_column = out.map.of(cell);
             let column = *known
@@ -180,7 +187,11 @@ impl Factors<'_> {
                 .or_insert_with(|| form.column(out.base.column(base_column).into_owned(), out.origin, id));
             let Some(column) = column else { continue };
             for t in list {
-                self.place(relay, column, *t, form)?;
+                let mut t = *t;
+                if placed_sum.is_some() {
+                    t = t.summed(placed_sum, None).map_err(|r| self.fault(id, &r))?;
+                }
+                self.place(relay, column, t, form)?;
             }
         }
         Ok(())

@@ -94,10 +94,9 @@ fn eliminate(c: &mut DMatrix<f64>) -> Rank1 {
     }
     let mut beta: Vec<f64> = (0..c.nrows()).map(|i| c[(i, pj)] / pivot).collect();
     let mut alpha: Vec<f64> = (0..c.ncols()).map(|j| c[(pi, j)]).collect();
-    for i in 0..c.nrows() {
-        for j in 0..c.ncols() {
-            let taken = beta[i] * alpha[j];
-            c[(i, j)] -= taken;
+    for (mut column, a) in c.column_iter_mut().zip(&alpha) {
+        for (x, b) in column.iter_mut().zip(&beta) {
+            *x -= b * a;
         }
     }
     let sign = leading_sign(beta.iter().copied());

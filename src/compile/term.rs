@@ -2,9 +2,9 @@
 
 use super::atoms::{Atom, Origin, Parts, Role};
 use super::bias;
+use super::hash::HashMap;
 use super::reason::Reason;
 use crate::attention::{FeatureMap, Mask};
-use std::collections::HashMap;
 
 /// What happens to a term along the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +95,14 @@ impl Term {
         self.context.iter().flatten().count()
     }
 
+    /// The same, summed over the context, once.
+    pub fn summed(&self, sum: Option<Sum>, gate: Option<u32>) -> Result<Self, Reason> {
+        if self.sum.is_some() {
+            return Err(Reason::TwoSums);
+        }
+        Ok(Self { sum, gate, ..*self })
+    }
+
     /// The product of two terms, or why it leaves the form.
     pub fn times(&self, other: &Self, parts: &mut Parts) -> Result<Self, Reason> {
         let mut t = *self;
@@ -171,13 +179,21 @@ pub struct TermKey {
 ///
 /// `columns` tells to which output column each term belongs (all zero if there is only one place).
 pub fn merge(terms: &[(u32, Term)], parts: &mut Parts) -> Vec<(u32, Term)> {
-    let mut place: HashMap<(u32, TermKey), usize> = HashMap::with_capacity(terms.len());
-    let mut merged: Vec<(u32, Term, f64)> = Vec::with_capacity(terms.len());
-    for (column, term) in terms {
+    // Column by column: the table of one column is small, and stays in the cache.
+    let mut order: Vec<usize> = (0..terms.len()).collect();
+    order.sort_by_key(|i| terms[*i].0);
+    let mut place: HashMap<TermKey, usize> = HashMap::default();
+    let mut merged: Vec<(usize, Term, f64)> = Vec::with_capacity(terms.len());
+    let mut last = None;
+    for i in order {
+        let (column, term) = &terms[i];
+        if last.replace(*column) != Some(*column) {
+            place.clear();
+        }
         let next = merged.len();
-        let at = *place.entry((*column, term.key(parts))).or_insert(next);
+        let at = *place.entry(term.key(parts)).or_insert(next);
         if at == next {
-            merged.push((*column, *term, term.coefficient.abs()));
+            merged.push((i, *term, term.coefficient.abs()));
         } else {
             let (_, kept, size) = &mut merged[at];
             kept.coefficient += term.coefficient;
@@ -185,10 +201,12 @@ pub fn merge(terms: &[(u32, Term)], parts: &mut Parts) -> Vec<(u32, Term)> {
             kept.origin = parts.union(kept.origin, term.origin);
         }
     }
+    // In the order of first occurrence.
+    merged.sort_by_key(|(i, _, _)| *i);
     let merged = merged
         .into_iter()
         .filter(|(_, t, size)| t.coefficient.abs() > CANCELLED * size)
-        .map(|(c, t, _)| (c, t))
+        .map(|(i, t, _)| (terms[i].0, t))
         .collect();
     bias::absorb(merged, parts)
 }

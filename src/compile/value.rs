@@ -151,15 +151,20 @@ impl Value {
                 for (cell, list) in self.terms.iter().enumerate() {
                     pooled[s.pool.of(cell)].extend(list);
                 }
+                let is_identity = matches!(w, Weights::Identity { .. });
+                // Rows are mostly as long as the one before.
+                let mut length = 0;
                 (0..w.rows())
                     .map(|row| {
-                        let mut list = Vec::new();
-                        for (column, terms) in pooled.iter().enumerate() {
+                        let mut list = Vec::with_capacity(length);
+                        let columns = if is_identity { row..row + 1 } else { 0..pooled.len() };
+                        for (column, terms) in columns.clone().zip(&pooled[columns]) {
                             let weight = w.get(row, column);
                             if weight != 0.0 {
                                 list.extend(terms.iter().map(|t| scale(t, weight)));
                             }
                         }
+                        length = list.len();
                         list
                     })
                     .collect()
@@ -311,11 +316,7 @@ impl Value {
         out.terms = self.as_terms(parts);
         for (cell, list) in out.terms.iter_mut().enumerate() {
             for t in list {
-                if t.sum.is_some() {
-                    return Err(Reason::TwoSums);
-                }
-                t.sum = Some(sum);
-                t.gate = gate(cell);
+                *t = t.summed(Some(sum), gate(cell))?;
             }
         }
         Ok(out)

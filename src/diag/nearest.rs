@@ -30,12 +30,16 @@ fn distance(a: &str, b: &str, limit: usize) -> usize {
 /// The valid name nearest to `given`, if one is near enough to be a slip of the fingers.
 #[must_use]
 pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest_of(given, &valid.into_iter().collect::<Vec<_>>())
+}
+
+fn nearest_of<'a>(given: &str, valid: &[&'a str]) -> Option<&'a str> {
     let limit = (given.chars().count() / 3).clamp(1, 4);
     // `dk` is nearer to `d_k` than to `d`: a forgotten `_` or `.` is the likelier slip.
     let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
     valid
-        .into_iter()
-        .map(|name| (distance(given, name, limit), name))
+        .iter()
+        .map(|name| (distance(given, name, limit), *name))
         .filter(|(d, _)| *d <= limit)
         .min_by_key(|(d, name)| (*d, letters(name) != letters(given)))
         .map(|(_, name)| name)
@@ -43,9 +47,13 @@ pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// ``did you mean `x`?`` followed by the list of what was possible.
 #[must_use]
-pub fn did_you_mean<'a>(given: &str, valid: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    let list = one_of(valid.clone());
-    match nearest(given, valid) {
+pub fn did_you_mean<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
+    suggest(given, &valid.into_iter().collect::<Vec<_>>())
+}
+
+fn suggest(given: &str, valid: &[&str]) -> String {
+    let list = list(valid);
+    match nearest_of(given, valid) {
         Some(name) => format!("did you mean `{name}`? possible: {list}"),
         None => format!("possible: {list}"),
     }
@@ -57,7 +65,10 @@ const LISTED: usize = 24;
 /// A list of names for a message, cut after twenty-four.
 #[must_use]
 pub fn one_of<'a>(valid: impl IntoIterator<Item = &'a str>) -> String {
-    let all: Vec<&str> = valid.into_iter().collect();
+    list(&valid.into_iter().collect::<Vec<_>>())
+}
+
+fn list(all: &[&str]) -> String {
     if all.is_empty() {
         return "(none)".to_owned();
     }

@@ -77,6 +77,8 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
             ("se", Digits::Rounding),
             ("law", Digits::Short),
             ("off", Digits::Short),
+            ("sign", Digits::Short),
+            ("nearest", Digits::Short),
         ],
     );
     let mut ages = Table::new(
@@ -187,11 +189,14 @@ impl Job<'_> {
                         if by_circuit {
                             Ok(until_still(memory, &keys, &values)?)
                         } else {
-                            Ok((least_squares(&keys, &values), 0))
+                            Ok((score(&least_squares(&keys, &values), &values), 0))
                         }
                     },
                 )?;
-                let nmse = Mean::of(&all.iter().map(|(nmse, _)| *nmse).collect::<Vec<_>>());
+                let column = |f: fn(&Score) -> f64| {
+                    Mean::of(&all.iter().map(|(score, _): &(Score, usize)| f(score)).collect::<Vec<_>>())
+                };
+                let nmse = column(|s| s.nmse);
                 let most = all.iter().map(|(_, passes)| *passes).max().unwrap_or(0);
                 let law = laws::least_squares(self.d, m);
                 let at = format!("NMSE of {} d {} M {m}, converged", memory.name, self.d);
@@ -210,6 +215,7 @@ impl Job<'_> {
                 } else {
                     row.extend(report.judge(at, nmse.mean, nmse.se, 0.0, Some(law)));
                 }
+                row.extend([column(|s| s.sign), column(|s| s.nearest)].map(|x| Cell::Number(x.mean)));
                 table.rows.push(row);
             }
         }
@@ -301,7 +307,6 @@ pub fn scores(
 /// Compares recalls with the stored values, column by column.
 fn score(got: &DMatrix<f64>, values: &DMatrix<f64>) -> Score {
     let (d_v, m) = values.shape();
-    let squared = (got - values).norm_squared() / values.norm_squared();
     let wrong = got.iter().zip(values.iter()).filter(|(y, v)| (**y < 0.0) != (**v < 0.0)).count();
     let distance = |y: usize, v: usize| -> f64 {
         got.column(y).iter().zip(values.column(v).iter()).map(|(a, b)| (a - b) * (a - b)).sum()
@@ -311,22 +316,26 @@ fn score(got: &DMatrix<f64>, values: &DMatrix<f64>) -> Score {
         let own = distance(*i, *i);
         (0..m).all(|j| distance(*i, j) >= own)
     });
-    Score { nmse: squared, sign: count(wrong) / count(d_v * m), nearest: count(right.count()) / count(m) }
+    Score {
+        nmse: squared(got, values),
+        sign: count(wrong) / count(d_v * m),
+        nearest: count(right.count()) / count(m),
+    }
 }
 
-/// NMSE after so many passes over the pairs that no value is off by more than [`STILL`], and how many.
+/// The score after so many passes over the pairs that no value is off by more than [`STILL`], and how many.
 fn until_still(
     memory: &Memory,
     keys: &DMatrix<f64>,
     values: &DMatrix<f64>,
-) -> Result<(f64, usize), Diagnostic> {
+) -> Result<(Score, usize), Diagnostic> {
     let most = passes_within(keys.nrows().max(values.nrows()), keys.ncols(), MOST_PASSES);
     let mut passes = most.min(16);
     loop {
         let got = memory.recall(keys, &repeated(keys, passes), &repeated(values, passes))?;
         let off = (&got - values).amax();
         if off < STILL || 2 * passes > most {
-            return Ok((score(&got, values).nmse, passes));
+            return Ok((score(&got, values), passes));
         }
         passes *= 2;
     }
@@ -337,9 +346,13 @@ pub fn repeated(x: &DMatrix<f64>, passes: usize) -> DMatrix<f64> {
     DMatrix::from_fn(x.nrows(), x.ncols() * passes, |i, j| x[(i, j % x.ncols())])
 }
 
-/// NMSE of `V K^+ K`, by an orthonormal basis of the rows of K.
-pub fn least_squares(keys: &DMatrix<f64>, values: &DMatrix<f64>) -> f64 {
+/// `V K^+ K`, by an orthonormal basis of the rows of K.
+pub fn least_squares(keys: &DMatrix<f64>, values: &DMatrix<f64>) -> DMatrix<f64> {
     let basis = keys.transpose().qr().q();
-    let got = (values * &basis) * basis.transpose();
+    (values * &basis) * basis.transpose()
+}
+
+/// Squared error of all recalls over the squared values.
+pub fn squared(got: &DMatrix<f64>, values: &DMatrix<f64>) -> f64 {
     (got - values).norm_squared() / values.norm_squared()
 }

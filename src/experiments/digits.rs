@@ -16,11 +16,12 @@ use crate::diag::{Diagnostic, Diagnostics};
 use crate::files::read_tokens;
 use crate::linalg::count;
 use crate::seed;
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
 
-/// Most cues of one draw.
+/// Most cues of one draw, and how many of the first draw are kept as examples.
 const ASKED: usize = 64;
+const EXAMPLES: usize = 3;
 /// Largest difference to the memory by its definition, relative to the largest answer.
 const SAME: f64 = 1e-10;
 
@@ -29,7 +30,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
     let plan = setup.plan(&document, |p| p.digits.clone())?;
     let trials = setup.trials.unwrap_or(plan.trials);
     let seed = document.spec.seed;
-    let images = images(&document.folder.join(&plan.path))?;
+    let Images { centred: images, mean, length } = images(&document.folder.join(&plan.path))?;
     let document = setup.document(&[("d", images.nrows().to_string())])?;
     for stream in ["cue", "key", "value"] {
         let n = width(&document, stream)?;
@@ -56,6 +57,19 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
             ("against_loops", Digits::Rounding),
         ],
     );
+    let mut examples = Table::new(
+        "examples",
+        "pixels of stored images, cues and answers: answers are brought to the length of the stored image",
+        &[
+            ("stored", Digits::Short),
+            ("kept", Digits::Short),
+            ("cue", Digits::Short),
+            ("image", Digits::Short),
+            ("pixel", Digits::Short),
+            ("value", Digits::Short),
+        ],
+    );
+    examples.hidden = true;
     for &n in &plan.stored {
         if n > images.ncols() {
             return Err(unfit(
@@ -74,18 +88,42 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
                     let is_kept = *kept >= 1.0 || seed::uniform(rng, 0.0, 1.0) < *kept;
                     if is_kept { keys[(i, j)] } else { 0.0 }
                 });
-                let mut found = Vec::with_capacity(memories.len());
+                let mut drawn = Drawn { found: Vec::with_capacity(memories.len()), shown: Vec::new() };
+                let mut show = |name: &str, answers: &DMatrix<f64>| {
+                    for (cue, chosen) in chosen.iter().take(EXAMPLES.min(answers.ncols())).enumerate() {
+                        let answer = answers.column(cue);
+                        let size = if name == "cue" { 1.0 } else { answer.norm() };
+                        let scale = if size > 0.0 { length[*chosen] / size } else { 0.0 };
+                        drawn.shown.push((cue, name.to_owned(), &mean + answer * scale));
+                    }
+                };
+                if trial == 0 {
+                    show("stored", &keys);
+                    show("cue", &cues);
+                }
                 for memory in &memories {
                     let told = repeated(&keys, passes(memory, plan.passes));
                     let got = memory.recall(&cues, &told, &told)?;
                     let apart = if trial == 0 { apart(memory, &got, &cues, &told) } else { None };
-                    found.push((right(&got, &keys), apart));
+                    if trial == 0 {
+                        show(&memory.name, &got);
+                    }
+                    drawn.found.push((right(&got, &keys), apart));
                 }
-                Ok(found)
+                Ok(drawn)
             })?;
+            for (cue, image, pixels) in all.first().iter().flat_map(|drawn| &drawn.shown) {
+                for (pixel, value) in pixels.iter().enumerate() {
+                    let place =
+                        [Cell::Count(n), Cell::Number(*kept), Cell::Count(*cue), Cell::Text(image.clone())];
+                    examples
+                        .rows
+                        .push(place.into_iter().chain([Cell::Count(pixel), Cell::Number(*value)]).collect());
+                }
+            }
             for (number, memory) in memories.iter().enumerate() {
-                let accuracy = Mean::of(&all.iter().map(|t| t[number].0).collect::<Vec<_>>());
-                let apart = match all[0][number].1 {
+                let accuracy = Mean::of(&all.iter().map(|t| t.found[number].0).collect::<Vec<_>>());
+                let apart = match all[0].found[number].1 {
                     None => Cell::None,
                     Some(apart) => {
                         let what = format!("{} by loops, {n} images, {kept} kept", memory.name);
@@ -105,8 +143,16 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
             }
         }
     }
-    report.tables.push(table);
+    report.tables.extend([table, examples]);
     Ok(report)
+}
+
+/// What one draw gives.
+struct Drawn {
+    /// for each memory: right answers, and the distance to its definition
+    found: Vec<(f64, Option<f64>)>,
+    /// cue, what it is, pixels
+    shown: Vec<(usize, String, DVector<f64>)>,
 }
 
 /// Only a memory that corrects itself gains from a second look.
@@ -114,18 +160,26 @@ fn passes(memory: &Memory, passes: usize) -> usize {
     if memory.kind == "delta" { passes } else { 1 }
 }
 
-/// Centred images of length 1, one per column.
-fn images(path: &std::path::Path) -> Result<DMatrix<f64>, Diagnostic> {
-    let mut images = read_tokens(path, Some("images"))?;
-    let mean = images.column_mean();
-    for mut image in images.column_iter_mut() {
+/// Centred images of length 1, one per column, and what brings them back.
+struct Images {
+    centred: DMatrix<f64>,
+    mean: DVector<f64>,
+    length: Vec<f64>,
+}
+
+fn images(path: &std::path::Path) -> Result<Images, Diagnostic> {
+    let mut centred = read_tokens(path, Some("images"))?;
+    let mean = centred.column_mean();
+    let mut length = Vec::with_capacity(centred.ncols());
+    for mut image in centred.column_iter_mut() {
         image -= &mean;
-        let length = image.norm();
-        if length > 0.0 {
-            image /= length;
+        let size = image.norm();
+        length.push(size);
+        if size > 0.0 {
+            image /= size;
         }
     }
-    Ok(images)
+    Ok(Images { centred, mean, length })
 }
 
 /// `n` different numbers below `all`, in random order.

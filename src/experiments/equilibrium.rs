@@ -8,7 +8,7 @@
 //! # Source
 //! One-step regression in resistive crosspoint arrays: Sun et al. 2020, doi 10.1126/sciadv.aay2378.
 
-use super::capacity::{MOST_PASSES, least_squares, pairs, repeated};
+use super::capacity::{MOST_PASSES, least_squares, pairs, repeated, squared};
 use super::draw::{Mean, signs, unit_keys};
 use super::laws;
 use super::memory::{Memory, Rule, memory, relays, width, wired};
@@ -78,7 +78,8 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, Diagnostics> {
         room(d.max(d_v), 2 * m)?;
         if 2 * m > d {
             let all = setup.trials(seed, &format!("direct.m{m}"), trials, |_, rng| {
-                Ok(least_squares(&unit_keys(d, m, rng), &signs(d_v, m, rng)))
+                let (keys, values) = (unit_keys(d, m, rng), signs(d_v, m, rng));
+                Ok(squared(&least_squares(&keys, &values), &values))
             })?;
             let nmse = Mean::of(&all);
             let law = laws::least_squares(d, m);

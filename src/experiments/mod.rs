@@ -1,12 +1,13 @@
-//! Experiments on associative memories: each runs the circuit of a file and compares what it measures with a law.
+//! Experiments: each runs the circuit of a file and compares what it measures with a law, or with published numbers.
 //!
 //! 1. [`Setup`] holds the circuit file, what the command line changed in it, and who is told about progress.
-//! 2. `memory` wires and compiles the file once for each relay that receives: each is a memory, a compiled block of its
+//! 2. For associative memories, `memory` wires and compiles the file once for each relay that receives: each is a memory, a compiled block of its
 //!    own. Keys, values and cues enter as tokens of the streams `key`, `value` and `cue`; the memory rule and its rate
 //!    are those of the file.
 //! 3. One file for each experiment draws tokens from named streams (`draw`), runs the blocks, and puts measured numbers
 //!    beside closed forms (`laws`, `rescorla`) that know no circuit.
 //! 4. [`Report`] holds the tables and judges the laws.
+//! 5. [`match_and_control`] runs a circuit of spikes.
 //!
 //! [`learning`] is apart from these: trainings, for `train` and for figures.
 //!
@@ -28,11 +29,13 @@ mod identify;
 pub mod laws;
 pub mod learning;
 mod loops;
+pub mod match_and_control;
 mod memory;
 mod report;
 pub mod rescorla;
 mod setup;
 
+pub use capacity::mean_law;
 pub use memory::{Memory, Plain, Rule, memories};
 pub use report::{Allowed, Cell, Digits, Judged, Report, Table, Verdict};
 pub use setup::{Progress, Quiet, Setup};
@@ -111,6 +114,13 @@ pub const ALL: &[Experiment] = &[
         circuit: "digit_memories",
         text: include_str!("../../circuits/digit_memories.yaml"),
         run: digits::run,
+    },
+    Experiment {
+        name: "match-and-control",
+        about: "spikes: calcium, match and control phases, and the kernel of attention that they are",
+        circuit: "match_and_control",
+        text: include_str!("../../circuits/match_and_control.yaml"),
+        run: match_and_control::run,
     },
 ];
 

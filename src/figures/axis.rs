@@ -135,6 +135,11 @@ fn number(x: f64, step: f64, largest: f64) -> String {
     format!("{sign}{front}\u{d7}10{}", raised(power))
 }
 
+/// The power of ten that is not below a number: `10⁻¹²`. Nothing is told apart below that: there rounding decides.
+pub(super) fn bound(x: f64) -> String {
+    format!("10{}", raised(x.max(1e-12).log10().ceil()))
+}
+
 /// A power of ten as small raised digits.
 fn raised(power: f64) -> String {
     let up = |c: char| match c {

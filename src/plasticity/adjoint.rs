@@ -53,6 +53,11 @@ pub fn backward(plan: &Plan<'_>, weights: &[Weights], work: &mut Work, d_w: &mut
     }
 }
 
+/// Nothing comes between the activation of these cells and what they send: [`sent_slope`] is 1.
+pub fn is_free(cells: &Cells<'_>) -> bool {
+    cells.of.options.limits.is_none() && !matches!(cells.of.kind, Kind::Relay { part: Some(_), .. })
+}
+
 /// Derivative of what is sent by the activation, through `part` and `limits`.
 pub fn sent_slope(cells: &Cells<'_>, rate: f64) -> f64 {
     let inside = cells.of.options.limits.as_ref().is_none_or(|l| rate > l.min && rate < l.max);

@@ -19,6 +19,14 @@ pub struct Evaluated {
     pub accuracy: Option<f64>,
 }
 
+/// What a rule changes in one projection, beside the exact gradient; shaped like its matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changes {
+    pub rule: DMatrix<f64>,
+    /// what is added to descend
+    pub descent: DMatrix<f64>,
+}
+
 impl Trainer<'_> {
     /// Loss on held-out sequences; the weights do not change.
     ///
@@ -78,14 +86,13 @@ impl Trainer<'_> {
         (0..GROUPS).map(|_| Group::new(&self.plan, sample.clone(), &[], &self.weights)).collect()
     }
 
-    /// For each projection that learns: cosine between what its rule changes and the descent of the exact gradient,
-    /// over `sequences` training sequences from number `first` on, the weights standing still. A projection into a
-    /// third compartment has no gradient: there it is the cosine to the transpose of what it answers, if that is
-    /// there. `None` where either is 0. The last number is that of all weights together, those without a gradient left out.
+    /// For each projection that learns: what its rule changes, and the descent of the exact gradient, summed over
+    /// `sequences` training sequences from number `first` on, the weights standing still. A projection into a third
+    /// compartment has no gradient: there the descent is 0.
     ///
     /// # Errors
     /// As [`Trainer::step`].
-    pub fn cosines(&mut self, first: u64, sequences: usize) -> Result<Vec<Option<f64>>, Stop> {
+    pub fn changes(&mut self, first: u64, sequences: usize) -> Result<Vec<Changes>, Stop> {
         let mut groups: Vec<Group> = std::mem::take(&mut self.groups);
         let sample = self.task.sample();
         self.groups = (0..GROUPS)
@@ -99,9 +106,21 @@ impl Trainer<'_> {
                 sum + g.changes(n, kind)
             })
         };
+        let both = |n| Changes { rule: sum(n, Kind::Local), descent: sum(n, Kind::Gradient) };
+        Ok((0..self.plastic.len()).map(both).collect())
+    }
+
+    /// For each projection that learns: cosine between the two of [`Trainer::changes`]. A projection into a third
+    /// compartment has no gradient: there it is the cosine to the transpose of what it answers, if that is
+    /// there. `None` where either is 0. The last number is that of all weights together, those without a gradient left out.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn cosines(&mut self, first: u64, sequences: usize) -> Result<Vec<Option<f64>>, Stop> {
+        let all = self.changes(first, sequences)?;
         let mut cosines = Vec::new();
         let (mut dot, mut changed, mut descended) = (0.0, 0.0, 0.0);
-        for (n, plastic) in self.plastic.iter().enumerate() {
+        for (plastic, Changes { rule, descent }) in self.plastic.iter().zip(&all) {
             let p = &self.plan.circuit.projections[plastic.k];
             let cosine = if p.compartment == Compartment::Third {
                 let answered = answered(self.plan.circuit, plastic.k);
@@ -109,11 +128,10 @@ impl Trainer<'_> {
                     cosine(&self.weights[plastic.k].dense(), &self.weights[k].transposed().dense())
                 })
             } else {
-                let (change, descent) = (sum(n, Kind::Local), sum(n, Kind::Gradient));
-                dot += change.dot(&descent);
-                changed += change.norm_squared();
+                dot += rule.dot(descent);
+                changed += rule.norm_squared();
                 descended += descent.norm_squared();
-                cosine(&change, &descent)
+                cosine(rule, descent)
             };
             cosines.push(cosine);
         }

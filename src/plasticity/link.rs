@@ -5,6 +5,7 @@ use crate::circuit::{AxisMap, Weights};
 use crate::linalg::{Operand, gemm_into};
 use crate::simulate::cells::columns::{Columns, seen};
 use crate::spec::MaskSpec;
+use multiversion::multiversion;
 use nalgebra::DMatrix;
 
 /// No column.
@@ -298,11 +299,17 @@ fn times(w: &Weights, p: &[f64], r: &mut [f64]) {
             if rows * columns * m >= WORTH_PACKING {
                 return gemm_into(r, 1.0, Operand::of(w), Operand::from_columns(p, columns, m), 1.0);
             }
-            for (r, p) in r.chunks_exact_mut(rows).zip(p.chunks_exact(columns)) {
-                for (w, p) in w.as_slice().chunks_exact(rows).zip(p) {
-                    r.iter_mut().zip(w).for_each(|(r, w)| *r += w * p);
-                }
-            }
+            add_products(w.as_slice(), rows, columns, p, r);
+        }
+    }
+}
+
+/// The same as plain loops.
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn add_products(w: &[f64], rows: usize, columns: usize, p: &[f64], r: &mut [f64]) {
+    for (r, p) in r.chunks_exact_mut(rows).zip(p.chunks_exact(columns)) {
+        for (w, p) in w.chunks_exact(rows).zip(p) {
+            r.iter_mut().zip(w).for_each(|(r, w)| *r += w * p);
         }
     }
 }

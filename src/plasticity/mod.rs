@@ -40,7 +40,7 @@ mod update;
 mod work;
 
 pub use adjoint::backward;
-pub use evaluate::{Evaluated, cosine};
+pub use evaluate::{Changes, Evaluated, cosine};
 pub use forward::forward;
 pub use local::{Local, Rule};
 pub use plan::Plan;

@@ -1,6 +1,6 @@
 //! A rule at work: every synapse of a projection sees its own numbers, token after token, and the matrix takes the sum.
 
-use super::adjoint::sent_slope;
+use super::adjoint::{is_free, sent_slope};
 use super::local::{Local, Rule};
 use super::memory::{self, readers};
 use super::plan::{Cells, Plan, slot};
@@ -8,7 +8,7 @@ use super::rules::With;
 use super::third::signal;
 use super::work::{Numbers, Work};
 use crate::circuit::{AxisMap, Compartment, Weights};
-use crate::spec::{AccumulateSpec, Effect};
+use crate::spec::{AccumulateSpec, ActivationSpec, Effect};
 use nalgebra::DMatrix;
 
 /// Room for the sums and traces of one projection that learns.
@@ -22,6 +22,8 @@ pub struct Synaptic {
     pub traces: Vec<f64>,
     /// derivatives by the current, one for each cell and column
     slopes: Vec<f64>,
+    /// one for each cell: what it does not have
+    zeros: Vec<f64>,
 }
 
 impl Synaptic {
@@ -34,6 +36,7 @@ impl Synaptic {
             change: DMatrix::zeros(weights.rows(), weights.columns()),
             traces: vec![0.0; traces],
             slopes: vec![0.0; target.n * target.columns.count()],
+            zeros: vec![0.0; target.n],
         }
     }
 }
@@ -46,8 +49,8 @@ pub struct Learn<'w, 'p, 'c> {
     pub synaptic: &'w mut Synaptic,
 }
 
-/// Numbers of the cells of one column; what a population does not have is empty.
-#[derive(Clone, Copy, Default)]
+/// Numbers of the cells of one column, of the same length; what a population does not have is zero.
+#[derive(Clone, Copy)]
 struct Column<'a> {
     basal: &'a [f64],
     apical: &'a [f64],
@@ -60,21 +63,22 @@ impl Column<'_> {
     /// What cell `c` knows of itself.
     #[inline(always)]
     fn cell(&self, c: usize) -> Local {
-        let of = |x: &[f64]| x.get(c).copied().unwrap_or(0.0);
         Local {
-            basal: of(self.basal),
-            apical: of(self.apical),
-            third: of(self.third),
-            rate: of(self.rate),
-            slope: of(self.slope),
+            basal: self.basal[c],
+            apical: self.apical[c],
+            third: self.third[c],
+            rate: self.rate[c],
+            slope: self.slope[c],
             ..Local::default()
         }
     }
 }
 
-/// Column `t` of `n` numbers, or nothing.
-fn cut(x: &[f64], t: usize, n: usize) -> &[f64] {
-    x.get(t * n..(t + 1) * n).unwrap_or(&[])
+/// Column `t` of as many numbers as `zeros`, or `zeros`. Its length is that of `zeros` for the compiler, too.
+#[inline(always)]
+fn cut<'a>(x: &'a [f64], t: usize, zeros: &'a [f64]) -> &'a [f64] {
+    let n = zeros.len();
+    x.get(t * n..).and_then(|x| x.get(..n)).unwrap_or(zeros)
 }
 
 impl With for Learn<'_, '_, '_> {
@@ -99,28 +103,29 @@ impl With for Learn<'_, '_, '_> {
         let arrives = |t: usize| way.column_of(t).map(|s| &pre[s * columns..(s + 1) * columns]);
         let sums = Sums { w, map: way.onto, change: &mut synaptic.change };
         if is_feedback {
-            feedback(rule, target, own, way.targets, arrives, sums);
+            feedback(rule, own, &synaptic.zeros, way.targets, arrives, sums);
         } else if let Some(memory) = target.of.accumulate {
             slopes(target, own, p.compartment, Effect::Additive, &mut synaptic.slopes);
             let kept = Kept { memory, compartment: p.compartment, carry: work.carry };
-            remember(rule, target, own, kept, arrives, sums, &synaptic.slopes, &mut synaptic.traces);
+            let Synaptic { slopes, traces, zeros, .. } = synaptic;
+            remember(rule, target, own, kept, arrives, sums, (slopes, zeros), traces);
         } else {
             slopes(target, own, p.compartment, p.effect, &mut synaptic.slopes);
-            let n = target.n;
+            let (zeros, n) = (&synaptic.zeros[..target.n], target.n);
             let mut sums = sums;
             for t in 0..way.targets {
-                let third = cut(&own.third, t, n);
+                let third = cut(&own.third, t, zeros);
                 if R::NEEDS_ERROR && third.iter().all(|x| *x == 0.0) {
                     continue;
                 }
                 let Some(pre) = arrives(t) else { continue };
                 let [basal, apical, _] = &own.potential;
                 let column = Column {
-                    basal: cut(basal, t, n),
-                    apical: cut(apical, t, n),
+                    basal: cut(basal, t, zeros),
+                    apical: cut(apical, t, zeros),
                     third,
-                    rate: cut(&own.rates, t, n),
-                    slope: cut(&synaptic.slopes, t, n),
+                    rate: cut(&own.rates, t, zeros),
+                    slope: cut(&synaptic.slopes, t, zeros),
                 };
                 sums.add(pre, n, |c, pre, weight| rule.change(&Local { pre, weight, ..column.cell(c) }));
             }
@@ -146,7 +151,7 @@ impl Sums<'_> {
             self.w.as_slice().chunks_exact(rows).zip(self.change.as_mut_slice().chunks_exact_mut(rows));
         for ((w, sum), pre) in columns.zip(pre) {
             if self.map == AxisMap::All {
-                for (c, (w, sum)) in w.iter().zip(sum).enumerate() {
+                for (c, (w, sum)) in w[..n].iter().zip(&mut sum[..n]).enumerate() {
                     *sum += change(c, *pre, *w);
                 }
             } else {
@@ -162,13 +167,13 @@ impl Sums<'_> {
 /// Synapses on third compartments.
 fn feedback<'a, R: Rule>(
     rule: &R,
-    target: &Cells<'_>,
     own: &Numbers,
+    zeros: &[f64],
     targets: usize,
     arrives: impl Fn(usize) -> Option<&'a [f64]>,
     mut sums: Sums<'_>,
 ) {
-    let n = target.n;
+    let n = zeros.len();
     for t in 0..targets {
         let Some(pre) = arrives(t) else { continue };
         if pre.iter().all(|x| *x == 0.0) {
@@ -178,11 +183,11 @@ fn feedback<'a, R: Rule>(
         // A memory with a full mask sends one state to all queries.
         let sent = if own.rates.len() == n { 0 } else { t };
         let column = Column {
-            basal: cut(basal, t, n),
-            apical: cut(apical, t, n),
-            third: cut(&own.third, t, n),
-            rate: cut(&own.rates, sent, n),
-            slope: &[],
+            basal: cut(basal, t, zeros),
+            apical: cut(apical, t, zeros),
+            third: cut(&own.third, t, zeros),
+            rate: cut(&own.rates, sent, zeros),
+            slope: zeros,
         };
         sums.add(pre, n, |c, pre, weight| rule.feedback(&Local { pre, weight, ..column.cell(c) }));
     }
@@ -205,7 +210,7 @@ fn remember<'a, R: Rule>(
     kept: Kept,
     arrives: impl Fn(usize) -> Option<&'a [f64]>,
     mut sums: Sums<'_>,
-    slopes: &[f64],
+    (slopes, zeros): (&[f64], &[f64]),
     traces: &mut [f64],
 ) {
     let (n, tokens) = (target.n, target.columns.count());
@@ -215,11 +220,11 @@ fn remember<'a, R: Rule>(
     let [basal, apical, gate] = &own.potential;
     let gate_synapse = kept.compartment == Compartment::Gate;
     let column = |j: usize| Column {
-        basal: cut(basal, j, n),
-        apical: cut(apical, j, n),
-        third: &[],
-        rate: if gate_synapse { cut(gate, j, n) } else { cut(&own.writes, j, n) },
-        slope: cut(slopes, j, n),
+        basal: cut(basal, j, zeros),
+        apical: cut(apical, j, zeros),
+        third: zeros,
+        rate: if gate_synapse { cut(gate, j, zeros) } else { cut(&own.writes, j, zeros) },
+        slope: cut(slopes, j, zeros),
     };
     for after in 0..=tokens {
         if let Some(j) = after.checked_sub(1)
@@ -251,11 +256,12 @@ fn remember<'a, R: Rule>(
         }
         let queries = own.third.len() / n.max(1);
         for i in readers(target, after, queries) {
-            let third = cut(&own.third, i, n);
+            let third = cut(&own.third, i, zeros);
             if third.iter().all(|x| *x == 0.0) {
                 continue;
             }
-            let column = after.checked_sub(1).map_or(Column::default(), column);
+            let nothing = Column { basal: zeros, apical: zeros, third: zeros, rate: zeros, slope: zeros };
+            let column = after.checked_sub(1).map_or(nothing, column);
             let Sums { w, map, change } = &mut sums;
             let rows = w.nrows();
             for (b, trace) in traces.chunks_exact(n).enumerate() {
@@ -273,26 +279,34 @@ fn remember<'a, R: Rule>(
 /// compartment's division.
 fn slopes(cells: &Cells<'_>, own: &Numbers, compartment: Compartment, effect: Effect, out: &mut [f64]) {
     let [basal, apical, _] = &own.potential;
-    let at = slot(compartment);
-    for (k, out) in out.iter_mut().enumerate() {
-        let [by_basal, by_apical] =
-            memory::slopes(cells.of.activation, basal.get(k).copied(), apical.get(k).copied());
-        *out = match (compartment, cells.of.accumulate) {
-            // The state before this token is what a gate scales.
-            (Compartment::Gate, _) => own.states[k],
-            (Compartment::Apical, _) => by_apical,
-            _ => by_basal,
-        };
-        match cells.of.accumulate {
-            Some(AccumulateSpec::Hebbian { rate } | AccumulateSpec::Decay { rate, .. }) => *out *= rate,
-            Some(_) => {}
-            None => *out *= sent_slope(cells, own.rates[k]),
+    let (at, n) = (slot(compartment), out.len());
+    let has_both = !basal.is_empty() && !apical.is_empty();
+    match (compartment, cells.of.activation) {
+        // The state before this token is what a gate scales.
+        (Compartment::Gate, _) => out.copy_from_slice(&own.states[..n]),
+        (_, ActivationSpec::Product) if has_both => {
+            out.copy_from_slice(&own.potential[1 - at.min(1)][..n]);
         }
-        if at < 2
-            && let Some(by) = own.divisor[at].get(k)
-        {
+        (_, ActivationSpec::Product | ActivationSpec::Linear) => out.fill(1.0),
+        (_, activation) => {
+            for (k, out) in out.iter_mut().enumerate() {
+                *out = memory::slopes(activation, basal.get(k).copied(), apical.get(k).copied())[at.min(1)];
+            }
+        }
+    }
+    match cells.of.accumulate {
+        Some(AccumulateSpec::Hebbian { rate } | AccumulateSpec::Decay { rate, .. }) => {
+            out.iter_mut().for_each(|out| *out *= rate);
+        }
+        Some(_) => {}
+        None if is_free(cells) => {}
+        None => out.iter_mut().zip(&own.rates).for_each(|(out, rate)| *out *= sent_slope(cells, *rate)),
+    }
+    if at < 2 {
+        let by_and_of = own.divisor[at].iter().zip(&own.potential[at]);
+        for (out, (by, of)) in out.iter_mut().zip(by_and_of) {
             let share = if *by == 0.0 { 0.0 } else { 1.0 / by };
-            *out *= if effect == Effect::Divisive { -share * own.potential[at][k] } else { share };
+            *out *= if effect == Effect::Divisive { -share * of } else { share };
         }
     }
 }

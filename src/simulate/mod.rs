@@ -3,7 +3,8 @@
 //! - [`mod@inputs`]: the tokens of every stream, from the circuit file or from files given on the command line.
 //! - [`algebraic`]: the compiled blocks, one after another; fast.
 //! - [`cells`]: every cell in time.
-//! - [`cable`]: a neuron as a branched cable, with spikes; it reads no circuit yet.
+//! - [`cable`]: a neuron as a branched cable, with spikes.
+//! - [`spiking`]: circuits of spikes, run on it.
 //!
 //! **Deliberately absent:** anything that reads YAML or writes a run directory.
 
@@ -11,6 +12,7 @@ pub mod algebraic;
 pub mod cable;
 pub mod cells;
 pub mod inputs;
+pub mod spiking;
 
 pub use algebraic::{Run, run};
 pub use inputs::inputs;

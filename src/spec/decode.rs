@@ -3,6 +3,7 @@
 use super::decode_cells::{microcolumns, population, relay};
 use super::decode_learn::plasticity;
 use super::decode_reserved::reserved;
+use super::decode_spikes::speaks_of_spikes;
 use super::decode_tokens::tokens;
 use super::fields::{At, Decoder};
 use super::node::{Value, shorten};
@@ -25,8 +26,18 @@ pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, Vec<(String,
     let seed = f.optional(d, "seed", seed).unwrap_or(0);
     let parameters =
         f.optional(d, "parameters", |d, at| d.table(at, "parameters", Decoder::carried)).unwrap_or_default();
-    let tokens = f.required(d, "tokens", tokens);
-    let thalamus = f.required(d, "thalamus", |d, at| d.table(at, "relays", relay));
+    // Spike trains take the place of tokens, and may come from cortex alone.
+    let spikes = speaks_of_spikes(at.node);
+    let tokens = if spikes && f.node("tokens").is_none() {
+        Some(TokensSpec::none())
+    } else {
+        f.required(d, "tokens", tokens)
+    };
+    let thalamus = if spikes && f.node("thalamus").is_none() {
+        Some(Table::default())
+    } else {
+        f.required(d, "thalamus", |d, at| d.table(at, "relays", relay))
+    };
     let mut written = template::Written::default();
     let areas = f
         .optional(d, "areas", |d, at| d.table(at, "areas", |d, at| area(d, at, &mut written)))
@@ -35,7 +46,7 @@ pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, Vec<(String,
         f.optional(d, "projections", |d, at| d.table(at, "projections", projection)).unwrap_or_default();
     let output = f.required(d, "output", output);
     let expect = f.optional(d, "expect", expect);
-    let reserved = reserved(d, &mut f);
+    let reserved = reserved(d, &mut f, spikes);
     f.finish(d);
     let mut spec = CircuitSpec {
         schema: schema?,
@@ -117,6 +128,8 @@ pub(super) fn projection(d: &mut Decoder, at: At<'_>) -> Option<ProjectionSpec> 
     let plasticity = f.optional(d, "plasticity", plasticity);
     let delay = f.optional(d, "delay", |d, at| d.time(at, false));
     let tied = f.optional(d, "tied", Decoder::boolean);
+    let synapses = f.optional(d, "synapses", super::decode_spikes::synapses);
+    let pulse = f.optional(d, "pulse", super::decode_spikes::pulse);
     f.finish(d);
     Some(ProjectionSpec {
         from: from?,
@@ -131,6 +144,8 @@ pub(super) fn projection(d: &mut Decoder, at: At<'_>) -> Option<ProjectionSpec> 
         plasticity,
         delay,
         tied,
+        synapses,
+        pulse,
     })
 }
 

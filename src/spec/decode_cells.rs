@@ -33,6 +33,8 @@ pub fn options(d: &mut Decoder, f: &mut Fields<'_>) -> CellOptions {
         prospective: f.optional(d, "prospective", Decoder::boolean),
         limits: f.optional(d, "limits", limits),
         noise: f.optional(d, "noise", noise),
+        spike_trains: f.optional(d, "spike_trains", super::decode_spikes::spike_trains),
+        cable: None,
     }
 }
 
@@ -102,7 +104,8 @@ pub fn population(d: &mut Decoder, at: At<'_>) -> Option<PopulationSpec> {
     let per = f.optional(d, "per", per);
     let activation = f.optional(d, "activation", activation).unwrap_or(ActivationSpec::Linear);
     let accumulate = f.optional(d, "accumulate", accumulate);
-    let options = options(d, &mut f);
+    let cable = f.optional(d, "cable", super::decode_spikes::cable);
+    let options = CellOptions { cable, ..options(d, &mut f) };
     f.finish(d);
     Some(PopulationSpec {
         layer,

@@ -22,6 +22,7 @@ pub fn protocol(d: &mut Decoder, at: At<'_>) -> Option<ProtocolSpec> {
         hopfield: f.optional(d, "hopfield", hopfield),
         equilibrium: f.optional(d, "equilibrium", equilibrium),
         digits: f.optional(d, "digits", digits),
+        match_and_control: f.optional(d, "match_and_control", super::decode_spikes::match_and_control),
     };
     f.finish(d);
     Some(spec)

@@ -1,24 +1,26 @@
 //! Sections that other verbs act on: read, checked and carried.
 
 use super::decode_run::{lesion, list, record};
+use super::decode_spikes::{fidelity, trace};
 use super::fields::{At, Decoder, Fields};
 use super::node::Value;
 use super::types::*;
 
-pub fn reserved(d: &mut Decoder, f: &mut Fields<'_>) -> Reserved {
+/// In a circuit of spikes (`spikes`) traces are those of a neuron.
+pub fn reserved(d: &mut Decoder, f: &mut Fields<'_>, spikes: bool) -> Reserved {
+    let traces = if spikes { f.optional(d, "record", |d, at| list(d, at, trace)) } else { None };
+    let record = if spikes { None } else { f.optional(d, "record", |d, at| list(d, at, record)) };
     Reserved {
         simulation: f.optional(d, "simulation", simulation),
-        record: f.optional(d, "record", |d, at| list(d, at, record)).unwrap_or_default(),
+        record: record.unwrap_or_default(),
+        traces: traces.unwrap_or_default(),
         noise: f.optional(d, "noise", super::decode_cells::noise),
         lesions: f.optional(d, "lesions", |d, at| list(d, at, lesion)).unwrap_or_default(),
         task: f.optional(d, "task", super::decode_task::task),
         train: f.optional(d, "train", super::decode_learn::train),
         loss: f.optional(d, "loss", super::decode_learn::loss),
         protocol: f.optional(d, "protocol", super::decode_protocol::protocol),
-        fidelity: f.optional(d, "fidelity", |d, at| {
-            d.word(at, &[("full", ()), ("reduced", ()), ("event", ())])?;
-            d.carried(at)
-        }),
+        fidelity: f.optional(d, "fidelity", fidelity),
     }
 }
 

@@ -50,7 +50,7 @@ pub fn record(d: &mut Decoder, at: At<'_>) -> Option<RecordSpec> {
 }
 
 /// Numbers of cells or tokens, from 0.
-fn numbers(d: &mut Decoder, at: At<'_>) -> Option<Vec<usize>> {
+pub(super) fn numbers(d: &mut Decoder, at: At<'_>) -> Option<Vec<usize>> {
     let Value::Seq(items) = &at.node.value else {
         return d.wrong(at, "a list of numbers from 0, such as `[0, 3]`");
     };

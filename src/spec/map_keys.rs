@@ -23,8 +23,7 @@ impl<'a> Fields<'a> {
         name: &'static str,
         read: impl FnOnce(&mut Decoder, At<'_>) -> Option<T>,
     ) -> Option<T> {
-        let node = self.node(name)?;
-        let path = join(&self.path, name);
+        let (node, path) = self.place(name)?;
         read(d, At { node, path: &path })
     }
 
@@ -35,17 +34,28 @@ impl<'a> Fields<'a> {
         name: &'static str,
         read: impl FnOnce(&mut Decoder, At<'_>) -> Option<T>,
     ) -> Option<T> {
-        if self.node(name).is_none() {
-            let owner =
-                if self.path.is_empty() { "the circuit".to_owned() } else { format!("`{}`", self.path) };
-            d.error(
-                Diagnostic::error(codes::S001, &self.path, format!("{owner} has no `{name}`"))
-                    .help(format!("add `{name}: ...`; `pulvinar explain S001` lists what each part needs"))
-                    .at(self.span),
-            );
+        let Some((node, path)) = self.place(name) else {
+            self.missing(d, name);
             return None;
-        }
-        self.optional(d, name, read)
+        };
+        read(d, At { node, path: &path })
+    }
+
+    /// A key's node and path. Not part of the generic callers, of which there are many.
+    #[inline(never)]
+    fn place(&mut self, name: &'static str) -> Option<(&'a Node, String)> {
+        let node = self.node(name)?;
+        Some((node, join(&self.path, name)))
+    }
+
+    #[inline(never)]
+    fn missing(&self, d: &mut Decoder, name: &str) {
+        let owner = if self.path.is_empty() { "the circuit".to_owned() } else { format!("`{}`", self.path) };
+        d.error(
+            Diagnostic::error(codes::S001, &self.path, format!("{owner} has no `{name}`"))
+                .help(format!("add `{name}: ...`; `pulvinar explain S001` lists what each part needs"))
+                .at(self.span),
+        );
     }
 
     /// Reports every key that nobody asked for.

@@ -16,7 +16,10 @@ const WIDTH: usize = 240;
 /// Never: every value of a decoded circuit has a JSON form.
 #[must_use]
 pub fn to_yaml(spec: &CircuitSpec) -> String {
-    let value = serde_json::to_value(spec).expect("a circuit has a JSON form");
+    let mut value = serde_json::to_value(spec).expect("a circuit has a JSON form");
+    if spec.spikes() {
+        without_rates(&mut value);
+    }
     let mut out = String::new();
     if let Value::Object(sections) = &value {
         for (name, section) in sections {
@@ -28,6 +31,22 @@ pub fn to_yaml(spec: &CircuitSpec) -> String {
         }
     }
     out
+}
+
+/// Takes away what says nothing about spikes: activations, empty `microcolumns`.
+fn without_rates(circuit: &mut Value) {
+    let Some(areas) = circuit.get_mut("areas").and_then(Value::as_object_mut) else { return };
+    for area in areas.values_mut().filter_map(Value::as_object_mut) {
+        if area.get("microcolumns").is_some_and(|m| m.as_object().is_some_and(Map::is_empty)) {
+            area.remove("microcolumns");
+        }
+        let Some(populations) = area.get_mut("populations").and_then(Value::as_object_mut) else { continue };
+        for population in populations.values_mut().filter_map(Value::as_object_mut) {
+            if population.contains_key("spike_trains") || population.contains_key("cable") {
+                population.remove("activation");
+            }
+        }
+    }
 }
 
 /// How many levels of a section are written as blocks.
@@ -105,6 +124,7 @@ pub fn scalar(text: &str) -> String {
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n", "inf", "nan"]
             .contains(&text.to_ascii_lowercase().as_str());
     // `10 ms` starts with a digit, but no reader takes it for a number.
-    let time = text.strip_suffix(" ms").is_some_and(|n| n.parse::<f64>().is_ok());
+    let measured = |unit: &&str| text.strip_suffix(unit).is_some_and(|n| n.parse::<f64>().is_ok());
+    let time = [" ms", " nS", " nA", " Hz", " mV", " mM", " mM^4 ms"].iter().any(measured);
     if plain || time { text.to_owned() } else { Value::String(text.to_owned()).to_string() }
 }

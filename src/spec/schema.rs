@@ -2,7 +2,7 @@
 //!
 //! The program itself reads with `super::decode`; a test holds the two together.
 
-use super::{schema_learn, schema_protocol};
+use super::{schema_learn, schema_protocol, schema_spikes};
 use serde_json::{Map, Value, json};
 
 /// Named parts that sections refer to.
@@ -40,6 +40,7 @@ fn definitions() -> Value {
             "pathway": word(&["core", "matrix"], "core: focal; matrix: diffuse"),
             "per": r("per"), "cells": r("count"), "tokens": {"type": "string"}, "part": word(&["plus", "minus"], ""),
             "tau": r("tau"), "prospective": r("flag"), "limits": r("limits"), "noise": r("noise"),
+            "spike_trains": r("spike_trains"),
         }), &["pathway", "cells"]),
         "activation": {"anyOf": [
             word(&["product", "linear", "relu", "exp", "elu_plus_one", "sigmoid", "sign"], ""),
@@ -56,6 +57,7 @@ fn definitions() -> Value {
             "cell_type": word(&["pyramidal", "interneuron", "stellate"], ""),
             "cells": r("count"), "per": r("per"), "activation": r("activation"), "accumulate": r("accumulate"),
             "tau": r("tau"), "prospective": r("flag"), "limits": r("limits"), "noise": r("noise"),
+            "spike_trains": r("spike_trains"), "cable": r("cable"),
         }), &["cells"]),
         "area": object(json!({
             "mask": r("mask"),
@@ -68,15 +70,20 @@ fn definitions() -> Value {
         "template": template(),
         "weights": weights(),
         "gain": {"anyOf": [r("number"), object(json!({"inv_sqrt": r("number")}), &["inv_sqrt"])]},
-        "projection": object(json!({
+        "projection": projection(),
+    })
+}
+
+fn projection() -> Value {
+    object(json!({
             "from": {"type": "string", "description": "a population, a relay or tonic"},
             "to": {"type": "string", "description": "POPULATION.COMPARTMENT, for example A1.deep.apical"},
             "onto": word(&["cells", "microcolumns", "all"], ""), "pool": word(&["cells", "microcolumns"], ""),
             "weights": r("weights"), "gain": r("gain"), "sign": word(&["excitatory", "inhibitory"], ""),
             "effect": word(&["additive", "divisive"], ""), "mask": r("mask"),
             "plasticity": r("plasticity"), "delay": r("time"), "tied": r("flag"),
-        }), &["from", "to", "weights"]),
-    })
+            "synapses": r("synapses"), "pulse": r("pulse"),
+        }), &["from", "to", "weights"])
 }
 
 fn weights() -> Value {
@@ -156,17 +163,18 @@ pub fn json_schema() -> String {
             "dt": r("time"), "integrator": word(&["euler", "exponential_euler"], ""),
             "stop": {"anyOf": [word(&["settle"], ""), object(json!({"duration": r("time")}), &["duration"])]},
         }), &[]),
-        "record": {"type": "array", "items": r("record")}, "noise": r("noise"),
+        "record": {"type": "array", "items": {"anyOf": [r("record"), r("spike_trace")]}}, "noise": r("noise"),
         "lesions": {"type": "array", "items": r("lesion")}, "task": schema_learn::task(), "train": schema_learn::train(),
         "loss": object(json!({"on": word(&["all", "last"], "")}), &[]),
-        "protocol": schema_protocol::protocol(), "fidelity": word(&["full", "reduced", "event"], ""),
+        "protocol": schema_protocol::protocol(), "fidelity": schema_spikes::fidelity(),
     });
-    let mut schema = object(properties, &["schema", "name", "tokens", "thalamus", "output"]);
+    let mut schema = object(properties, &["schema", "name", "output"]);
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("pulvinar circuit");
     let mut named = definitions();
     if let Value::Object(named) = &mut named {
         named.extend(schema_protocol::definitions());
+        named.extend(schema_spikes::definitions());
     }
     schema["definitions"] = named;
     format!("{schema:#}\n")

@@ -51,6 +51,7 @@ pub fn protocol() -> Value {
             "hopfield": plan(&[("patterns", "count"), ("norm", "number"), ("beta", "number_list"), ("n", "counts"), trials, ("cells", "count"), ("dilution", "number"), ("runs", "count")]),
             "equilibrium": plan(&[("load", "number_list"), trials]),
             "digits": digits,
+            "match_and_control": super::schema_spikes::match_and_control(),
         }),
         &[],
     )

@@ -5,6 +5,7 @@ pub use super::types_learn::*;
 pub use super::types_projection::*;
 pub use super::types_protocol::*;
 pub use super::types_run::*;
+pub use super::types_spikes::*;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// The schema line that every file opens with.
@@ -79,7 +80,9 @@ pub struct CircuitSpec {
     pub seed: u64,
     #[serde(skip_serializing_if = "Table::is_empty")]
     pub parameters: Table<Carried>,
+    #[serde(skip_serializing_if = "no_tokens")]
     pub tokens: TokensSpec,
+    #[serde(skip_serializing_if = "Table::is_empty")]
     pub thalamus: Table<RelaySpec>,
     pub areas: Table<AreaSpec>,
     pub projections: Table<ProjectionSpec>,
@@ -90,6 +93,19 @@ pub struct CircuitSpec {
     pub reserved: Reserved,
 }
 
+fn no_tokens(tokens: &TokensSpec) -> bool {
+    tokens.streams.is_empty()
+}
+
+impl CircuitSpec {
+    /// Some of its cells fire or receive spikes.
+    #[must_use]
+    pub fn spikes(&self) -> bool {
+        let cells = self.areas.iter().flat_map(|(_, a)| a.populations.iter());
+        self.thalamus.iter().any(|(_, r)| r.options.spikes()) || cells.into_iter().any(|(_, p)| p.options.spikes())
+    }
+}
+
 /// Top-level sections that other verbs read; checked and carried.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Reserved {
@@ -97,6 +113,9 @@ pub struct Reserved {
     pub simulation: Option<SimulationSpec>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub record: Vec<RecordSpec>,
+    /// `record` in a circuit of spikes
+    #[serde(rename = "record", skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<SpikeTraceSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseSpec>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -110,7 +129,7 @@ pub struct Reserved {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<ProtocolSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fidelity: Option<Carried>,
+    pub fidelity: Option<FidelitySpec>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -118,6 +137,14 @@ pub struct TokensSpec {
     pub streams: Table<StreamSpec>,
     pub mask: MaskSpec,
     pub layout: LayoutSpec,
+}
+
+impl TokensSpec {
+    /// No streams: the circuit speaks of spikes.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { streams: Table::default(), mask: MaskSpec::Full, layout: LayoutSpec::Space {} }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,6 +1,6 @@
 //! Relays, areas and populations as written.
 
-use super::types::{MaskSpec, Table, Time};
+use super::types::{CableSpec, MaskSpec, SpikeTrainsSpec, Table, Time};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +35,20 @@ pub struct CellOptions {
     pub limits: Option<LimitsSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<NoiseSpec>,
+    /// its cells fire at given or drawn times
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spike_trains: Option<SpikeTrainsSpec>,
+    /// its cell is a branched cable (populations only)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cable: Option<CableSpec>,
+}
+
+impl CellOptions {
+    /// The cells fire or receive spikes: they have no rates.
+    #[must_use]
+    pub fn spikes(&self) -> bool {
+        self.spike_trains.is_some() || self.cable.is_some()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

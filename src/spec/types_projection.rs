@@ -1,6 +1,6 @@
 //! Projections and their weights as written.
 
-use super::types::{MaskSpec, PlasticitySpec, Time};
+use super::types::{MaskSpec, PlasticitySpec, PulseSpec, SynapsesSpec, Time};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +48,12 @@ pub struct ProjectionSpec {
     pub delay: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tied: Option<bool>,
+    /// receptors, of a projection to spines
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synapses: Option<SynapsesSpec>,
+    /// current of a spike, of a projection to a soma
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pulse: Option<PulseSpec>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

@@ -1,6 +1,6 @@
 //! What the experiments do with a circuit, as written in `protocol`: one key for each experiment.
 
-use super::types::Table;
+use super::types::{MatchSpec, Table};
 use serde::Serialize;
 
 /// The section `protocol`. Each experiment reads its own key.
@@ -23,6 +23,9 @@ pub struct ProtocolSpec {
     pub equilibrium: Option<EquilibriumSpec>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digits: Option<RetrievalSpec>,
+    /// of circuits of spikes
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub match_and_control: Option<MatchSpec>,
 }
 
 /// Recall error against the number of stored pairs.

@@ -63,7 +63,7 @@ fn small() -> Neuron {
     Neuron { nodes, soma: 0, axons: 2, heads, synapses: Synapses::default() }
 }
 
-fn as_oracle(neuron: &Neuron, trial: &Trial, dt: f64) -> (Vec<oracle::Node>, Vec<oracle::Head>) {
+pub fn as_oracle(neuron: &Neuron, trial: &Trial, dt: f64) -> (Vec<oracle::Node>, Vec<oracle::Head>) {
     let node = |n: &Node| {
         let us = |density: f64| density * n.area_um2 * 1e-2;
         oracle::Node {
@@ -258,6 +258,31 @@ fn potentiation_raises_the_synaptic_potential() {
     let (plain, far, near) = (top(None), top(Some(1.0)), top(Some(1e-19)));
     assert!((plain - far).abs() < 1e-6, "far below threshold nothing changes: {plain} {far}");
     assert!(near > plain + 1.0, "above it the potential grows: {plain} {near}");
+}
+
+#[test]
+fn the_recorded_gain_follows_the_lagged_integral() {
+    let (neuron, theta) = (small(), 3e-19);
+    let trial = Trial { keys: vec![vec![], vec![10.0, 40.0]], queries: vec![15.0] };
+    let what = vec![Quantity::Lagged(1), Quantity::Gain(1), Quantity::Gain(0)];
+    let record = Record { from_ms: 0.0, to_ms: 100.0, every: 1, what };
+    let settings = Run {
+        duration_ms: 100.0,
+        theta: Some(theta),
+        gain_every: 1,
+        record: Some(record),
+        ..Run::default()
+    };
+    let out = &run(&neuron, std::slice::from_ref(&trial), &settings).expect("runs")[0];
+    let (lagged, gain, silent) = (&out.traces[0], &out.traces[1], &out.traces[2]);
+    // a step takes the gain of the integral before it
+    for (d, k) in lagged.iter().zip(&gain[1..]) {
+        let alpha = 1.0 / (1.0 + (-20.0 * (d / theta - 1.0)).exp());
+        assert!((k - (1.0 + 7.0 * alpha)).abs() < 1e-12, "{k} at {d:e}");
+    }
+    let (low, high) = (gain[200], gain[gain.len() - 1]);
+    assert!(low < 1.1 && high > 2.0, "the gain rises from {low} to {high}");
+    assert!(silent.iter().all(|k| *k < 1.1), "an axon without spikes is not potentiated");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use pulvinar::seed;
 use pulvinar::simulate::cable::event::Event;
-use pulvinar::simulate::cable::protocol::{Controlling, Matching, THETA, delays, offset};
+use pulvinar::simulate::cable::protocol::{Controlling, Matching, Offset, THETA, delays};
 use pulvinar::simulate::cable::score::{Control, auc, explained, moments, quantile, true_positives};
 use pulvinar::simulate::cable::trains::Renewal;
 use pulvinar::simulate::cable::{Neuron, Pyramidal, Run, Trial, run};
@@ -138,7 +138,10 @@ fn calcium_peaks_seven_ms_after_the_key() {
     let mean = |offset_ms: f64| {
         let all: Vec<f64> = (0..neuron.axons)
             .step_by(5)
-            .flat_map(|a| offset(&neuron, &settings, (a, delays[a], offset_ms), 16, 1).expect("runs"))
+            .flat_map(|axon| {
+                let offset = Offset { axon, delay_ms: delays[axon], offset_ms, seed: 1 };
+                offset.run(&neuron, &settings, 16).expect("runs")
+            })
             .collect();
         moments(&all).0 / THETA[1].1
     };

@@ -2,6 +2,7 @@
 
 use crate::binary::{run_in, text};
 use crate::support::root;
+use pulvinar::figures::font::{Face, width};
 use std::fs;
 use std::path::Path;
 
@@ -31,7 +32,7 @@ struct Word {
     room: [f64; 4],
 }
 
-/// All words, with letters as wide as those of wide fonts.
+/// All words, with the widths of their font.
 fn words(svg: &str) -> Vec<Word> {
     let number = |tag: &str, name: &str| attribute(tag, name).and_then(|x| x.parse::<f64>().ok());
     svg.split("<text")
@@ -39,32 +40,36 @@ fn words(svg: &str) -> Vec<Word> {
         .map(|part| {
             let (tag, rest) = part.split_once('>').expect("a tag");
             let words = rest.split("</text>").next().unwrap_or_default().trim().to_owned();
+            let plain = words.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
             let (x, y) = (number(tag, "x").expect("x"), number(tag, "y").expect("y"));
             let size = number(tag, "font-size").expect("a size");
-            let bold = if tag.contains("bold") { 1.1 } else { 1.0 };
-            let (long, tall) = (0.53 * bold * size * words.chars().count() as f64, 0.9 * size);
+            let face = match attribute(tag, "font-family") {
+                Some(family) if family.contains("Mono") => Face::Mono,
+                _ if tag.contains("bold") => Face::Bold,
+                _ => Face::Sans,
+            };
+            let long = width(&plain, size, face);
             let from = match attribute(tag, "text-anchor") {
                 Some("middle") => -long / 2.0,
                 Some("end") => -long,
                 _ => 0.0,
             };
-            // Above its place, below it, or around it.
-            let top = match attribute(tag, "dy") {
-                Some("0.76em") => 0.0,
-                Some("0.5ex") => -tall / 2.0,
-                other => panic!("{words}: dy {other:?}"),
-            };
+            assert_eq!(attribute(tag, "dy"), Some("0.5ex"), "{words}");
+            // Half the height of an x below its place is the baseline.
+            let base = 0.5 * 1120.0 / 2048.0 * size;
+            let (up, down) = (base - 0.73 * size, base + 0.18 * size);
             let room = if tag.contains("rotate") {
-                [x - tall / 2.0, y - long / 2.0, x + tall / 2.0, y + long / 2.0]
+                [x + up, y - from - long, x + down, y - from]
             } else {
-                [x + from, y + top, x + from + long, y + top + tall]
+                [x + from, y + up, x + from + long, y + down]
             };
             Word { words, room }
         })
         .collect()
 }
 
-fn check(svg: &str, claim: &str) {
+/// No words touch, and none are cut.
+pub fn check(svg: &str, claim: &str) {
     let view = attribute(svg, "viewBox").expect("a view box");
     let size: Vec<f64> = view.split(' ').map(|x| x.parse().expect("a number")).collect();
     let all = words(svg);

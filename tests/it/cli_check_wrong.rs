@@ -15,7 +15,7 @@ fn wrong_calls_are_answered() {
     let bert = text(&bert);
     import(here, "ok", &[bert, "--prefix", "encoder.layer.1", "--heads", "2"]);
     fs::copy(root().join("circuits/decoder.yaml"), here.join("decoder.yaml")).expect("copied");
-    let digits = root().join("tests/golden/transformer/model.safetensors");
+    let digits = root().join("circuits/data/transformer/model.safetensors");
     let digits = text(&digits);
     fs::write(here.join("cut.safetensors"), &fs::read(bert).expect("there")[..200]).expect("written");
     fs::write(here.join("huge.safetensors"), [0xff; 64]).expect("written");

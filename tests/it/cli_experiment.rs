@@ -21,7 +21,7 @@ fn experiments_are_listed_and_printed() {
     let object = one_object(&run(&["experiment", "--format", "json"]));
     for (e, entry) in ALL.iter().zip(object["experiments"].as_array().expect("a list")) {
         assert!(
-            list.stdout.contains(&format!("\n{:<14} ", e.name)) || list.stdout.starts_with(e.name),
+            list.stdout.contains(&format!("\n{:<18} ", e.name)) || list.stdout.starts_with(e.name),
             "{}",
             e.name
         );
@@ -105,6 +105,21 @@ fn the_same_bytes_for_any_number_of_threads() {
     assert_eq!(read("1"), read("3"));
 }
 
+/// The images stand beside the shipped circuits, which are found from any folder of the project.
+#[test]
+fn shipped_data_is_found_from_folders_below() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (data, below) = (dir.path().join("circuits/data"), dir.path().join("notes/deep"));
+    fs::create_dir_all(&data).expect("a folder");
+    fs::create_dir_all(&below).expect("a folder");
+    let shipped = crate::support::root().join("circuits/data/digits.npz");
+    fs::copy(shipped, data.join("digits.npz")).expect("copied");
+    let command = ["experiment", "digits", "--trials", "2"];
+    let (here, there) = (run_in(dir.path(), &command), run_in(&below, &command));
+    assert_eq!((here.code, there.code), (0, 0), "{}{}", here.stderr, there.stderr);
+    assert_eq!(here.stdout, there.stdout);
+}
+
 #[test]
 fn a_circuit_without_a_law_is_measured_all_the_same() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -133,7 +148,11 @@ fn what_cannot_be_run_is_refused_with_a_reason() {
         (3, "S002", vec!["experiment", "capacity", "--set", "d=sixteen"]),
         (4, "F001", vec!["experiment", "capacity", "none.yaml"]),
         (2, "U006", vec!["experiment", "hopfield", "--set", "beta=3"]),
-        (4, "F001", vec!["experiment", "digits", "--trials", "2"]),
+        (
+            4,
+            "copy `circuits/digit_memories.yaml` with that file",
+            vec!["experiment", "digits", "--trials", "2"],
+        ),
     ];
     for (code, word, args) in rows.drain(..) {
         let ran = run_in(dir.path(), &args);

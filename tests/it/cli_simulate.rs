@@ -152,7 +152,7 @@ fn full_directories_are_refused_before_the_work_and_replaced_by_force() {
 
 #[test]
 fn the_resolved_circuit_reads_back_as_the_same_circuit() {
-    for file in shipped() {
+    for file in crate::support::every_shipped() {
         let read = |p: &Path| spec::read_file(p, &[]).unwrap_or_else(|d| panic!("{}: {d}", p.display()));
         let first = read(&file);
         let yaml = spec::to_yaml(&first.spec);

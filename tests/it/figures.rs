@@ -1,6 +1,6 @@
 //! `pulvinar figures`: lists, draws the same bytes twice, and sees what was changed.
 
-use crate::binary::run_in;
+use crate::binary::{command, finish, run_in};
 use crate::support::root;
 use serde_json::Value;
 use std::fs;
@@ -103,6 +103,21 @@ fn png_has_the_size_that_it_says() {
     assert!(dark > 200 && dark < pixels.len() / 10, "{dark} dark pixels: letters and lines on white");
 }
 
+/// Whoever drew them, and on whatever machine.
+#[test]
+fn no_words_of_kept_figures_touch_or_are_cut() {
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("figures")).expect("figures/ is there") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_some_and(|e| e == "svg") {
+            let svg = fs::read_to_string(&path).expect("UTF-8");
+            crate::cells_picture::check(&svg, &path.display().to_string());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2, "{seen} figures");
+}
+
 /// The kept figures that are quick to make; `cargo test --release` compares all of them.
 #[test]
 fn kept_figures_are_those_that_are_drawn() {
@@ -114,4 +129,22 @@ fn kept_figures_are_those_that_are_drawn() {
     let dir = tempfile::tempdir().expect("a folder");
     let check = figures(dir.path(), &words);
     assert_eq!(check.code, 0, "{}{}", check.stdout, check.stderr);
+}
+
+/// The weights of all-MiniLM-L6-v2 are no part of the repository.
+#[test]
+fn a_figure_whose_files_are_not_there_says_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let circuits = root().join("circuits").to_string_lossy().into_owned();
+    let run = |words: &[&str]| {
+        let mut all = vec!["figures", "--circuits", &circuits];
+        all.extend(words);
+        finish(command(dir.path(), &all).env_remove("PULVINAR_REAL_WEIGHTS"), &all)
+    };
+    let listed = run(&["--list"]).stdout;
+    let line = listed.lines().find(|l| l.starts_with("softmax-inhibition-minilm ")).expect("listed");
+    assert!(line.contains("absent") && line.contains("PULVINAR_REAL_WEIGHTS is not set"), "{line}");
+    let named = run(&["softmax-inhibition-minilm"]);
+    assert_eq!(named.code, 4, "{}", named.stderr);
+    assert!(named.stderr.contains("F001") && named.stderr.contains("minilm.py"), "{}", named.stderr);
 }

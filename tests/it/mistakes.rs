@@ -51,6 +51,12 @@ pub fn mistakes_in(text: &[u8]) -> Diagnostics {
 
 /// What wiring, compiling and the cells find in a document that could be read.
 pub fn mistakes_beyond_text(document: &Document) -> Diagnostics {
+    if let (true, Ok(circuit)) = (document.spec.spikes(), pulvinar::circuit::spikes(&document.spec))
+        && let Err(mut mistakes) = pulvinar::simulate::spiking::check(&circuit, &document.folder)
+    {
+        document.locate(&mut mistakes);
+        return mistakes;
+    }
     let mut mistakes = match wire(&document.spec, &document.folder) {
         Ok(circuit) => {
             let mut mistakes = not_attention(&circuit);

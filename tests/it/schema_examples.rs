@@ -65,7 +65,7 @@ protocol:
   hopfield: {patterns: 10, norm: 1, beta: [1], n: [16], trials: 2, cells: 20, dilution: 0.2, runs: 2}
   equilibrium: {load: [0.5], trials: 2}
   digits: {path: x.npz, stored: [10], kept: [0.5], passes: 1, trials: 2}
-fidelity: reduced
+fidelity: cable
 "#;
 
 /// The short forms that exclude a long one above.
@@ -87,8 +87,42 @@ pub const LEARNING: [&str; 5] = [
     "task: {file: {path: x.npz, tokens: {main: x, more: z}, target: {t: y}, held_out: 0.5}}\n",
 ];
 
+/// Every key and every form of circuits of spikes.
+pub const SPIKES: [&str; 2] = [
+    r#"
+schema: pulvinar/1
+name: spikes
+parameters: {axons: 6, rate: 6 Hz}
+thalamus:
+  query: {pathway: core, cells: 1, spike_trains: {follow: {population: A.keys}}}
+  more: {pathway: core, cells: 1, spike_trains: {file: {path: spikes.npz, array: keys}}}
+areas:
+  A:
+    populations:
+      keys: {layer: L2/3, cells: $axons, spike_trains: {renewal: {rate: $rate, dead_time: 0.05 s}}}
+      given: {cells: 2, spike_trains: {times: {trains: [[1 ms, 2.5 ms], []]}}}
+      neuron: {layer: L5, cell_type: pyramidal, cells: 1, cable: {resolution: full, shaft: 3, top: 2, tuft: 5, spines: 60, spines_per_head: 10, necks: true, start: -0.07 V}}
+projections:
+  K: {from: A.keys, to: A.neuron.spines, weights: {blocks: {count: $axons, of: ones}}, delay: 1 ms, synapses: {ampa: {peak: 32 pS, rise: 0.34 ms, decay: 2 ms}, nmda: {peak: 0.04 nS, rise: 2 ms, decay: 26 ms}, calcium: {decay: 15 ms}, potentiation: {theta: 7.9e-14 mM^4 ms, gain: 8, sharpness: 20, decay: 20 s, lag: 500 ms}}}
+  Q: {from: query, to: A.neuron.soma, weights: ones, pulse: {current: 4000 pA, duration: 1 ms}}
+output: A.neuron
+record: [{population: A.neuron, compartment: spines, variable: calcium, axons: [0, 5], from: 1 ms, until: 2 ms, every: 4}, {population: A.neuron, compartment: soma}]
+protocol: {match_and_control: {match: {from: 250 ms, duration: 1 s}, control: {pause: 0 ms, duration: 1 s}, trials: 3, matched: 2, lead: 7 ms, jitter: 1 ms, delay_runs: 4}}
+simulation: {dt: 25 us, stop: {duration: 3 s}}
+fidelity: {event: {jump: 0.2688 uM, power: 0.8, noise: 0.1}}
+"#,
+    r#"
+schema: pulvinar/1
+name: spikes
+areas: {A: {populations: {neuron: {cells: 1, cable: {}}}}}
+output: A.neuron
+protocol: {match_and_control: {match: {from: 250 ms, duration: 1 s}, matched: nobody}}
+fidelity: event
+"#,
+];
+
 /// Every example, whole.
 pub fn examples() -> Vec<String> {
     let short = LEARNING.iter().map(|sections| format!("{SHORT}{sections}"));
-    [EVERYTHING, SHORT].into_iter().map(str::to_owned).chain(short).collect()
+    [EVERYTHING, SHORT].into_iter().chain(SPIKES).map(str::to_owned).chain(short).collect()
 }

@@ -11,8 +11,19 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every shipped circuit, by name.
+/// Every shipped circuit of rates, by name.
 pub fn shipped() -> Vec<PathBuf> {
+    every_shipped().into_iter().filter(|p| !speaks_of_spikes(p)).collect()
+}
+
+/// A circuit of spikes: no tokens, no heads.
+pub fn speaks_of_spikes(path: &Path) -> bool {
+    let read = pulvinar::spec::read_file(path, &[]);
+    read.unwrap_or_else(|d| panic!("{}: {d}", path.display())).spec.spikes()
+}
+
+/// Every shipped circuit, of rates and of spikes.
+pub fn every_shipped() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(root().join("circuits"))
         .expect("circuits/ is there")
         .map(|e| e.expect("readable").path())

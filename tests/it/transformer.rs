@@ -1,4 +1,4 @@
-//! A transformer of two layers, trained on handwritten digits (`tests/golden/transformer`): its attention layers as the
+//! A transformer of two layers, trained on handwritten digits (`circuits/data/transformer`): its attention layers as the
 //! library reads them compute what PyTorch computed, and the whole network with them still knows its digits.
 
 use super::import::circuit_agrees;
@@ -15,13 +15,13 @@ const HEADS: usize = 4;
 const D: usize = 32;
 /// Images that training saw; the rest is held out.
 const TRAIN: usize = 1437;
-/// What `train_digits.py` printed, and `tests/golden/transformer/README.md` says.
+/// What `train_digits.py` printed, and `circuits/data/transformer/README.md` says.
 const RIGHT: (usize, usize) = (344, 360);
 /// LayerNorm's, as in BERT.
 const EPS: f64 = 1e-12;
 
 fn file(name: &str) -> PathBuf {
-    root().join("tests/golden/transformer").join(name)
+    root().join("circuits/data/transformer").join(name)
 }
 
 fn all_layers() -> Vec<Layer> {

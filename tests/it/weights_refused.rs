@@ -190,7 +190,7 @@ fn check_answers_where_nothing_can_be_compared_or_certified() {
     let dir = folder();
     let here = dir.path();
     let (file, digits) =
-        (fixture("torch_f64.safetensors"), root().join("tests/golden/transformer/model.safetensors"));
+        (fixture("torch_f64.safetensors"), root().join("circuits/data/transformer/model.safetensors"));
     let (file, digits) = (text(&file), text(&digits));
     import(here, "soft", &[file, "--heads", "2", "--attention", "softmax"]);
     import(here, "linear", &[file, "--heads", "2"]);

@@ -12,7 +12,8 @@ pub struct Experiment {
     pub file: Option<PathBuf>,
     #[command(flatten)]
     pub reading: Reading,
-    /// Exit with 1 when a number leaves its law
+    /// Exit with 1 when a number leaves its law: any beyond 4 standard errors, or more than 1% beyond 3 (with another
+    /// --seed a table of few numbers may do so by chance)
     #[arg(long)]
     pub check: bool,
     /// Replace the number of trials of the file

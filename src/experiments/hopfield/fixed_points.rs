@@ -45,6 +45,17 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             ("certain", Digits::Short),
         ],
     );
+    let mut descent = Table::new(
+        "descent",
+        "energy after each update, mean of all starts",
+        &[
+            ("memory", Digits::Short),
+            ("beta", Digits::Short),
+            ("update", Digits::Short),
+            ("energy", Digits::Long),
+        ],
+    );
+    descent.hidden = true;
     let first = setup.document(&[])?;
     let has_softmax = memories(&first)?.iter().any(|m| m.beta().is_some());
     if !has_softmax {
@@ -94,6 +105,10 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
                 )),
                 _ => {}
             }
+            for (update, energy) in ends.energy.iter().enumerate() {
+                let row = [Cell::Text(memory.name.clone()), Cell::Number(beta), Cell::Count(update)];
+                descent.rows.push(row.into_iter().chain([Cell::Number(*energy)]).collect());
+            }
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let distinct = distinct.round() as usize;
             table.rows.push(vec![
@@ -111,7 +126,7 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
         }
         setup.progress.step();
     }
-    report.tables.push(table);
+    report.tables.extend([table, descent]);
     Ok(())
 }
 
@@ -134,6 +149,8 @@ struct Ends {
     updates: usize,
     /// largest rise of the energy over its size
     rise: f64,
+    /// before and after each update, mean of all starts
+    energy: Vec<f64>,
 }
 
 /// Updates all states until they stand still.
@@ -142,17 +159,20 @@ fn iterate(memory: &Memory, patterns: &DMatrix<f64>, beta: f64) -> Result<Ends, 
         states.column_iter().map(|s| energy(patterns, &s.into_owned(), beta)).collect()
     };
     let mut states = patterns.clone();
+    let mean = |energies: &[f64]| energies.iter().sum::<f64>() / count(energies.len());
     let (mut before, mut rise, mut updates) = (energies(&states), f64::NEG_INFINITY, 0);
+    let mut energy = vec![mean(&before)];
     loop {
         let next = memory.recall(&states, patterns, patterns)?;
         let after = energies(&next);
         for (a, b) in after.iter().zip(&before) {
             rise = rise.max((a - b) / b.abs());
         }
+        energy.push(mean(&after));
         let change = (&next - &states).amax();
         (states, before, updates) = (next, after, updates + 1);
         if change < STILL || updates == MOST {
-            return Ok(Ends { states, updates, rise: rise.max(0.0) });
+            return Ok(Ends { states, updates, rise: rise.max(0.0), energy });
         }
     }
 }

@@ -32,6 +32,12 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             ("against_loops", Digits::Rounding),
         ],
     );
+    let mut each = Table::new(
+        "errors",
+        "relative error of one update on each stored pattern, ascending",
+        &[("memory", Digits::Short), ("pattern", Digits::Short), ("error", Digits::Short)],
+    );
+    each.hidden = true;
     room(n.max(plan.patterns), plan.patterns)?;
     let mut rng = seed::stream(document.spec.seed, "hopfield.retrieval");
     let patterns = unit_keys(n, plan.patterns, &mut rng) * plan.norm;
@@ -52,6 +58,9 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
         apart /= patterns.amax();
         let median = errors[errors.len() / 2];
         let name = &memory.name;
+        for (place, error) in errors.iter().enumerate() {
+            each.rows.push(vec![Cell::Text(name.clone()), Cell::Count(place + 1), Cell::Number(*error)]);
+        }
         if bound(&patterns, beta) < ROUNDING {
             report.judge_exact(format!("one-step retrieval of {name}: median error"), median, 0.0, ROUNDING);
         }
@@ -66,7 +75,7 @@ pub fn run(setup: &Setup<'_>, plan: &HopfieldSpec, report: &mut Report) -> Resul
             Cell::Number(apart),
         ]);
     }
-    report.tables.push(table);
+    report.tables.extend([table, each]);
     Ok(())
 }
 

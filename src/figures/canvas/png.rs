@@ -136,10 +136,16 @@ impl Scale {
         }
     }
 
-    /// A line with its width: a box along each part, a disc at each corner; opaque lines only need the discs.
+    /// A line with its width; discs close the corners of opaque ones.
     fn stroke(&self, area: &Area<'_>, points: &[(i32, i32)], colour: RGBAColor, width: f64) -> Done {
         let style = colour.stroke_width(self.long(width));
-        area.draw(&PathElement::new(points.to_vec(), style)).map_err(said)
+        area.draw(&PathElement::new(points.to_vec(), style)).map_err(said)?;
+        let radius = self.long(width / 2.0);
+        if colour.3 < 1.0 || radius < 2 || points.len() < 3 {
+            return Ok(());
+        }
+        let corners = &points[1..points.len() - 1];
+        corners.iter().try_for_each(|at| area.draw(&Circle::new(*at, radius, colour.filled())).map_err(said))
     }
 
     /// Outlines of the letters, each at its exact place.

@@ -5,7 +5,9 @@ use crate::attention::{Block, Head, Kernel, Mask, Memory, Normalisation, Residua
 use crate::circuit::{Circuit, wire};
 use crate::compile::{Compiled, compile};
 use crate::diag::{Diagnostic, Diagnostics, codes};
-use crate::figures::circuit::{Plan, cropped, plan};
+use crate::figures::circuit::{Plan, plan};
+use crate::figures::sheet::{Axes, Axis, Look, Point, Series};
+use crate::linalg::count;
 use crate::simulate::cells::{self, Settings};
 use crate::simulate::{inputs, inputs::Overrides, run};
 use crate::spec::{Document, read_file};
@@ -41,7 +43,7 @@ impl Given {
 
     /// The drawing for a panel.
     pub fn drawing(&self) -> Box<Plan> {
-        Box::new(cropped(plan(&self.circuit).1))
+        Box::new(plan(&self.circuit).1)
     }
 
     /// The compiled block of the output.
@@ -87,6 +89,7 @@ pub(super) fn missing(path: &str, what: String) -> Diagnostics {
 }
 
 /// One head of a transformer, as in a textbook: four matrices and a mask.
+#[derive(Clone)]
 pub(super) struct Plain {
     pub q: DMatrix<f64>,
     pub k: DMatrix<f64>,
@@ -150,13 +153,30 @@ pub(super) fn plain_block(heads: Vec<Head>, query: &str, d_model: usize) -> Bloc
     Block { relay: "plain".to_owned(), d_model, clock_stream: query.to_owned(), heads, residual, b_o }
 }
 
-/// Largest error of each token, over the largest number of `truth`.
-pub(super) fn errors(found: &DMatrix<f64>, truth: &DMatrix<f64>) -> Vec<f64> {
-    (0..truth.ncols()).map(|i| (found.column(i) - truth.column(i)).amax() / truth.amax()).collect()
+/// Largest error of each token, over the largest number of `truth`: a series against the tokens.
+pub(super) fn errors(
+    name: &str,
+    look: Look,
+    colour: usize,
+    found: &DMatrix<f64>,
+    truth: &DMatrix<f64>,
+) -> Series {
+    let error = |i: usize| (found.column(i) - truth.column(i)).amax() / truth.amax();
+    let points = (0..truth.ncols()).map(|i| Point::new(count(i), floored(error(i)))).collect();
+    Series::new(name, look, colour, points)
 }
 
-/// Errors below this are drawn there, on logarithmic axes.
-const FLOOR: f64 = 1e-17;
+/// Axes of such series.
+pub(super) fn error_axes(token: Axis, series: Vec<Series>) -> Axes {
+    let [low, high] = ERRORS;
+    let y = Axis::new("relative error", "").log().range(low, high);
+    Axes { x: token, y, series, guides: Vec::new() }
+}
+
+/// Errors below this are rounding, other ones on another processor; they are drawn there.
+pub(super) const FLOOR: f64 = 1e-12;
+/// Axis of relative errors: from below that to beyond the largest output.
+pub(super) const ERRORS: [f64; 2] = [1e-13, 10.0];
 
 /// A number for a logarithmic axis.
 pub(super) fn floored(x: f64) -> f64 {

@@ -3,6 +3,7 @@
 use super::Making;
 use super::given::{Given, last, missing, trace};
 use crate::diag::Diagnostics;
+use crate::figures::axis::bound;
 use crate::figures::sheet::{Axes, Axis, Content, Figure, Look, Panel, Point, Row, Series, Width};
 use crate::simulate::cells::Settings;
 use crate::spec::{RecordSpec, Variable};
@@ -29,7 +30,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
         making.progress.step();
     }
     let ends = points.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], p| [a.min(p.x), b.max(p.x)]);
-    let bound = 10f64.powf(worst.log10().ceil());
+    let bound = bound(worst);
     let axes = Axes {
         x: Axis::new("(k \u{b7} q) v from matrices", ""),
         y: Axis::new("settled rate of a deep cell", ""),
@@ -42,7 +43,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
     let panel = |title: String, content: Content| Panel { title, share: 1.0, content };
     let drawing =
         panel("a microcolumn for each pair of tokens".to_owned(), Content::Circuit(first.drawing()));
-    let title = format!("cells against algebra: equal to {bound:.0e} of the largest");
+    let title = format!("cells against algebra: equal to {bound} of the largest");
     Ok(Figure {
         title: "A microcolumn multiplies a value by the product of key and query".to_owned(),
         caption: format!(
@@ -50,7 +51,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
              cell sums its column (A) and multiplies the sum with its value. **B** The identity (A (k * q)) * v = (k \u{b7} q) v, measured: \
              rates of the two deep cells of every pair of tokens when all cells have settled in time, against (k \u{b7} q) v from the matrices of the file; line: equal. \
              n = {pairs} pairs of tokens in {DRAWS} draws of weights and Gaussian tokens; no error bars, every cell is shown. The largest deviation is \
-             less than {bound:.0e} of the largest product of its draw: cells stop when they are that near to rest."
+             less than {bound} of the largest product of its draw: cells stop when they are that near to rest."
         ),
         source: "Granier & Senn 2025 (arXiv 2504.06354v1) state the construction and the identity; the run of cells in time and its numbers are ours."
             .to_owned(),

@@ -2,10 +2,29 @@
 //!
 //! **Deliberately absent:** drawing and files.
 
+mod capacity;
+mod cells_in_time;
+mod conditioning;
+mod cross_attention;
+mod digit_retrieval;
 mod given;
+mod gradients;
+mod hopfield;
 mod identity;
+mod lateral_rank;
+mod learning_curves;
+mod locality_ladder;
+mod match_and_control;
+mod multihead;
 mod one_head;
 mod overview;
+mod random_matrices;
+mod softmax_inhibition;
+mod softmax_layer;
+mod softmax_minilm;
+mod tables;
+mod tokens_one_by_one;
+mod trainings;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +79,8 @@ pub struct Entry {
     pub make: Option<Make>,
 }
 
+const MINILM: &str = "softmax-inhibition-minilm";
+
 /// Every figure.
 pub const ALL: &[Entry] = &[
     Entry {
@@ -80,4 +101,105 @@ pub const ALL: &[Entry] = &[
         about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
         make: Some(one_head::make),
     },
+    Entry {
+        name: "multihead",
+        group: Group::CorticoThalamic,
+        about: "parallel cortico-thalamic loops are multihead attention, one head per area",
+        make: Some(multihead::make),
+    },
+    Entry {
+        name: "cross-attention",
+        group: Group::CorticoThalamic,
+        about: "the memory of one area, read by the queries of another",
+        make: Some(cross_attention::make),
+    },
+    Entry {
+        name: "lateral-rank",
+        group: Group::CorticoThalamic,
+        about: "heads of one area are the rank of its lateral weights, and what noise in the wiring does",
+        make: Some(lateral_rank::make),
+    },
+    Entry {
+        name: "gradients",
+        group: Group::CorticoThalamic,
+        about: "what synapses change by local rules, against the exact gradient",
+        make: Some(gradients::make),
+    },
+    Entry {
+        name: "learning-curves",
+        group: Group::CorticoThalamic,
+        about: "learning curves of every rule, with the floors that theory sets",
+        make: Some(learning_curves::make),
+    },
+    Entry {
+        name: "locality-ladder",
+        group: Group::CorticoThalamic,
+        about: "one memory under rules that know less and less, and how far each gets",
+        make: Some(locality_ladder::make),
+    },
+    Entry {
+        name: "cells-in-time",
+        group: Group::CorticoThalamic,
+        about: "leaky cells on their way to the algebra, cells that read ahead, and tokens one after another",
+        make: Some(cells_in_time::make),
+    },
+    Entry {
+        name: "softmax-inhibition",
+        group: Group::CorticoThalamic,
+        about: "softmax by divisive inhibition: heads of a trained transformer as cells in time",
+        make: Some(softmax_inhibition::make),
+    },
+    Entry {
+        name: MINILM,
+        group: Group::CorticoThalamic,
+        about: "the same in all-MiniLM-L6-v2, where its weights are at hand",
+        make: Some(softmax_minilm::make),
+    },
+    Entry {
+        name: "capacity",
+        group: Group::Memory,
+        about: "recall error against load for each memory rule, beside the laws; two criteria, two winners",
+        make: Some(capacity::make),
+    },
+    Entry {
+        name: "conditioning",
+        group: Group::Memory,
+        about: "Pavlovian protocols trial by trial, and which rules show them",
+        make: Some(conditioning::make),
+    },
+    Entry {
+        name: "hopfield",
+        group: Group::Memory,
+        about: "retrieval, fixed points, energy and capacities of attention heads whose answer is the next cue",
+        make: Some(hopfield::make),
+    },
+    Entry {
+        name: "digit-retrieval",
+        group: Group::Memory,
+        about: "handwritten digits from corrupted cues",
+        make: Some(digit_retrieval::make),
+    },
+    match_and_control::ALL[0],
+    match_and_control::ALL[1],
+    match_and_control::ALL[2],
+    match_and_control::ALL[3],
+    match_and_control::ALL[4],
+    match_and_control::ALL[5],
+    match_and_control::ALL[6],
 ];
+
+impl Entry {
+    /// Does it need files that are not in the repository? Such figures are not on the page of all figures, which is the same
+    /// everywhere.
+    #[must_use]
+    pub fn stands_apart(&self) -> bool {
+        self.name == MINILM
+    }
+
+    /// Why the figure cannot be made on this machine, if so: it is then listed with the reason, and its files stay as
+    /// they are.
+    #[must_use]
+    pub fn absent(&self) -> Option<String> {
+        if self.stands_apart() { softmax_minilm::absent() } else { None }
+    }
+}

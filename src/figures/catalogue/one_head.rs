@@ -1,12 +1,11 @@
 //! One head from microcolumns, as a mask on pairs of tokens and as a key-value memory, beside the head of a transformer.
 
 use super::Making;
-use super::given::{Given, Plain, errors, floored, last, plain_block, trace};
+use super::given::{Given, Plain, error_axes, errors, floored, last, plain_block, trace};
 use crate::attention::Mask;
 use crate::attention::equivalence::distance;
 use crate::diag::Diagnostics;
 use crate::figures::sheet::{Axes, Axis, Content, Figure, Look, Map, Panel, Point, Row, Series, Width};
-use crate::linalg::count;
 use crate::spec::{CompartmentSpec, RecordSpec, Variable};
 use nalgebra::DMatrix;
 
@@ -57,7 +56,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
 
     let token = || Axis::new("query token i (from 0)", "");
     let maps = Row {
-        height_mm: 48.0,
+        height_mm: 44.0,
         panels: vec![
             Panel {
                 title: "scores in the deep cells".to_owned(),
@@ -90,25 +89,30 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
         ("pairs, compiled", Look::Line, 0, pairs.algebra()?),
         ("memory, compiled", Look::Dashed, 1, memory.algebra()?),
         ("pairs, cells", Look::Marks, 0, by_pairs.output),
-        ("memory, cells", Look::Marks, 1, by_memory.output),
+        ("memory, cells", Look::Dots, 1, by_memory.output),
     ];
-    let series = found.map(|(name, look, colour, output)| {
-        let errors = errors(&output, &truth);
-        let points = errors.iter().enumerate().map(|(i, e)| Point::new(count(i), floored(*e)));
-        Series::new(name, look, colour, points.collect())
-    });
+    let mut series: Vec<Series> = found
+        .iter()
+        .map(|(name, look, colour, output)| errors(name, *look, *colour, output, &truth))
+        .collect();
+    for (colour, change) in [(2, 1e-6), (3, 1e-3)] {
+        let other = Plain { k: &plain.k * (1.0 + change), ..plain.clone() };
+        let output = x + other.adds(x, x);
+        series.push(errors(
+            &format!("W_K \u{d7} (1 + {change:e})"),
+            Look::LineAndMarks,
+            colour,
+            &output,
+            &truth,
+        ));
+    }
     let numbers = Row {
-        height_mm: 44.0,
+        height_mm: 42.0,
         panels: vec![
             Panel {
                 title: "error against the transformer head".to_owned(),
                 share: 0.55,
-                content: Content::Axes(Axes {
-                    x: token(),
-                    y: Axis::new("largest error / largest output", "").log().range(1e-17, 1e-9),
-                    series: series.into(),
-                    guides: Vec::new(),
-                }),
+                content: Content::Axes(error_axes(token(), series)),
             },
             Panel {
                 title: "the certificate sees any change".to_owned(),
@@ -118,7 +122,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
         ],
     };
     let drawings = Row {
-        height_mm: 96.0,
+        height_mm: 114.0,
         panels: [("a microcolumn for each pair of tokens", &pairs), ("one key-value memory", &memory)]
             .map(|(title, given)| Panel {
                 title: title.to_owned(),
@@ -155,9 +159,9 @@ fn caption(tokens: usize) -> String {
          **D** Circuit B, same: rates of its superficial cells for the last token, the sum of v_j k_j^T. \
          **E** All {tokens} x 8 outputs of both circuits, cells in time, against the transformer head \
          y_i = x_i + sum over j <= i of W_O (k_j . q_i) v_j, computed by matrix products from the four matrices alone. \
-         **F** The same as largest error of each token, for cells in time and for the heads that the circuits \
-         compile to; errors below 1e-17 are drawn there. Measured here: heads agree within 1e-14, settled cells \
-         within 1e-11. \
+         **F** Largest error of each token over the largest output, for cells in time and for the heads that the \
+         circuits compile to: all at or below 1e-12, which is rounding and drawn there. For comparison, two \
+         transformer heads whose W_K differs by 1e-6 and 1e-3 of its size. \
          **G** Control: distance between each compiled circuit and the transformer head after W_K of the latter was \
          multiplied by 1 + change, as the certificate gives it from the weights, for all inputs of all lengths. \
          Line: distance = change. Without a change the distance is below 1e-15. Nothing here is a mean: one draw of \
@@ -187,9 +191,9 @@ fn outputs(truth: &DMatrix<f64>, found: [&DMatrix<f64>; 2]) -> Axes {
 /// Distance of the compiled circuits to heads whose keys were changed.
 fn certificate(pairs: &Given, memory: &Given, plain: &Plain) -> Result<Axes, Diagnostics> {
     let mut series = Vec::new();
-    let changes: Vec<f64> = (-13..=0).map(|k| 10f64.powi(k)).collect();
+    let changes: Vec<f64> = (-11..=0).map(|k| 10f64.powi(k)).collect();
     let equal = changes.iter().map(|c| Point::new(*c, *c)).collect();
-    series.push(Series::new("equal", Look::Line, 6, equal));
+    series.push(Series::new("distance = change", Look::Line, 6, equal));
     for (name, look, colour, given) in [("pairs", Look::Marks, 0, pairs), ("memory", Look::Dots, 1, memory)] {
         let block = given.block()?;
         let mut points = Vec::new();
@@ -204,7 +208,7 @@ fn certificate(pairs: &Given, memory: &Given, plain: &Plain) -> Result<Axes, Dia
     }
     Ok(Axes {
         x: Axis::new("change made to W_K", "").log(),
-        y: Axis::new("certified relative distance", "").log(),
+        y: Axis::new("certified distance", "").log(),
         series,
         guides: Vec::new(),
     })
@@ -213,6 +217,7 @@ fn certificate(pairs: &Given, memory: &Given, plain: &Plain) -> Result<Axes, Dia
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::catalogue::given::FLOOR;
     use crate::figures::catalogue::tests::{axes, making, map, within};
     use crate::oracle::heads::{
         HeadSpec, Kernel as OracleKernel, Mask as OracleMask, Memory as OracleMemory, block,
@@ -276,10 +281,15 @@ mod tests {
     fn the_caption_says_what_the_panels_hold() {
         let figure = make(&making()).unwrap_or_else(|d| panic!("{d:?}"));
         let errors = axes(&figure, 2, 0);
+        assert_eq!(errors.series.len(), 6);
         for series in &errors.series {
-            let bound = if series.name.ends_with("compiled") { 1e-14 } else { 1e-11 };
             assert_eq!(series.points.len(), 16);
-            assert!(series.points.iter().all(|p| p.y < bound), "{}: {:?}", series.name, series.points);
+            let worst = series.points.iter().map(|p| p.y).fold(0.0, f64::max);
+            match series.name.as_str() {
+                "W_K \u{d7} (1 + 1e-6)" => within(worst, 1e-6, 1e-6, "a head that differs"),
+                "W_K \u{d7} (1 + 1e-3)" => within(worst, 1e-3, 1e-3, "a head that differs"),
+                name => assert!(worst <= FLOOR, "{name}: {worst:e}"),
+            }
         }
         // Panel C is the attention map of the compiled head, panel D the sum of v_j k_j^T.
         let pairs = given(PAIRS);

@@ -4,6 +4,7 @@ use super::Making;
 use super::given::Given;
 use crate::attention::attention_map;
 use crate::diag::{Diagnostic, Diagnostics, codes};
+use crate::figures::axis::bound;
 use crate::figures::sheet::{Axes, Axis, Content, Figure, Look, Map, Panel, Point, Row, Series, Width};
 use nalgebra::DMatrix;
 
@@ -22,7 +23,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
     let run = given.cells(&given.settings())?;
     let algebra = given.algebra()?;
     let worst = (&run.output - &algebra).amax() / algebra.amax();
-    let bound = 10f64.powf(worst.log10().ceil());
+    let bound = bound(worst);
     let block = given.block()?;
     let map = |head: usize| -> Result<Content, Diagnostics> {
         let whole = attention_map(block, head, &given.tokens)
@@ -53,7 +54,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
     for head in 0..heads.min(2) {
         below.push(panel(format!("head {head} of {heads}: its attention"), 1.0, map(head)?));
     }
-    below.push(panel(format!("cells = heads, to {bound:.0e}"), 1.0, Content::Axes(axes)));
+    below.push(panel(format!("cells = heads, to {bound}"), 1.0, Content::Axes(axes)));
     let code = Content::Words { lines: shown(&text), code: true };
     Ok(Figure {
         title: "A circuit in YAML is a set of attention heads".to_owned(),
@@ -61,7 +62,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
             "**A** A circuit file, without its comments. **B** The circuit it states, as `pulvinar compile --emit svg` draws it. **C, D** \
              The heads that it compiles to: weight of each context token for each query token, the first {TOKENS} tokens. **E** All {n} outputs \
              ({tokens} tokens) of all cells, run in time until they settle, against the compiled heads; line: equal; \
-             largest difference less than {bound:.0e} of the largest output. One draw of weights and tokens, that of the file.",
+             largest difference less than {bound} of the largest output. One draw of weights and tokens, that of the file.",
             n = algebra.len(),
             tokens = algebra.ncols(),
         ),
@@ -70,9 +71,9 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
         width: Width::Page,
         rows: vec![
             Row {
-                height_mm: 88.0,
+                height_mm: 84.0,
                 panels: vec![
-                    panel("a circuit, written".to_owned(), 1.0, code),
+                    panel("a circuit, written".to_owned(), 1.15, code),
                     panel("and drawn".to_owned(), 0.8, Content::Circuit(given.drawing())),
                 ],
             },

@@ -254,11 +254,13 @@ pub(super) fn subtitle(circuit: &Circuit) -> String {
         populations += 1;
         size = size.saturating_add(p.size());
     }
+    // Spikes know no tokens that a mask could hide.
+    let spikes = circuit.populations.iter().any(|p| p.options.spikes());
+    let last = if spikes { "spikes".to_owned() } else { format!("mask {}", circuit.mask.name()) };
     format!(
-        "{}, {}, {}; mask {}",
+        "{}, {}, {}; {last}",
         words::counted(circuit.areas.len(), "area"),
         words::counted(populations, "population"),
         words::counted(size, "cortical cell"),
-        circuit.mask.name()
     )
 }

@@ -161,7 +161,7 @@ fn gateway(canvas: &Canvas<'_>, node: &Node, foot: Point) {
     }
     if node.output.is_some() {
         canvas.line(&[foot, far], INK, 1.8);
-        return ending(canvas, Ending::Excitatory, far, (0.0, 1.0), INK);
+        ending(canvas, Ending::Excitatory, far, (0.0, 1.0), INK);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::circuit::{Indices, Population};
 use crate::figures::font::{self, Face};
-use crate::spec::{AccumulateSpec, ActivationSpec};
+use crate::spec::{AccumulateSpec, ActivationSpec, SpikeTrainsSpec};
 
 /// Letters of a name that are shown.
 const LONGEST: usize = 22;
@@ -44,6 +44,12 @@ pub(super) fn about(p: &Population, band: &str) -> Vec<String> {
     if !more.is_empty() {
         lines.push(more.join(", "));
     }
+    lines.extend(p.options.spike_trains.as_ref().map(|trains| match trains {
+        SpikeTrainsSpec::Renewal { rate, .. } => format!("{} Hz", rate.value),
+        SpikeTrainsSpec::Follow { .. } => "follows".to_owned(),
+        SpikeTrainsSpec::Times { .. } | SpikeTrainsSpec::File { .. } => "given spikes".to_owned(),
+    }));
+    lines.extend(p.options.cable.as_ref().map(|_| "cable".to_owned()));
     lines.extend(p.accumulate.map(|a| match a {
         AccumulateSpec::Hebbian { .. } => "Hebbian".to_owned(),
         AccumulateSpec::Decay { g, .. } => format!("decay {g}"),

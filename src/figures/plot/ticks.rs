@@ -55,7 +55,7 @@ pub(super) fn below(axis: &Axis, scale: &Scale, length: f64, panel: f64) -> Word
     let at = |k: usize| crate::linalg::count(k);
     let lines: Vec<Vec<String>> = axis.names.iter().map(|w| wrap(w, slot, SIZE, Face::Sans)).collect();
     let fits = lines.iter().all(|l| l.len() <= 3 && l.iter().all(|w| width(w, SIZE, Face::Sans) <= slot));
-    let few = |k: &usize| slot >= SIZE * 0.8 || k % step(n, length) == 0;
+    let few = |k: &usize| slot >= SIZE * 0.8 || k.is_multiple_of(step(n, length));
     if fits {
         let most = lines.iter().map(Vec::len).max().unwrap_or(1);
         let names = lines.into_iter().enumerate().map(|(k, l)| (at(k), l)).collect();
@@ -116,7 +116,7 @@ pub(super) fn draw(canvas: &Canvas<'_>, frame: &Frame, x: &Words, y: &Words, nam
         canvas.below(line, (f64::midpoint(left, right), py), style.middle());
     }
     for (k, line) in names[1].iter().rev().enumerate() {
-        let px = left - y.room - 0.7 * SIZE - LINE * SIZE * crate::linalg::count(k);
+        let px = left - y.room - 0.9 * SIZE - LINE * SIZE * crate::linalg::count(k);
         canvas.label(line, (px, f64::midpoint(top, bottom)), style.middle().upright());
     }
 }

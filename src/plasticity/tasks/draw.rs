@@ -6,6 +6,7 @@
 //!
 //! In one stream the targets of the examples are w.x_j, without noise, and value_j.
 
+use super::recall_floor;
 use super::regression_floor::Setting;
 use super::resolve::{Finder, Resolved};
 use crate::attention::Streams;
@@ -38,6 +39,7 @@ pub(super) struct Regression {
 #[derive(Clone, Debug)]
 pub(super) struct Recall {
     places: Places,
+    d_key: usize,
     d_value: usize,
 }
 
@@ -136,12 +138,17 @@ impl Recall {
             let what = format!("tokens of {width} numbers have no room for a key and a value of {d_value}");
             f.wrong("tokens", what, "tokens hold the key, then the value, which is as wide as the target");
         }
-        Ok((f.finish(target)?, Self { places, d_value }))
+        let d_key = width.saturating_sub(d_value);
+        Ok((f.finish(target)?, Self { places, d_key, d_value }))
+    }
+
+    pub fn setting(&self) -> recall_floor::Setting {
+        recall_floor::Setting { d_key: self.d_key, d_value: self.d_value, pairs: self.places.count }
     }
 
     pub fn fill(&self, rng: &mut ChaCha8Rng, streams: &mut Streams) {
         let mut at = self.places.take(streams);
-        let d_key = at.examples.nrows() - self.d_value;
+        let d_key = self.d_key;
         for j in 0..self.places.count {
             let token = &mut at.examples.as_mut_slice()[j * (d_key + self.d_value)..][..d_key + self.d_value];
             let (key, value) = token.split_at_mut(d_key);

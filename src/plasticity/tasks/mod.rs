@@ -2,7 +2,8 @@
 //!
 //! 1. `resolve` finds the streams that the task names, checks widths and clocks, and knows how long each is.
 //! 2. `draw` makes in-context regression and associative recall, `teacher` runs another block, `data` cuts files.
-//! 3. [`regression_floor`] has the loss of a given head on in-context regression in closed form.
+//! 3. [`regression_floor`] has the loss of a given head on in-context regression in closed form, [`recall_floor`] the
+//!    least that linear heads can reach in recall.
 //!
 //! Sequence `k` is a pure function of the circuit's seed, the split and `k`, whichever thread asks for it and in
 //! whatever order.
@@ -11,6 +12,7 @@
 
 mod data;
 mod draw;
+pub mod recall_floor;
 pub mod regression_floor;
 mod resolve;
 mod teacher;
@@ -119,6 +121,15 @@ impl Task {
     pub fn regression(&self) -> Option<regression_floor::Setting> {
         match &self.kind {
             Kind::Regression(task) => Some(task.setting()),
+            _ => None,
+        }
+    }
+
+    /// Of associative recall: what [`recall_floor`] needs to know.
+    #[must_use]
+    pub fn recall(&self) -> Option<recall_floor::Setting> {
+        match &self.kind {
+            Kind::Recall(task) => Some(task.setting()),
             _ => None,
         }
     }

@@ -1,5 +1,7 @@
 //! What can be wrong with a cable model or a run of it, and what to try.
 
+use crate::diag::{Diagnostic, codes};
+
 /// A mistake in the parameters of a cable model, or a run that left all bounds.
 #[derive(thiserror::Error, Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -35,6 +37,27 @@ pub enum CableError {
 }
 
 impl CableError {
+    /// The code that says more.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OutOfRange { .. } | Self::NoParent { .. } | Self::Lanes { .. } => codes::C076,
+            Self::SpinesOnAxons { .. } | Self::Indivisible { .. } => codes::C072,
+            Self::Trains { .. } | Self::TimeOutsideRun { .. } | Self::UnsortedTrain { .. } => codes::C073,
+            Self::WindowOutsideRun { .. } => codes::C074,
+            Self::StepTooCoarse { .. } => codes::C075,
+            Self::TooLarge { .. } => codes::C006,
+            Self::NoSuch { .. } => codes::C077,
+            Self::Diverged { .. } => codes::R001,
+        }
+    }
+
+    /// With the path of what is at fault.
+    #[must_use]
+    pub fn at(&self, path: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(self.code(), path, self.to_string()).help(self.hint())
+    }
+
     /// What to try.
     #[must_use]
     pub fn hint(&self) -> &'static str {

@@ -34,7 +34,7 @@ pub struct HeadState<const L: usize> {
     ampa: [[f64; L]; 2],
     nmda: [[f64; L]; 2],
     /// factor of the AMPA conductance
-    gain: [f64; L],
+    pub gain: [f64; L],
     /// mM
     pub calcium: [f64; L],
     /// integral of calcium above rest to the fourth power, mM^4 ms

@@ -65,35 +65,52 @@ fn peak(trace: &[f64]) -> f64 {
     best as f64 + (a - c) / (2.0 * (a - 2.0 * b + c))
 }
 
-/// Integral of the first head of `axon` for two key spikes and two queries that reach its spine `offset_ms` after them,
-/// one result for each of `repeats` runs.
-///
-/// # Errors
-/// See [`run()`].
-pub fn offset(
-    neuron: &Neuron,
-    settings: &Run,
-    (axon, delay_ms, offset_ms): (usize, f64, f64),
-    repeats: usize,
-    seed: u64,
-) -> Result<Vec<f64>, CableError> {
-    let head = first_head(neuron, axon)?;
-    let (from, to) = (50.0, 300.0);
-    let fast = Renewal { rate_hz: 8.0, ..Renewal::default() };
-    let trials: Vec<Trial> = (0..repeats)
-        .map(|i| {
-            let mut rng = seed::stream(seed, &format!("offset {offset_ms} axon {axon} {i}"));
-            let mut keys: Vec<Vec<f64>> =
-                (0..neuron.axons).map(|_| Renewal::default().draw(&mut rng, from, to)).collect();
-            keys[axon] = std::iter::repeat_with(|| fast.draw(&mut rng, from, to))
-                .find(|train| train.len() == 2)
-                .unwrap_or_default();
-            let queries = keys[axon].iter().map(|k| k + offset_ms - delay_ms).collect();
-            Trial { keys, queries }
-        })
-        .collect();
-    let settings = Run { duration_ms: 350.0, theta: None, record: None, ..settings.clone() };
-    Ok(run(neuron, &trials, &settings)?.iter().map(|o| o.integrals[head]).collect())
+/// Two key spikes of one axon and two queries that reach its spine some time after them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Offset {
+    pub axon: usize,
+    /// from a query to the potential's peak in the spine
+    pub delay_ms: f64,
+    /// from a key spike to that peak
+    pub offset_ms: f64,
+    pub seed: u64,
+}
+
+impl Offset {
+    /// Input of run `i`.
+    ///
+    /// # Errors
+    /// An axon that the neuron does not have.
+    pub fn trial(&self, neuron: &Neuron, i: usize) -> Result<Trial, CableError> {
+        first_head(neuron, self.axon)?;
+        let (from, to) = (50.0, 300.0);
+        let fast = Renewal { rate_hz: 8.0, ..Renewal::default() };
+        let name = format!("offset {} axon {} {i}", self.offset_ms, self.axon);
+        let mut rng = seed::stream(self.seed, &name);
+        let mut keys: Vec<Vec<f64>> =
+            (0..neuron.axons).map(|_| Renewal::default().draw(&mut rng, from, to)).collect();
+        keys[self.axon] = std::iter::repeat_with(|| fast.draw(&mut rng, from, to))
+            .find(|train| train.len() == 2)
+            .unwrap_or_default();
+        let queries = keys[self.axon].iter().map(|k| k + self.offset_ms - self.delay_ms).collect();
+        Ok(Trial { keys, queries })
+    }
+
+    /// How its runs are run.
+    #[must_use]
+    pub fn settings(settings: &Run) -> Run {
+        Run { duration_ms: 350.0, theta: None, record: None, ..settings.clone() }
+    }
+
+    /// Integral of the axon's first head in each of `repeats` runs.
+    ///
+    /// # Errors
+    /// See [`run()`].
+    pub fn run(&self, neuron: &Neuron, settings: &Run, repeats: usize) -> Result<Vec<f64>, CableError> {
+        let head = first_head(neuron, self.axon)?;
+        let trials = (0..repeats).map(|i| self.trial(neuron, i)).collect::<Result<Vec<_>, _>>()?;
+        Ok(run(neuron, &trials, &Self::settings(settings))?.iter().map(|o| o.integrals[head]).collect())
+    }
 }
 
 fn first_head(neuron: &Neuron, axon: usize) -> Result<usize, CableError> {
@@ -132,7 +149,8 @@ impl Matched {
 
 impl Matching {
     /// Input of trial `i`: query = train of axon `i` + 7 ms - delay.
-    fn trial(&self, neuron: &Neuron, delays_ms: &[f64], i: usize) -> Trial {
+    #[must_use]
+    pub fn trial(&self, neuron: &Neuron, delays_ms: &[f64], i: usize) -> Trial {
         let mut rng = seed::stream(self.seed, &format!("match {i}"));
         let to = MATCH_FROM_MS + self.window_ms;
         let keys: Vec<Vec<f64>> =
@@ -146,6 +164,37 @@ impl Matching {
         Trial { keys, queries }
     }
 
+    /// Checks window, jitter and delays.
+    ///
+    /// # Errors
+    /// Parameters out of range; delays that are not one for each axon.
+    pub fn check(&self, neuron: &Neuron, delays_ms: &[f64]) -> Result<(), CableError> {
+        positive("match window in ms", self.window_ms)?;
+        not_negative("jitter in ms", self.jitter_ms)?;
+        check_delays(neuron, delays_ms)
+    }
+
+    /// Length of its runs.
+    #[must_use]
+    pub fn duration_ms(&self) -> f64 {
+        MATCH_FROM_MS + self.window_ms + MATCH_REST_MS
+    }
+
+    /// How its trials are run.
+    #[must_use]
+    pub fn settings(&self, settings: &Run) -> Run {
+        Run { duration_ms: self.duration_ms(), theta: None, record: None, ..settings.clone() }
+    }
+
+    /// Sorts the integrals of the first heads of all axons, after trial `i`.
+    #[must_use]
+    pub fn score(i: usize, trial: &Trial, integrals: &[f64]) -> Matched {
+        let axon = i % integrals.len().max(1);
+        let mut others = integrals.to_vec();
+        let matched = others.remove(axon);
+        Matched { axon, queries: trial.queries.len(), matched, others }
+    }
+
     /// Runs the match phase without potentiation.
     ///
     /// # Errors
@@ -156,23 +205,18 @@ impl Matching {
         settings: &Run,
         delays_ms: &[f64],
     ) -> Result<Vec<Matched>, CableError> {
-        positive("match window in ms", self.window_ms)?;
-        not_negative("jitter in ms", self.jitter_ms)?;
-        check_delays(neuron, delays_ms)?;
+        self.check(neuron, delays_ms)?;
         let trials: Vec<Trial> = (0..self.trials).map(|i| self.trial(neuron, delays_ms, i)).collect();
-        let duration_ms = MATCH_FROM_MS + self.window_ms + MATCH_REST_MS;
-        let settings = Run { duration_ms, theta: None, record: None, ..settings.clone() };
-        let outcomes = run(neuron, &trials, &settings)?;
-        let heads: Vec<usize> = (0..neuron.axons).filter_map(|a| neuron.first_head(a)).collect();
-        let matched = |(i, (trial, outcome)): (usize, (&Trial, &Outcome))| {
-            let axon = i % neuron.axons;
-            let all: Vec<f64> = heads.iter().map(|&h| outcome.integrals[h]).collect();
-            let mut others = all.clone();
-            others.remove(axon);
-            Matched { axon, queries: trial.queries.len(), matched: all[axon], others }
-        };
-        Ok(trials.iter().zip(&outcomes).enumerate().map(matched).collect())
+        let outcomes = run(neuron, &trials, &self.settings(settings))?;
+        let scored = trials.iter().zip(&outcomes).enumerate();
+        Ok(scored.map(|(i, (t, o))| Self::score(i, t, &first_integrals(neuron, o))).collect())
     }
+}
+
+/// Integrals of the first heads of all axons.
+#[must_use]
+pub fn first_integrals(neuron: &Neuron, outcome: &Outcome) -> Vec<f64> {
+    (0..neuron.axons).filter_map(|a| neuron.first_head(a)).map(|h| outcome.integrals[h]).collect()
 }
 
 fn check_delays(neuron: &Neuron, delays_ms: &[f64]) -> Result<(), CableError> {
@@ -228,6 +272,30 @@ impl Controlling {
         Trial { keys, queries }
     }
 
+    /// Checks window and delays.
+    ///
+    /// # Errors
+    /// Parameters out of range; delays that are not one for each axon.
+    pub fn check(&self, neuron: &Neuron, delays_ms: &[f64]) -> Result<(), CableError> {
+        positive("match window in ms", self.window_ms)?;
+        check_delays(neuron, delays_ms)
+    }
+
+    /// How its trials are run.
+    #[must_use]
+    pub fn settings(&self, settings: &Run) -> Run {
+        let duration_ms = self.control_from_ms() + CONTROL_PHASE_MS + CONTROL_REST_MS;
+        Run { duration_ms, theta: Some(self.theta), record: None, ..settings.clone() }
+    }
+
+    /// Who controlled the soma in trial `i`.
+    #[must_use]
+    pub fn score(&self, i: usize, trial: &Trial, outcome: &Outcome) -> Controlled {
+        let axon = i % trial.keys.len().max(1);
+        let control = Control::count(&trial.keys[axon], &outcome.spikes_ms, self.control_from_ms());
+        Controlled { axon, queries: trial.queries.len(), control }
+    }
+
     /// Runs the trials with potentiation.
     ///
     /// # Errors
@@ -238,18 +306,9 @@ impl Controlling {
         settings: &Run,
         delays_ms: &[f64],
     ) -> Result<Vec<Controlled>, CableError> {
-        positive("match window in ms", self.window_ms)?;
-        check_delays(neuron, delays_ms)?;
+        self.check(neuron, delays_ms)?;
         let trials: Vec<Trial> = (0..self.trials).map(|i| self.trial(neuron, delays_ms, i)).collect();
-        let duration_ms = self.control_from_ms() + CONTROL_PHASE_MS + CONTROL_REST_MS;
-        let theta = Some(self.theta);
-        let settings = Run { duration_ms, theta, record: None, ..settings.clone() };
-        let outcomes = run(neuron, &trials, &settings)?;
-        let controlled = |(i, (trial, outcome)): (usize, (&Trial, &Outcome))| {
-            let axon = i % neuron.axons;
-            let control = Control::count(&trial.keys[axon], &outcome.spikes_ms, self.control_from_ms());
-            Controlled { axon, queries: trial.queries.len(), control }
-        };
-        Ok(trials.iter().zip(&outcomes).enumerate().map(controlled).collect())
+        let outcomes = run(neuron, &trials, &self.settings(settings))?;
+        Ok(trials.iter().zip(&outcomes).enumerate().map(|(i, (t, o))| self.score(i, t, o)).collect())
     }
 }

@@ -39,6 +39,8 @@ pub struct Run {
     /// trials side by side: 1, 2, 4, 8 or 16
     pub lanes: usize,
     pub record: Option<Record>,
+    /// when integrals are read once more, before the end
+    pub read_at_ms: Option<f64>,
 }
 
 impl Default for Run {
@@ -53,6 +55,7 @@ impl Default for Run {
             pulse: (4.0, 1.0),
             lanes: 8,
             record: None,
+            read_at_ms: None,
         }
     }
 }
@@ -86,6 +89,8 @@ pub enum Quantity {
     Integral(usize),
     /// mM^4 ms of a head, as potentiation sees it
     Lagged(usize),
+    /// factor of a head's AMPA conductance: 1 without potentiation
+    Gain(usize),
 }
 
 /// Result of one trial.
@@ -95,6 +100,8 @@ pub struct Outcome {
     pub spikes_ms: Vec<f64>,
     /// integral of each head at the end, mM^4 ms
     pub integrals: Vec<f64>,
+    /// the same at [`Run::read_at_ms`]
+    pub read: Vec<f64>,
     /// times of the recorded samples
     pub times_ms: Vec<f64>,
     /// samples of each recorded quantity
@@ -145,6 +152,10 @@ fn check(neuron: &Neuron, run: &Run) -> Result<(), CableError> {
     positive("number of steps between gains", run.gain_every as f64)?;
     finite("current of a pulse", run.pulse.0)?;
     positive("duration of a pulse", run.pulse.1)?;
+    if let Some(at) = run.read_at_ms.filter(|at| !(0.0..=run.duration_ms).contains(at)) {
+        let (what, duration_ms) = ("reading of integrals", run.duration_ms);
+        return Err(CableError::WindowOutsideRun { what, from_ms: at, to_ms: at, duration_ms });
+    }
     let Some(record) = &run.record else { return Ok(()) };
     let (from_ms, to_ms, duration_ms) = (record.from_ms, record.to_ms, run.duration_ms);
     if !(from_ms >= 0.0 && from_ms < to_ms && to_ms <= duration_ms) {
@@ -154,7 +165,7 @@ fn check(neuron: &Neuron, run: &Run) -> Result<(), CableError> {
     record.what.iter().try_for_each(|q| {
         let (what, index, count) = match *q {
             Quantity::Potential(i) => ("node", i, neuron.nodes.len()),
-            Quantity::Calcium(i) | Quantity::Integral(i) | Quantity::Lagged(i) => {
+            Quantity::Calcium(i) | Quantity::Integral(i) | Quantity::Lagged(i) | Quantity::Gain(i) => {
                 ("spine head", i, neuron.heads.len())
             }
         };
@@ -246,7 +257,11 @@ fn group<const L: usize>(
     if let Some(r) = &mut recorder {
         r.sample(0, &state, &mut outcomes);
     }
+    let read_at = run.read_at_ms.map(|at| (at / dt).round() as usize);
     for n in 0..steps {
+        if read_at == Some(n) {
+            read(&state, &mut outcomes);
+        }
         while let Some(&&(_, lane, axon)) = due.peek().filter(|a| a.0 <= n) {
             heads_of[axon].iter().for_each(|&h| state.heads[h].spike(lane));
             due.next();
@@ -286,7 +301,17 @@ fn group<const L: usize>(
     for (lane, outcome) in outcomes.iter_mut().enumerate() {
         outcome.integrals = state.heads.iter().map(|h| h.integral[lane]).collect();
     }
+    if read_at.is_some_and(|at| at >= steps) {
+        read(&state, &mut outcomes);
+    }
     Ok(outcomes)
+}
+
+/// Reads the integrals of all heads.
+fn read<const L: usize>(state: &State<L>, outcomes: &mut [Outcome]) {
+    for (lane, outcome) in outcomes.iter_mut().enumerate() {
+        outcome.read = state.heads.iter().map(|h| h.integral[lane]).collect();
+    }
 }
 
 /// Takes samples while a window is open.
@@ -318,6 +343,7 @@ impl<'a> Recorder<'a> {
                     Quantity::Calcium(i) => state.heads[i].calcium[lane],
                     Quantity::Integral(i) => state.heads[i].integral[lane],
                     Quantity::Lagged(i) => state.heads[i].lagged[lane],
+                    Quantity::Gain(i) => state.heads[i].gain[lane],
                 });
             }
         }

@@ -94,6 +94,16 @@ impl<'a> Arrival<'a> {
         self.product = Product::new(synapses, self.n_from, self.n_to, n);
     }
 
+    /// Writes over `target` `[target cells, columns]` what `source` `[source cells, columns]` sends.
+    pub fn put(&mut self, source: &[f64], target: &mut [f64]) {
+        if self.route == Route::Same {
+            self.product.put(source, target);
+        } else {
+            target.fill(0.0);
+            self.add(source, target);
+        }
+    }
+
     /// Adds to `target` `[target cells, columns]` what `source` `[source cells, columns]` sends.
     pub fn add(&mut self, source: &[f64], target: &mut [f64]) {
         match self.route {
@@ -201,7 +211,25 @@ fn total(sum: &mut [f64], columns: &[f64]) {
         *only = columns.iter().sum();
         return;
     }
-    for column in columns.chunks_exact(sum.len()) {
-        sum.iter_mut().zip(column).for_each(|(s, x)| *s += x);
+    match sum.len() {
+        4 => total_of::<4>(sum, columns),
+        8 => total_of::<8>(sum, columns),
+        16 => total_of::<16>(sum, columns),
+        n => {
+            for column in columns.chunks_exact(n) {
+                sum.iter_mut().zip(column).for_each(|(s, x)| *s += x);
+            }
+        }
     }
+}
+
+/// The same in the same order, with the sums in registers.
+fn total_of<const N: usize>(sum: &mut [f64], columns: &[f64]) {
+    let mut sums = [0.0; N];
+    for column in columns.as_chunks::<N>().0 {
+        for (s, x) in sums.iter_mut().zip(column) {
+            *s += x;
+        }
+    }
+    sum.copy_from_slice(&sums);
 }

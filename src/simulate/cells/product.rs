@@ -61,8 +61,24 @@ impl<'a> Product<'a> {
         }
     }
 
+    /// `y = W x` for every column; `x` is `[sources, n]`, `y` is `[targets, n]`.
+    pub fn put(&mut self, x: &[f64], y: &mut [f64]) {
+        match self.shape() {
+            Shape::Matrix { .. } => {
+                y.fill(0.0);
+                self.apply::<true>(x, y);
+            }
+            _ => self.apply::<false>(x, y),
+        }
+    }
+
     /// `y += W x` for every column; `x` is `[sources, n]`, `y` is `[targets, n]`.
     pub fn add(&mut self, x: &[f64], y: &mut [f64]) {
+        self.apply::<true>(x, y);
+    }
+
+    /// `ADD`: to what `y` holds; else over it (not for matrices).
+    fn apply<const ADD: bool>(&mut self, x: &[f64], y: &mut [f64]) {
         let (from, to) = (self.from, self.to);
         let n = y.len() / to.max(1);
         let operations = n.saturating_mul(from + to);
@@ -70,13 +86,13 @@ impl<'a> Product<'a> {
         match self.shape() {
             Shape::Scale(gain) => pieces(y, block * to, operations, |k, y| {
                 for (y, x) in y.iter_mut().zip(&x[k * block * from..]) {
-                    *y += gain * x;
+                    *y = if ADD { *y + gain * x } else { gain * x };
                 }
             }),
             Shape::Sum(value) => pieces(y, block * to, operations, |k, y| {
                 for (y, x) in y.chunks_exact_mut(to).zip(x[k * block * from..].chunks_exact(from)) {
-                    let sum: f64 = x.iter().sum();
-                    y.iter_mut().for_each(|y| *y += value * sum);
+                    let sum = value * total(x);
+                    y.iter_mut().for_each(|y| *y = if ADD { *y + sum } else { sum });
                 }
             }),
             Shape::Matrix { pool, spread } => self.matrix(x, y, pool, spread),
@@ -133,6 +149,18 @@ impl<'a> Product<'a> {
             }
         });
     }
+}
+
+/// Sum of a column, in four lanes.
+fn total(x: &[f64]) -> f64 {
+    let (chunks, rest) = x.as_chunks::<4>();
+    let mut lanes = [0.0; 4];
+    for chunk in chunks {
+        for (l, x) in lanes.iter_mut().zip(chunk) {
+            *l += x;
+        }
+    }
+    lanes[0] + lanes[1] + (lanes[2] + lanes[3]) + rest.iter().sum::<f64>()
 }
 
 /// Adds the cells of one column up to the columns of the matrix that they share.

@@ -10,6 +10,7 @@
 //! each leaky population on its way. Until it has reached everything, x/0 counts as 0, and the run does not count as
 //! still; afterwards it ends the run as diverged. Where all cells are prospective that time is 0.
 
+use super::delay::Ring;
 use super::memory::Read;
 use super::net::{Cells, Incoming, Input, Membrane, Net};
 use super::noise::Currents;
@@ -60,12 +61,7 @@ impl Net<'_> {
 
     /// Most steps that anything is on its way.
     pub fn longest_delay(&self) -> usize {
-        self.incoming
-            .iter()
-            .filter_map(|q| q.delay.as_ref())
-            .map(super::delay::Ring::steps)
-            .max()
-            .unwrap_or(0)
+        self.incoming.iter().filter_map(|q| q.delay.as_ref()).map(Ring::steps).max().unwrap_or(0)
     }
 }
 
@@ -117,12 +113,16 @@ impl Input {
         if !moves {
             return;
         }
+        let mut moving = self.moving.as_slice();
         if split {
             self.now.copy_from_slice(&self.fixed);
+        } else if let [first, rest @ ..] = moving {
+            incoming[*first].bring_first(rates, &mut self.now);
+            moving = rest;
         } else {
             self.now.fill(0.0);
         }
-        for k in &self.moving {
+        for k in moving {
             incoming[*k].bring(rates, &mut self.now);
         }
         if let Some(noise) = noise {
@@ -132,13 +132,23 @@ impl Input {
 }
 
 impl Incoming<'_> {
+    /// Adds to what has arrived.
     fn bring(&mut self, rates: &[Vec<f64>], target: &mut [f64]) {
-        let source: &[f64] = match (&self.delay, &self.sum) {
-            (Some(ring), _) => ring.arriving(),
-            (None, Some(sum)) => sum,
-            (None, None) => &rates[self.from],
-        };
-        self.arrival.add(source, target);
+        self.arrival.add(source(&self.delay, &self.sum, &rates[self.from]), target);
+    }
+
+    /// Nothing has arrived yet.
+    fn bring_first(&mut self, rates: &[Vec<f64>], target: &mut [f64]) {
+        self.arrival.put(source(&self.delay, &self.sum, &rates[self.from]), target);
+    }
+}
+
+/// What a projection sends: what was sent before, what has been summed, or the rates of now.
+fn source<'a>(delay: &'a Option<Ring>, sum: &'a Option<Vec<f64>>, rates: &'a [f64]) -> &'a [f64] {
+    match (delay, sum) {
+        (Some(ring), _) => ring.arriving(),
+        (None, Some(sum)) => sum,
+        (None, None) => rates,
     }
 }
 

@@ -13,10 +13,11 @@
 
 use super::pieces::{PIECE, pays};
 use crate::spec::{ActivationSpec, LimitsSpec, Part};
+use multiversion::multiversion;
 use rayon::prelude::*;
 
-/// Numbers that are worked on at once: they stay in the first-level cache.
-const BLOCK: usize = 256;
+/// Numbers that are worked on at once: they stay in the first-level cache, and a small population clears few in vain.
+const BLOCK: usize = 64;
 /// Numbers that a vector instruction may take at once.
 const LANES: usize = 8;
 
@@ -58,6 +59,24 @@ impl Seen {
             wild: self.wild || other.wild,
             waited: self.waited || other.waited,
         }
+    }
+}
+
+/// What is seen of one compartment on the way, in lanes.
+#[derive(Clone, Copy, Default)]
+struct Watch {
+    /// running maximum of [`Seen::unrest`]
+    unrest: [f64; LANES],
+    /// 0 as long as all is finite: infinity times 0 is not a number, and stays it
+    poison: [f64; LANES],
+    waited: bool,
+}
+
+impl Watch {
+    #[inline(always)]
+    fn seen(&self, leak: Leak) -> Seen {
+        let unrest = if leak.prospective { 0.0 } else { self.unrest.into_iter().fold(0.0, larger) };
+        Seen { unrest, wild: self.poison.iter().sum::<f64>() != 0.0, waited: self.waited }
     }
 }
 
@@ -104,7 +123,7 @@ pub fn sweep(
         }
         Some(second) => {
             let b = Inputs { additive: second.additive, divisive: second.divisive, leak: second.leak };
-            let work = |(k, ((v, w), r)): (usize, Three<'_>)| two(k * PIECE, [a, b], [v, w], output, r);
+            let work = |(k, ((v, w), r)): (usize, Three<'_>)| two(k * PIECE, [a, b], v, w, output, r);
             if pays(rates.len() * 6) {
                 let v = first.v.par_chunks_mut(PIECE).zip(second.v.par_chunks_mut(PIECE));
                 v.zip(rates.par_chunks_mut(PIECE)).enumerate().map(work).reduce(Seen::default, join)
@@ -116,37 +135,42 @@ pub fn sweep(
     }
 }
 
-fn one(start: usize, inputs: Inputs<'_>, v: &mut [f64], output: Output<'_>, rates: &mut [f64]) -> Seen {
-    let mut seen = Seen::default();
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn one<'a>(start: usize, inputs: Inputs<'a>, v: &mut [f64], output: Output<'a>, rates: &mut [f64]) -> Seen {
+    let (mut watch, mut wild) = (Watch::default(), false);
     let (mut x, zero) = ([0.0; BLOCK], [0.0; BLOCK]);
     for (k, (v, r)) in v.chunks_mut(BLOCK).zip(rates.chunks_mut(BLOCK)).enumerate() {
         let n = v.len();
-        leak(inputs, start + k * BLOCK, v, &mut x, &mut seen);
-        activate(output, &x[..n], &zero[..n], r, &mut seen.wild);
+        leak(inputs, start + k * BLOCK, v, &mut x, &mut watch);
+        activate(output, &x[..n], &zero[..n], r, &mut wild);
     }
-    seen
+    watch.seen(inputs.leak).join(Seen { wild, ..Seen::default() })
 }
 
-fn two(
+#[multiversion(targets("x86_64+avx2+fma"))]
+fn two<'a>(
     start: usize,
-    inputs: [Inputs<'_>; 2],
-    [v, w]: [&mut [f64]; 2],
-    output: Output<'_>,
+    inputs: [Inputs<'a>; 2],
+    v: &mut [f64],
+    w: &mut [f64],
+    output: Output<'a>,
     rates: &mut [f64],
 ) -> Seen {
-    let mut seen = Seen::default();
+    let (mut watch, mut wild) = ([Watch::default(); 2], false);
     let (mut x, mut y) = ([0.0; BLOCK], [0.0; BLOCK]);
     let blocks = v.chunks_mut(BLOCK).zip(w.chunks_mut(BLOCK)).zip(rates.chunks_mut(BLOCK));
     for (k, ((v, w), r)) in blocks.enumerate() {
         let (n, at) = (v.len(), start + k * BLOCK);
-        leak(inputs[0], at, v, &mut x, &mut seen);
-        leak(inputs[1], at, w, &mut y, &mut seen);
-        activate(output, &x[..n], &y[..n], r, &mut seen.wild);
+        leak(inputs[0], at, v, &mut x, &mut watch[0]);
+        leak(inputs[1], at, w, &mut y, &mut watch[1]);
+        activate(output, &x[..n], &y[..n], r, &mut wild);
     }
-    seen
+    let seen = watch[0].seen(inputs[0].leak).join(watch[1].seen(inputs[1].leak));
+    seen.join(Seen { wild, ..Seen::default() })
 }
 
 /// `x / y`; 0 for 0/0, and for x/0 while the compartment waits.
+#[inline(always)]
 pub fn quotient(x: f64, y: f64, waits: bool, waited: &mut bool) -> f64 {
     if y != 0.0 {
         return x / y;
@@ -159,43 +183,43 @@ pub fn quotient(x: f64, y: f64, waits: bool, waited: &mut bool) -> f64 {
 }
 
 /// One step of up to [`BLOCK`] compartments; what the cell reads of them goes to `x`.
-fn leak(inputs: Inputs<'_>, at: usize, v: &mut [f64], x: &mut [f64; BLOCK], seen: &mut Seen) {
+#[inline(always)]
+fn leak(inputs: Inputs<'_>, at: usize, v: &mut [f64], x: &mut [f64; BLOCK], watch: &mut Watch) {
     let n = v.len();
+    let additive = &inputs.additive[at..at + n];
+    let Some(divisive) = inputs.divisive else { return towards(inputs.leak, additive, v, x, watch) };
     let mut quotients = [0.0; BLOCK];
-    let input = match inputs.divisive {
-        None => &inputs.additive[at..at + n],
-        Some(divisive) => {
-            let both = inputs.additive[at..at + n].iter().zip(&divisive[at..at + n]);
-            let Leak { waits, .. } = inputs.leak;
-            quotients
-                .iter_mut()
-                .zip(both)
-                .for_each(|(q, (a, d))| *q = quotient(*a, *d, waits, &mut seen.waited));
-            &quotients[..n]
-        }
-    };
-    x[..n].copy_from_slice(if inputs.leak.prospective { input } else { v });
-    let (mut unrest, mut poison) = ([0.0; LANES], [0.0; LANES]);
+    let both = additive.iter().zip(&divisive[at..at + n]);
+    for (q, (a, d)) in quotients.iter_mut().zip(both) {
+        *q = quotient(*a, *d, inputs.leak.waits, &mut watch.waited);
+    }
+    towards(inputs.leak, &quotients[..n], v, x, watch);
+}
+
+/// The same with the input at hand.
+#[inline(always)]
+fn towards(leak: Leak, input: &[f64], v: &mut [f64], x: &mut [f64; BLOCK], watch: &mut Watch) {
+    let Watch { mut unrest, mut poison, .. } = *watch;
     let (chunks, rest) = v.as_chunks_mut::<LANES>();
     let (inputs_of_chunks, inputs_of_rest) = input.as_chunks::<LANES>();
-    for (v, i) in chunks.iter_mut().zip(inputs_of_chunks) {
-        approach(inputs.leak, v, i, &mut unrest, &mut poison);
+    let (x_of_chunks, _) = x.as_chunks_mut::<LANES>();
+    for ((v, i), x) in chunks.iter_mut().zip(inputs_of_chunks).zip(&mut *x_of_chunks) {
+        *x = if leak.prospective { *i } else { *v };
+        approach(leak, v, i, &mut unrest, &mut poison);
     }
     if !rest.is_empty() {
         // What is left, filled up with cells at rest.
         let (mut v, mut i) = ([0.0; LANES], [0.0; LANES]);
         v[..rest.len()].copy_from_slice(rest);
         i[..rest.len()].copy_from_slice(inputs_of_rest);
-        approach(inputs.leak, &mut v, &i, &mut unrest, &mut poison);
+        x_of_chunks[chunks.len()] = if leak.prospective { i } else { v };
+        approach(leak, &mut v, &i, &mut unrest, &mut poison);
         rest.copy_from_slice(&v[..rest.len()]);
     }
-    // Infinity times 0 is not a number, and stays it.
-    seen.wild |= poison.iter().sum::<f64>() != 0.0;
-    if !inputs.leak.prospective {
-        seen.unrest = unrest.into_iter().fold(seen.unrest, larger);
-    }
+    (watch.unrest, watch.poison) = (unrest, poison);
 }
 
+#[inline(always)]
 fn larger(m: f64, x: f64) -> f64 {
     if x > m { x } else { m }
 }
@@ -220,17 +244,20 @@ fn approach(
 }
 
 /// Rates from what the cell reads of its compartments.
+#[inline(always)]
 pub fn activate(output: Output<'_>, basal: &[f64], apical: &[f64], rates: &mut [f64], wild: &mut bool) {
     let both = || basal.iter().zip(apical);
     match output.activation {
         ActivationSpec::Product => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = b * a),
         ActivationSpec::Linear => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = b + a),
+        ActivationSpec::Relu => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = (b + a).max(0.0)),
         other => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = function(other, b + a)),
     }
     finish(output, rates, wild);
 }
 
 /// The half that a relay sends, and the limits of rates. Limits bound what is infinite, but not what is no number.
+#[inline(always)]
 pub fn finish(output: Output<'_>, rates: &mut [f64], wild: &mut bool) {
     match output.limits {
         None => {
@@ -253,6 +280,7 @@ pub fn finish(output: Output<'_>, rates: &mut [f64], wild: &mut bool) {
 }
 
 /// `max(x, 0)` or `max(-x, 0)`.
+#[inline(always)]
 pub fn rectify(part: Part, rates: &mut [f64]) {
     let sign = if part == Part::Plus { 1.0 } else { -1.0 };
     rates.iter_mut().for_each(|r| *r = (sign * *r).max(0.0));

@@ -297,5 +297,7 @@ fn simple(from: &str, to: String, weights: WeightsSpec) -> ProjectionSpec {
         plasticity: None,
         delay: None,
         tied: None,
+        synapses: None,
+        pulse: None,
     }
 }

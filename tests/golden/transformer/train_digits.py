@@ -23,6 +23,7 @@ sys.path.insert(0, str(HERE.parent))
 import bert  # noqa: E402
 
 DATA = HERE.parents[2] / "circuits" / "data" / "digits.npz"
+OUT = DATA.parent / "transformer"
 LAYERS, HEADS, D, D_HIDDEN, CLASSES, SIDE = 2, 4, 32, 64, 10, 8
 EPS = 1e-12  # of LayerNorm, as in BERT
 TRAIN = 1437  # the first 1437 images; the last 360 are held out
@@ -134,7 +135,7 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     images, labels = digits()
-    model = HERE / "model.safetensors"
+    model = OUT / "model.safetensors"
     if not args.keep:
         save_file(train(images[:TRAIN], labels[:TRAIN]), model, {"format": "pt"})
     w = load_file(model)
@@ -143,8 +144,8 @@ def main():
             ok = right(w, images[part], labels[part])
             print(f"{name}: {int(ok.sum())} of {len(ok)} right, {100 * ok.float().mean():.2f} %")
         arrays = activations(w, images, labels)
-    save_file(arrays, HERE / "activations.safetensors")
-    for file in sorted(HERE.glob("*.safetensors")):
+    save_file(arrays, OUT / "activations.safetensors")
+    for file in sorted(OUT.glob("*.safetensors")):
         print(f"{file.name}: {file.stat().st_size} bytes")
     print(f"torch {torch.__version__}, numpy {np.__version__}")
 
