@@ -24,5 +24,5 @@ pub mod norm;
 pub use block::{
     Block, FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Residual, Streams,
 };
-pub use forward::{ForwardError, attention_map, forward};
+pub use forward::{ForwardError, Stream, Workspace, attention_map, forward};
 pub use norm::{functional_inner, strength};

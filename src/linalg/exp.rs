@@ -4,19 +4,23 @@
 //! rounding. No branches and no calls, so that the compiler makes vector code of it.
 
 use super::Real;
+use multiversion::multiversion;
 use std::any::Any;
 
 /// Numbers per step.
 const LANES: usize = 16;
 
-/// Replaces every `x <= 0` by `exp(x)`, to a few units in the last place; NaN stays NaN.
+/// Replaces every `x <= top` by `exp(x - top)`, to a few units in the last place; NaN stays NaN.
 ///
-/// Results that would not be normal numbers (`x` below -708 in f64, -87 in f32) are 0. Above 0 the result is
-/// meaningless.
-pub fn exp_nonpositive<T: Real>(xs: &mut [T]) {
+/// Results that would not be normal numbers (`x - top` below -708 in f64, -87 in f32) are 0. Above `top` the result is
+/// meaningless. The same bits with any instruction set.
+#[multiversion(targets("x86_64+avx2"))]
+pub fn exp_nonpositive<T: Real>(xs: &mut [T], top: T) {
     for chunk in xs.chunks_mut(LANES) {
         let mut lanes = [T::zero(); LANES];
-        lanes[..chunk.len()].copy_from_slice(chunk);
+        for (lane, x) in lanes.iter_mut().zip(&*chunk) {
+            *lane = *x - top;
+        }
         let any: &mut dyn Any = &mut lanes;
         if let Some(double) = any.downcast_mut::<[f64; LANES]>() {
             double.iter_mut().for_each(|x| *x = exp_f64(*x));
@@ -30,6 +34,7 @@ pub fn exp_nonpositive<T: Real>(xs: &mut [T]) {
 }
 
 /// Largest of the numbers and `start`; NaN never wins.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn maximum<T: Real>(xs: &[T], start: T) -> T {
     let larger = |m: T, x: T| if x > m { x } else { m };
     let mut lanes = [start; LANES];
@@ -41,6 +46,21 @@ pub fn maximum<T: Real>(xs: &[T], start: T) -> T {
         }
     }
     lanes.iter().chain(rest).fold(start, |m, x| larger(m, *x))
+}
+
+/// Whether no number is infinite or NaN.
+#[multiversion(targets("x86_64+avx2"))]
+pub fn all_finite<T: Real>(xs: &[T]) -> bool {
+    // 0 x is 0, or NaN where x is not finite; NaN stays.
+    let mut lanes = [T::zero(); LANES];
+    let chunks = xs.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (sum, x) in lanes.iter_mut().zip(chunk) {
+            *sum += *x * T::zero();
+        }
+    }
+    lanes.iter().all(|x| x.is_zero()) && rest.iter().all(|x| x.is_finite())
 }
 
 /// `1 / k!`, highest first.
@@ -66,7 +86,7 @@ const LN2_HIGH: f64 = 0.693_147_180_369_123_8;
 /// The rest of them.
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
-#[inline]
+#[inline(always)]
 fn exp_f64(x: f64) -> f64 {
     const SHIFT: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52: adding it rounds to an integer
     let shifted = x * std::f64::consts::LOG2_E + SHIFT;
@@ -80,7 +100,7 @@ fn exp_f64(x: f64) -> f64 {
     if x < -708.0 { 0.0 } else { p * power }
 }
 
-#[inline]
+#[inline(always)]
 #[allow(clippy::cast_possible_truncation)]
 fn exp_f32(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0; // 1.5 * 2^23
@@ -107,7 +127,7 @@ mod tests {
         let n = 20_011;
         let xs: Vec<T> = (0..n).map(|i| real(-low * count(i) / count(n))).collect();
         let mut ys = xs.clone();
-        exp_nonpositive(&mut ys);
+        exp_nonpositive(&mut ys, T::zero());
         xs.iter().zip(&ys).fold(0.0, |worst: f64, (x, y)| {
             let want = x.to_f64().exp();
             worst.max((y.to_f64() - want).abs() / want / epsilon)
@@ -123,13 +143,28 @@ mod tests {
     #[test]
     fn ends_of_the_range() {
         let mut x = [0.0, -0.0, -1e4, f64::NEG_INFINITY, f64::NAN];
-        exp_nonpositive(&mut x);
+        exp_nonpositive(&mut x, 0.0);
         assert_eq!(x[..4], [1.0, 1.0, 0.0, 0.0]);
         assert!(x[4].is_nan());
         let mut x = [0.0f32, -1e4, f32::NEG_INFINITY, f32::NAN];
-        exp_nonpositive(&mut x);
+        exp_nonpositive(&mut x, 0.0);
         assert_eq!(x[..3], [1.0, 0.0, 0.0]);
         assert!(x[3].is_nan());
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_found_at_every_place() {
+        for n in [0usize, 1, 15, 16, 17, 40] {
+            let mut xs: Vec<f64> = (0..n).map(|i| -count(i) * 1e300).collect();
+            assert!(all_finite(&xs));
+            for at in 0..n {
+                for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                    let good = std::mem::replace(&mut xs[at], bad);
+                    assert!(!all_finite(&xs), "{at} of {n}");
+                    xs[at] = good;
+                }
+            }
+        }
     }
 
     #[test]

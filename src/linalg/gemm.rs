@@ -72,6 +72,25 @@ impl<'a, T: Real> Operand<'a, T> {
         Self { data, rows: count, ..self }
     }
 
+    /// Columns `first .. first + count`; moves no number.
+    ///
+    /// # Panics
+    /// If there are fewer columns.
+    #[must_use]
+    pub fn cols(self, first: usize, count: usize) -> Self {
+        self.t().rows(first, count).t()
+    }
+
+    /// Column `j`, where columns are contiguous.
+    ///
+    /// # Panics
+    /// If there is no such column, or if it is not contiguous.
+    #[must_use]
+    pub fn column(self, j: usize) -> &'a [T] {
+        assert!(self.row_stride == 1 && j < self.cols, "operand: column {j} of {}", self.cols);
+        &self.data[j * self.col_stride..][..self.rows]
+    }
+
     /// `(rows, cols)`.
     #[must_use]
     pub fn shape(self) -> (usize, usize) {

@@ -2,7 +2,7 @@
 //!
 //! - [`gemm()`]: the one matrix product of the crate, on whole matrices.
 //! - [`gemm_into`]: the same on [`Operand`]s, views of columns that transpose for free.
-//! - [`exp_nonpositive`], [`maximum`]: the two sweeps of softmax, as vector code.
+//! - [`exp_nonpositive`], [`maximum`]: the two sweeps of softmax, as vector code; [`all_finite`] likewise.
 //!
 //! **Deliberately absent:** threads (callers split the work, each product runs on one thread, so that results
 //! do not depend on the number of threads), attention.
@@ -11,7 +11,7 @@ mod exp;
 mod gemm;
 mod svd;
 
-pub use exp::{exp_nonpositive, maximum};
+pub use exp::{all_finite, exp_nonpositive, maximum};
 pub use gemm::{Operand, gemm, gemm_into};
 pub use svd::{Svd, svd};
 

@@ -1,10 +1,8 @@
-//! From streams to the keys, queries, values and gates of one head, with every shape checked.
+//! Whether streams fit a head; and its keys, queries and values on their own.
 
 use super::blocks::for_each_block;
 use super::error::ForwardError;
-use crate::attention::{
-    FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Streams,
-};
+use crate::attention::{FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Streams};
 use crate::linalg::{Operand, Real, gemm_into};
 use nalgebra::{DMatrix, DVector};
 
@@ -22,40 +20,20 @@ pub(in crate::attention) struct Inputs<T: Real> {
     pub values: DMatrix<T>,
 }
 
-impl<T: Real> Inputs<T> {
-    /// No tokens.
-    pub fn empty() -> Self {
-        let none = || DMatrix::zeros(0, 0);
-        Self { queries: none(), keys: none(), values: none() }
-    }
-}
-
 /// Reads one head's streams.
 pub(in crate::attention) struct Reader<'a, T: Real> {
     pub head: &'a Head<T>,
     /// which head of the block, for messages
     pub index: usize,
     pub streams: &'a Streams<T>,
-    /// whether the work is large enough for threads
-    pub parallel: bool,
 }
 
 impl<T: Real> Reader<'_, T> {
-    /// Projects the streams to keys, queries and values.
+    /// Whether the streams fit the head.
     ///
     /// # Errors
     /// Missing streams, shapes that do not fit, token counts that differ, combinations that have no meaning.
-    pub fn inputs(&self) -> Result<Inputs<T>, ForwardError> {
-        let mut x = self.unscaled()?;
-        x.queries *= self.head.scale;
-        Ok(x)
-    }
-
-    /// The same, but for the scale.
-    ///
-    /// # Errors
-    /// As [`Reader::inputs`].
-    pub fn unscaled(&self) -> Result<Inputs<T>, ForwardError> {
+    pub fn check(&self) -> Result<(), ForwardError> {
         let h = self.head;
         self.check_supported()?;
         let x_q = self.stream("query", &h.query_stream)?;
@@ -68,10 +46,22 @@ impl<T: Real> Reader<'_, T> {
         }
         self.fits("W_Q", h.w_q.shape(), "W_K", h.w_k.shape(), h.w_q.nrows() == h.w_k.nrows())?;
         self.fits("W_O", h.w_o.shape(), "W_V", h.w_v.shape(), h.w_o.ncols() == h.w_v.nrows())?;
+        self.projects("W_Q", &h.w_q, "b_Q", &h.b_q, &h.query_stream, x_q)?;
+        self.projects("W_K", &h.w_k, "b_K", &h.b_k, &h.context_stream, x_k)?;
+        self.projects("W_V", &h.w_v, "b_V", &h.b_v, &h.value_stream, x_v)?;
+        match &h.memory {
+            Memory::Gated { side: GateSide::Key, gate } => self.check_gate(gate, h.d_key(), "key rows"),
+            memory => memory.gate().map_or(Ok(()), |gate| self.check_gate(gate, h.d_value(), "value rows")),
+        }
+    }
 
-        let mut queries = self.project("W_Q", &h.w_q, "b_Q", &h.b_q, &h.query_stream, x_q)?;
-        let mut keys = self.project("W_K", &h.w_k, "b_K", &h.b_k, &h.context_stream, x_k)?;
-        let mut values = self.project("W_V", &h.w_v, "b_V", &h.b_v, &h.value_stream, x_v)?;
+    /// Keys, queries and values of a head whose streams fit.
+    pub fn inputs(&self) -> Inputs<T> {
+        let h = self.head;
+        let project = |w, b, stream: &String| affine(w, b, &self.streams[stream], false);
+        let mut queries = project(&h.w_q, &h.b_q, &h.query_stream);
+        let mut keys = project(&h.w_k, &h.b_k, &h.context_stream);
+        let mut values = project(&h.w_v, &h.b_v, &h.value_stream);
         if let Kernel::Feature { key, query } = h.kernel {
             map_all(&mut keys, key);
             map_all(&mut queries, query);
@@ -80,14 +70,11 @@ impl<T: Real> Reader<'_, T> {
             let last = values.nrows();
             values = values.insert_row(last, T::one());
         }
-        Ok(Inputs { queries, keys, values })
+        queries *= h.scale;
+        Inputs { queries, keys, values }
     }
 
-    /// Gains of a gate for each context token, `[n_rows, n_context]` with `n_rows` 1 or `rows`.
-    ///
-    /// # Errors
-    /// As [`Reader::inputs`].
-    pub fn gate(&self, gate: &Gate<T>, rows: usize, of: &str) -> Result<DMatrix<T>, ForwardError> {
+    fn check_gate(&self, gate: &Gate<T>, rows: usize, of: &str) -> Result<(), ForwardError> {
         let x = self.stream("gate", &gate.stream)?;
         self.same_clock("gate", &gate.stream, &self.head.context_stream)?;
         let n_rows = gate.constant.len();
@@ -97,14 +84,7 @@ impl<T: Real> Reader<'_, T> {
         self.fits("gate weights", weights, "gate constant", (n_rows, 1), weights.0 == n_rows)?;
         self.fits("gate weights", weights, "gate features", gate.features.shape(), weights.1 == n_features)?;
         self.fits("gate maps", maps, "gate features", gate.features.shape(), maps.0 == n_features)?;
-        let mut features =
-            self.project("gate features", &gate.features, "gate bias", &gate.bias, &gate.stream, x)?;
-        for mut token in features.column_iter_mut() {
-            for (value, map) in token.iter_mut().zip(&gate.maps) {
-                *value = map.apply(*value);
-            }
-        }
-        Ok(affine(&gate.weights, &gate.constant, &features, self.parallel))
+        self.projects("gate features", &gate.features, "gate bias", &gate.bias, &gate.stream, x)
     }
 
     /// The stream of that name.
@@ -136,7 +116,7 @@ impl<T: Real> Reader<'_, T> {
         Err(ForwardError::Shape { what, shape, other: other.into(), other_shape })
     }
 
-    fn project(
+    fn projects(
         &self,
         w_name: &str,
         w: &DMatrix<T>,
@@ -144,12 +124,11 @@ impl<T: Real> Reader<'_, T> {
         b: &DVector<T>,
         stream: &str,
         x: &DMatrix<T>,
-    ) -> Result<DMatrix<T>, ForwardError> {
+    ) -> Result<(), ForwardError> {
         if w.ncols() != x.nrows() {
             self.fits(w_name, w.shape(), &format!("stream `{stream}`"), x.shape(), false)?;
         }
-        self.fits(b_name, b.shape(), w_name, w.shape(), b.len() == w.nrows())?;
-        Ok(affine(w, b, x, self.parallel))
+        self.fits(b_name, b.shape(), w_name, w.shape(), b.len() == w.nrows())
     }
 
     /// Refuses combinations without a meaning.
@@ -173,30 +152,6 @@ impl<T: Real> Reader<'_, T> {
             return fail(format!("decay {g} is not in (0, 1]"));
         }
         Ok(())
-    }
-
-    /// Write strengths of the delta rule or gains of a gated memory, and the side they act on.
-    ///
-    /// # Errors
-    /// As [`Reader::inputs`].
-    pub fn rates(&self) -> Result<Option<(DMatrix<T>, GateSide)>, ForwardError> {
-        let h = self.head;
-        Ok(match &h.memory {
-            Memory::Delta(Rate::Constant(b)) => {
-                let n = self.stream("context", &h.context_stream)?.ncols();
-                Some((DMatrix::from_element(1, n, *b), GateSide::Value))
-            }
-            Memory::Delta(Rate::Gate(gate)) => {
-                Some((self.gate(gate, h.d_value(), "value rows")?, GateSide::Value))
-            }
-            Memory::Gated { side: GateSide::Value, gate } => {
-                Some((self.gate(gate, h.d_value(), "value rows")?, GateSide::Value))
-            }
-            Memory::Gated { side: GateSide::Key, gate } => {
-                Some((self.gate(gate, h.d_key(), "key rows")?, GateSide::Key))
-            }
-            Memory::None | Memory::Hebbian | Memory::Decay(_) => None,
-        })
     }
 }
 

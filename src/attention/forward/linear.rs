@@ -2,64 +2,79 @@
 //!
 //! With `M_t = g M_{t-1} + v_t k_t^T` (g = 1 without decay), `u_i = M_i q_i` (causal), `M_{i-1} q_i` (strict) or
 //! `M_N q_i` (full). Causal and strict heads run in chunks: tokens of earlier chunks through the carried state,
-//! tokens of the same chunk through a small masked matrix of scores.
+//! tokens of the same chunk through a small masked matrix of scores. Small memories go token by token (`recurrent`).
 
-use super::blocks::{for_each_block, powers};
-use super::inputs::Inputs;
-use crate::attention::Mask;
+use super::View;
 use crate::linalg::{Operand, Real, gemm_into};
-use nalgebra::DMatrix;
 
-/// Read-outs `[value rows, n_query]`.
-pub(super) fn read<T: Real>(x: &Inputs<T>, mask: Mask, decay: Option<T>, parallel: bool) -> DMatrix<T> {
-    match mask {
-        Mask::Full => full(x, decay, parallel),
-        Mask::Causal => chunked(x, decay, 0),
-        Mask::Strict => chunked(x, decay, 1),
+/// Tokens to a chunk when nothing is read.
+const ABSORBED: usize = 256;
+
+/// Fades the columns of `x` into `out`: the last by `g^0`, the one before by `g^1`.
+fn fade<T: Real>(x: Operand<'_, T>, weights: &[T], out: &mut Vec<T>) {
+    let (_, count) = x.shape();
+    out.clear();
+    for j in 0..count {
+        let weight = weights[count - 1 - j];
+        out.extend(x.column(j).iter().map(|k| *k * weight));
     }
 }
 
-/// `u_i = (sum_j g^(N-j) v_j k_j^T) q_i`.
-fn full<T: Real>(x: &Inputs<T>, decay: Option<T>, parallel: bool) -> DMatrix<T> {
-    let (rows, d_k, n) = (x.values.nrows(), x.keys.nrows(), x.keys.ncols());
-    let mut memory = vec![T::zero(); rows * d_k];
-    if decay.is_some() {
-        let weights = powers(decay, n);
-        let faded = DMatrix::from_fn(d_k, n, |b, j| x.keys[(b, j)] * weights[n - 1 - j]);
-        gemm_into(&mut memory, T::one(), Operand::of(&x.values), Operand::of(&faded).t(), T::zero());
-    } else {
-        gemm_into(&mut memory, T::one(), Operand::of(&x.values), Operand::of(&x.keys).t(), T::zero());
+/// `M = g^n M + sum_j g^(n-1-j) v_j k_j^T` for `n` keys; `weights` are the powers of the decay, empty without one.
+pub(super) fn absorb<T: Real>(
+    keys: Operand<'_, T>,
+    values: Operand<'_, T>,
+    weights: &[T],
+    memory: &mut [T],
+    faded: &mut Vec<T>,
+) {
+    let (d_k, n) = keys.shape();
+    if weights.is_empty() {
+        gemm_into(memory, T::one(), values, keys.t(), T::one());
+        return;
     }
-    let memory = Operand::from_columns(&memory, rows, d_k);
-    let mut out = DMatrix::zeros(rows, x.queries.ncols());
-    for_each_block(&mut out, parallel, |first, block| {
-        let count = block.len() / rows;
-        gemm_into(block, T::one(), memory, Operand::columns(&x.queries, first, count), T::zero());
-    });
-    out
+    for first in (0..n).step_by(weights.len() - 1) {
+        let count = (weights.len() - 1).min(n - first);
+        fade(keys.cols(first, count), weights, faded);
+        let faded = Operand::from_columns(faded, d_k, count);
+        gemm_into(memory, T::one(), values.cols(first, count), faded.t(), weights[count]);
+    }
 }
 
-/// Causal (`lag` 0) and strict (`lag` 1) read-outs.
-fn chunked<T: Real>(x: &Inputs<T>, decay: Option<T>, lag: usize) -> DMatrix<T> {
-    let (rows, d_k, n) = (x.values.nrows(), x.keys.nrows(), x.keys.ncols());
-    let size = d_k.max(rows).clamp(16, 64);
-    let weights = powers(decay, size);
-    let mut out = DMatrix::zeros(rows, n);
-    let mut memory = vec![T::zero(); rows * d_k];
-    let mut scores = vec![T::zero(); size * size];
-    if rows == 0 {
-        return out;
-    }
-    for first in (0..n).step_by(size) {
+/// How many powers of the decay a head needs.
+pub(super) fn powers_needed(chunk: Option<usize>) -> usize {
+    chunk.unwrap_or(ABSORBED)
+}
+
+/// Tokens to a chunk of a causal or strict head.
+pub(super) fn chunk_of(d_k: usize, rows: usize) -> usize {
+    d_k.max(rows).clamp(16, 64)
+}
+
+/// Causal (`lag` 0) and strict (`lag` 1) read-outs `[value rows, n]`; `memory` moves on.
+pub(super) fn scan<T: Real>(
+    x: View<'_, T>,
+    lag: usize,
+    weights: &[T],
+    memory: &mut [T],
+    room: &mut [Vec<T>; 2],
+    out: &mut [T],
+) {
+    let (d_k, n) = x.keys.shape();
+    let rows = x.values.shape().0;
+    let size = chunk_of(d_k, rows);
+    let [scores, faded] = room;
+    scores.resize(size * size, T::zero());
+    for (c, block) in out.chunks_mut((size * rows).max(1)).enumerate() {
+        let first = c * size;
         let count = size.min(n - first);
-        let keys = Operand::columns(&x.keys, first, count);
-        let queries = Operand::columns(&x.queries, first, count);
-        let values = Operand::columns(&x.values, first, count);
-        let block = &mut out.as_mut_slice()[first * rows..(first + count) * rows];
+        let keys = x.keys.cols(first, count);
+        let queries = x.queries.cols(first, count);
+        let values = x.values.cols(first, count);
 
         // Earlier chunks: the state after token first - 1, faded by g^(i - first + 1 - lag).
-        gemm_into(block, T::one(), Operand::from_columns(&memory, rows, d_k), queries, T::zero());
-        if decay.is_some() {
+        gemm_into(block, x.scale, Operand::from_columns(memory, rows, d_k), queries, T::zero());
+        if !weights.is_empty() {
             for (i, token) in block.chunks_exact_mut(rows).enumerate() {
                 token.iter_mut().for_each(|u| *u *= weights[i + 1 - lag]);
             }
@@ -67,11 +82,11 @@ fn chunked<T: Real>(x: &Inputs<T>, decay: Option<T>, lag: usize) -> DMatrix<T> {
 
         // This chunk: scores of j <= i - lag, faded by g^(i - j - lag).
         let scores = &mut scores[..count * count];
-        gemm_into(scores, T::one(), keys.t(), queries, T::zero());
+        gemm_into(scores, x.scale, keys.t(), queries, T::zero());
         for (i, column) in scores.chunks_exact_mut(count).enumerate() {
             let seen = i + 1 - lag;
             column[seen..].fill(T::zero());
-            if decay.is_some() {
+            if !weights.is_empty() {
                 for (s, w) in column[..seen].iter_mut().zip(weights[..seen].iter().rev()) {
                     *s *= *w;
                 }
@@ -80,12 +95,12 @@ fn chunked<T: Real>(x: &Inputs<T>, decay: Option<T>, lag: usize) -> DMatrix<T> {
         gemm_into(block, T::one(), values, Operand::from_columns(scores, count, count), T::one());
 
         // The state after this chunk.
-        if decay.is_some() {
-            let faded = DMatrix::from_fn(d_k, count, |b, j| x.keys[(b, first + j)] * weights[count - 1 - j]);
-            gemm_into(&mut memory, T::one(), values, Operand::of(&faded).t(), weights[count]);
+        if weights.is_empty() {
+            gemm_into(memory, T::one(), values, keys.t(), T::one());
         } else {
-            gemm_into(&mut memory, T::one(), values, keys.t(), T::one());
+            fade(keys, weights, faded);
+            let faded = Operand::from_columns(faded, d_k, count);
+            gemm_into(memory, T::one(), values, faded.t(), weights[count]);
         }
     }
-    out
 }

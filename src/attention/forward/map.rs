@@ -28,7 +28,9 @@ pub fn attention_map<T: Real>(
         let what = format!("a {} memory has no attention map", head.memory.name());
         return Err(ForwardError::Unsupported { head: head_index, what });
     }
-    let x = Reader { head, index: head_index, streams, parallel: false }.inputs()?;
+    let reader = Reader { head, index: head_index, streams };
+    reader.check()?;
+    let x = reader.inputs();
     let n = x.keys.ncols();
     let g = decay_of(head).map_or(1.0, Real::to_f64);
     let mut map = DMatrix::zeros(x.queries.ncols(), n);

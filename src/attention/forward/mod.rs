@@ -1,34 +1,43 @@
 //! Runs a block: `y_i = b_O + sum_s R_s x^s_i + sum_h W_O^h u^h_i`.
 //!
-//! 1. `inputs` checks every shape and projects the streams to keys, queries and values.
-//! 2. One of three evaluators makes the read-outs `u`: `linear` (linear and feature kernels; cost linear in the
-//!    number of tokens), `tiles` (exponential and power kernels) or `recurrent` (delta and gated memories).
-//! 3. The read-outs are divided by the sum of the scores where the head says so, and summed in head order.
+//! 1. Every shape is checked (`inputs`), and `plan` says which projections stand together and how each head is read.
+//! 2. `algebra` turns linear heads that see every token into one matrix, where that takes fewer operations.
+//! 3. Tokens pass in windows of constant size, first those of contexts that must be known before the first query,
+//!    then those of queries. In a window: projections of blocks of tokens; then read-outs `u` of each head (`room`), by
+//!    one of three evaluators, `linear` (linear and feature kernels; cost linear in the number of tokens), `recurrent`
+//!    (delta and gated memories) or `tiles` (exponential and power kernels); then outputs of blocks of tokens.
 //!
 //! A pass above about 3 Mflop uses rayon's current pool. Blocks have constant sizes and sums a fixed order: the
-//! bytes do not depend on the number of threads. For looking at a head there is [`attention_map`].
+//! bytes do not depend on the number of threads. Beyond input and output a pass holds the weights, one window and one
+//! memory matrix for each head; exponential and power heads also hold their keys and values. For looking at a head there is
+//! [`attention_map`].
 //!
 //! **Deliberately absent:** gradients, files, circuits.
 
+pub(super) mod algebra;
 pub(super) mod blocks;
 mod error;
 pub(super) mod inputs;
 mod linear;
 mod map;
-mod recurrent;
+mod pass;
+pub(super) mod plan;
+pub(super) mod recurrent;
+pub(super) mod room;
+mod stream;
 #[cfg(test)]
 pub(super) mod tests;
 pub(super) mod tiles;
 
 pub use error::{ForwardError, Shape};
 pub use map::attention_map;
+pub use pass::Workspace;
+pub use stream::Stream;
 
-use super::block::{Block, GateSide, Head, Kernel, Mask, Memory, Normalisation, Streams};
-use crate::linalg::{Operand, Real, gemm_into};
-use blocks::for_each_block;
-use inputs::{Inputs, Reader, find};
+use super::block::{Block, Head, Kernel, Mask, Memory, Normalisation, Streams};
+use crate::linalg::{Operand, Real};
+use inputs::{Reader, find};
 use nalgebra::DMatrix;
-use rayon::prelude::*;
 
 /// Below this many floating-point operations a fork costs more than a second thread gains.
 const PARALLEL_FLOP: usize = 3_000_000;
@@ -36,7 +45,8 @@ const PARALLEL_FLOP: usize = 3_000_000;
 /// Output of a block, `[d_model, n_tokens of block.clock_stream]`, one token per column.
 ///
 /// An empty sum is 0 and so is 0/0. Softmax subtracts the running maximum and never overflows; an exponential
-/// kernel that is not divided by its sum can, and says so.
+/// kernel that is not divided by its sum can, and says so. [`Workspace::forward`] does the same in memory that is used
+/// again.
 ///
 /// # Errors
 /// - [`ForwardError::MissingStream`], [`ForwardError::Shape`], [`ForwardError::TokenCounts`]: the streams do not
@@ -50,129 +60,25 @@ const PARALLEL_FLOP: usize = 3_000_000;
 /// Granier & Senn 2025 (arXiv 2504.06354) for the linear head; Katharopoulos et al. 2020 (arXiv 2006.16236) for
 /// linear cost through feature maps.
 pub fn forward<T: Real>(block: &Block<T>, streams: &Streams<T>) -> Result<DMatrix<T>, ForwardError> {
-    run(block, streams, false).map(|(y, _)| y)
+    let mut output = DMatrix::zeros(0, 0);
+    Workspace::new().forward(block, streams, &mut output)?;
+    Ok(output)
 }
 
-/// What one head read, for whoever goes back through it.
-pub(super) struct Read<T: Real> {
-    /// keys, scaled queries, values (with the row of ones where normalised)
-    pub inputs: Inputs<T>,
-    /// write strengths or gains, `[1 or rows, n_context]`, of a delta or gated memory
-    pub rates: Option<(DMatrix<T>, GateSide)>,
-    /// read-outs `[d_v, n_query]`
-    pub output: DMatrix<T>,
-    /// the sum of scores of each query (over `exp(maximum)` for softmax); empty where nothing is divided
-    pub sums: Vec<T>,
-    /// the largest score of each query; 0 for other than softmax heads, empty for linear ones
-    pub maxima: Vec<T>,
-}
-
-/// Output of a block, and what its heads read; without `keep` their inputs are dropped as soon as they are read.
-pub(super) fn run<T: Real>(
-    block: &Block<T>,
-    streams: &Streams<T>,
-    keep: bool,
-) -> Result<(DMatrix<T>, Vec<Read<T>>), ForwardError> {
-    let n = find(streams, &block.clock_stream, || "the clock of the output".into())?.ncols();
-    check_output(block, streams, n)?;
-    let parallel = is_parallel(block, streams);
-    let one = |(index, head)| {
-        let mut read = read_out(&Reader { head, index, streams, parallel })?;
-        if !keep {
-            read.inputs = Inputs::empty();
-        }
-        Ok(read)
-    };
-    let read: Vec<Result<Read<T>, ForwardError>> = if parallel {
-        block.heads.par_iter().enumerate().map(one).collect()
-    } else {
-        block.heads.iter().enumerate().map(one).collect()
-    };
-    let read = read.into_iter().collect::<Result<Vec<_>, _>>()?;
-
-    let rows = block.d_model;
-    let mut out = DMatrix::zeros(rows, n);
-    for_each_block(&mut out, parallel, |first, y| {
-        let count = y.len() / rows;
-        for token in y.chunks_exact_mut(rows) {
-            token.copy_from_slice(block.b_o.as_slice());
-        }
-        for path in &block.residual {
-            let x = Operand::columns(&streams[&path.stream], first, count);
-            gemm_into(y, T::one(), Operand::of(&path.matrix), x, T::one());
-        }
-        for (head, read) in block.heads.iter().zip(&read) {
-            let u = Operand::columns(&read.output, first, count);
-            gemm_into(y, T::one(), Operand::of(&head.w_o), u, T::one());
-        }
-    });
-    match first_not_finite(&out) {
-        Some(token) => Err(ForwardError::OutputNotFinite { token }),
-        None => Ok((out, read)),
-    }
+/// Keys, queries and values of some tokens, and the scale of their scores.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a, T> {
+    pub queries: Operand<'a, T>,
+    pub keys: Operand<'a, T>,
+    pub values: Operand<'a, T>,
+    pub scale: T,
+    /// whether a memory meets the last token first
+    pub backwards: bool,
 }
 
 /// Whether a pass over the block is long enough for threads.
 pub(super) fn is_parallel<T: Real>(block: &Block<T>, streams: &Streams<T>) -> bool {
     flop(block, streams) > PARALLEL_FLOP
-}
-
-/// Runs one head.
-fn read_out<T: Real>(reader: &Reader<'_, T>) -> Result<Read<T>, ForwardError> {
-    let head = reader.head;
-    let inputs = reader.inputs()?;
-    let rates = reader.rates()?;
-    let mut maxima = Vec::new();
-    let mut output = match (&rates, head.kernel) {
-        (Some((rates, side)), _) => {
-            let delta = matches!(head.memory, Memory::Delta(_));
-            let rule = if delta { recurrent::Rule::Delta } else { recurrent::Rule::Gated(*side) };
-            recurrent::read(&inputs, head.mask, rule, rates)
-        }
-        (None, Kernel::Linear | Kernel::Feature { .. }) => {
-            linear::read(&inputs, head.mask, decay_of(head), reader.parallel)
-        }
-        (None, Kernel::Exp | Kernel::Power(_)) => {
-            let (u, top) = tiles::read(&inputs, tiles::Scoring::of(head), reader.parallel);
-            maxima = top;
-            u
-        }
-    };
-    if let Some(token) = first_not_finite(&output) {
-        return Err(ForwardError::NotFinite { head: reader.index, token });
-    }
-    let mut sums = Vec::new();
-    if head.normalisation == Normalisation::Sum {
-        sums = output.row(output.nrows() - 1).iter().copied().collect();
-        output =
-            divide(&output).map_err(|token| ForwardError::DivisionByZero { head: reader.index, token })?;
-        if let Some(token) = first_not_finite(&output) {
-            return Err(ForwardError::NotFinite { head: reader.index, token });
-        }
-    }
-    Ok(Read { inputs, rates, output, sums, maxima })
-}
-
-/// Divides each token by its last row and drops that row; the error is the token at which x/0 was met.
-fn divide<T: Real>(u: &DMatrix<T>) -> Result<DMatrix<T>, usize> {
-    let rows = u.nrows() - 1;
-    let mut out = DMatrix::zeros(rows, u.ncols());
-    for (i, token) in u.column_iter().enumerate() {
-        let sum = token[rows];
-        for a in 0..rows {
-            if !sum.is_zero() {
-                out[(a, i)] = token[a] / sum;
-            } else if !token[a].is_zero() {
-                return Err(i);
-            }
-        }
-    }
-    Ok(out)
-}
-
-fn first_not_finite<T: Real>(m: &DMatrix<T>) -> Option<usize> {
-    let bad = m.as_slice().iter().position(|x| !x.is_finite())?;
-    Some(bad / m.nrows())
 }
 
 pub(super) fn decay_of<T: Real>(head: &Head<T>) -> Option<T> {
@@ -181,6 +87,16 @@ pub(super) fn decay_of<T: Real>(head: &Head<T>) -> Option<T> {
 
 fn is_softmax<T: Real>(head: &Head<T>) -> bool {
     head.kernel == Kernel::Exp && head.normalisation == Normalisation::Sum
+}
+
+/// Whether the streams fit the block; the number of tokens of its output.
+fn check<T: Real>(block: &Block<T>, streams: &Streams<T>) -> Result<usize, ForwardError> {
+    let n = find(streams, &block.clock_stream, || "the clock of the output".into())?.ncols();
+    check_output(block, streams, n)?;
+    for (index, head) in block.heads.iter().enumerate() {
+        Reader { head, index, streams }.check()?;
+    }
+    Ok(n)
 }
 
 /// Shapes that belong to the block and not to one head.

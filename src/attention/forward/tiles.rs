@@ -4,12 +4,10 @@
 //! the accumulated values are rescaled by `exp(m_old - m_new)` when it grows, so that no exponent is positive
 //! (Milakov & Gimelshein 2018, arXiv 1805.02867).
 
-use super::blocks::{for_each_block_with, powers};
-use super::inputs::Inputs;
-use super::{decay_of, is_softmax};
+use super::blocks::chunks_with;
+use super::{View, decay_of, is_softmax};
 use crate::attention::{Head, Kernel, Mask};
 use crate::linalg::{Operand, Real, count, exp_nonpositive, gemm_into, maximum, real};
-use nalgebra::DMatrix;
 
 /// Queries per tile.
 pub(in crate::attention) const QUERIES: usize = 128;
@@ -33,24 +31,30 @@ impl<T: Real> Scoring<T> {
     }
 }
 
-/// Read-outs `[value rows, n_query]`, not yet divided, and the maximum that was subtracted from each query's scores.
-pub(super) fn read<T: Real>(x: &Inputs<T>, how: Scoring<T>, parallel: bool) -> (DMatrix<T>, Vec<T>) {
-    let rows = x.values.nrows();
-    let n = x.keys.ncols();
-    let fade = powers(how.decay, n);
-    let mut out = DMatrix::zeros(rows, x.queries.ncols());
-    let mut maxima = vec![T::zero(); out.ncols()];
-    for_each_block_with(QUERIES, &mut out, &mut maxima, parallel, |first, block, maxima| {
-        let count = block.len() / rows;
-        let queries = Operand::columns(&x.queries, first, count);
+/// Read-outs `[value rows, n_query]` of the queries from `first_query` on, not yet divided, and the maximum that was
+/// subtracted from each query's scores. `fade` are the powers of the decay, `g^0 .. g^n`, only `g^0` without one.
+pub(super) fn read<T: Real>(
+    x: View<'_, T>,
+    first_query: usize,
+    how: Scoring<T>,
+    fade: &[T],
+    parallel: bool,
+    out: &mut [T],
+    maxima: &mut [T],
+) {
+    let (rows, n) = x.values.shape();
+    chunks_with(out, maxima, rows, QUERIES, parallel, |at, block, maxima| {
+        let count = maxima.len();
+        let first = first_query + at;
+        block.fill(T::zero());
+        let queries = x.queries.cols(at, count);
         let mut top = vec![None; count];
         let mut tile = vec![T::zero(); CONTEXT * count];
         let end = seen(how.mask, first + count - 1, n);
         for start in (0..end).step_by(CONTEXT) {
             let height = CONTEXT.min(end - start);
             let tile = &mut tile[..height * count];
-            let keys = Operand::columns(&x.keys, start, height);
-            gemm_into(tile, T::one(), keys.t(), queries, T::zero());
+            gemm_into(tile, x.scale, x.keys.cols(start, height).t(), queries, T::zero());
             for (a, scores) in tile.chunks_exact_mut(height).enumerate() {
                 let visible = seen(how.mask, first + a, n).saturating_sub(start).min(height);
                 let (scores, hidden) = scores.split_at_mut(visible);
@@ -60,27 +64,23 @@ pub(super) fn read<T: Real>(x: &Inputs<T>, how: Scoring<T>, parallel: bool) -> (
                 }
                 if how.softmax {
                     let values = &mut block[a * rows..(a + 1) * rows];
-                    exponentials(
-                        scores,
-                        &mut top[a],
-                        values,
-                        |j| age(how.mask, first + a, start + j, n),
-                        how,
-                    );
+                    let age = |j| age(how.mask, first + a, start + j, n);
+                    exponentials(scores, &mut top[a], values, age, how);
                 } else {
                     for (j, s) in scores.iter_mut().enumerate() {
-                        *s = weight(how.kernel, *s) * fade[age(how.mask, first + a, start + j, n)];
+                        let age =
+                            if how.decay.is_some() { age(how.mask, first + a, start + j, n) } else { 0 };
+                        *s = weight(how.kernel, *s) * fade[age];
                     }
                 }
             }
-            let values = Operand::columns(&x.values, start, height);
-            gemm_into(block, T::one(), values, Operand::from_columns(tile, height, count), T::one());
+            let weights = Operand::from_columns(tile, height, count);
+            gemm_into(block, T::one(), x.values.cols(start, height), weights, T::one());
         }
         for (maximum, top) in maxima.iter_mut().zip(top) {
             *maximum = top.unwrap_or_default();
         }
     });
-    (out, maxima)
 }
 
 /// Turns one query's scores into `exp(s - maximum)` and rescales what it has accumulated.
@@ -100,8 +100,7 @@ fn exponentials<T: Real>(
         values.iter_mut().for_each(|v| *v *= factor);
     }
     *top = Some(new);
-    scores.iter_mut().for_each(|s| *s -= new);
-    exp_nonpositive(scores);
+    exp_nonpositive(scores, new);
 }
 
 /// `s + age ln g`: the exponent of `exp(s) g^age`.

@@ -7,15 +7,17 @@
 //! dL/dq_i = M_i^T e_i     dL/dv_j = R_j k_j     dL/dk_j = R_j^T v_j
 //! ```
 //!
-//! Causal and strict heads run in chunks like the forward pass: forwards for `M` (queries, and the pairs within a
-//! chunk), then backwards for `R`. The derivative by the decay is carried forwards as `D = dM/dg`, so that it is a
-//! sum of small terms and not a difference of large ones.
+//! Small memories of causal and strict heads go token by token. Others run in chunks like the forward pass: forwards for
+//! `M` (queries, and the pairs within a chunk), then backwards for `R`. The derivative by the decay is carried forwards
+//! as `D = dM/dg`, so that it is a sum of small terms and not a difference of large ones.
 
 use super::Back;
 use super::maps::{dot, outer};
 use crate::attention::Mask;
+use crate::attention::forward::View;
 use crate::attention::forward::blocks::{for_each_block, powers};
 use crate::attention::forward::inputs::Inputs;
+use crate::attention::forward::recurrent::{self, Rule};
 use crate::linalg::{Operand, Real, count, gemm_into, real};
 use nalgebra::DMatrix;
 
@@ -29,9 +31,33 @@ pub(super) fn backward<T: Real>(
 ) -> Back<T> {
     match mask {
         Mask::Full => full(x, d_read, decay, parallel),
+        _ if decay.is_none() && recurrent::is_small::<T>(x.values.nrows() * x.keys.nrows()) => {
+            swept(x, d_read, mask)
+        }
         Mask::Causal => chunked(x, d_read, decay, 0),
         Mask::Strict => chunked(x, d_read, decay, 1),
     }
+}
+
+/// Small memories, token by token. Each of the three derivatives is a read-out of a memory of its own:
+/// `dL/dq_i = (sum_j k_j v_j^T) e_i` over what `i` sees, `dL/dv_j = (sum_i e_i q_i^T) k_j` and
+/// `dL/dk_j = (sum_i q_i e_i^T) v_j` over those who see `j`, from the last token to the first.
+fn swept<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, mask: Mask) -> Back<T> {
+    let mut back = Back::zeros(x);
+    let [k, q, v, e] = [&x.keys, &x.queries, &x.values, d_read].map(Operand::of);
+    let mut memory = vec![T::zero(); k.shape().0 * v.shape().0];
+    let all = [
+        (v, e, k, false, &mut back.queries),
+        (q, k, e, true, &mut back.values),
+        (e, v, q, true, &mut back.keys),
+    ];
+    for (keys, queries, values, backwards, out) in all {
+        memory.fill(T::zero());
+        let view = View { queries, keys, values, scale: T::one(), backwards };
+        let out = out.as_mut_slice();
+        recurrent::scan(view, mask, Rule::Plain(T::one()), &[], &mut memory, &mut Vec::new(), out);
+    }
+    back
 }
 
 /// `M = sum_j g^(N-1-j) v_j k_j^T`, `R = sum_i e_i q_i^T`.
@@ -41,11 +67,11 @@ fn full<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, decay: Option<T>, parallel:
     let weights = if decay.is_some() { powers(decay, n) } else { Vec::new() };
     let memory = if decay.is_some() {
         let faded = DMatrix::from_fn(d_k, n, |b, j| x.keys[(b, j)] * weights[n - 1 - j]);
-        outer(&x.values, &faded, parallel)
+        outer(Operand::of(&x.values), Operand::of(&faded), parallel)
     } else {
-        outer(&x.values, &x.keys, parallel)
+        outer(Operand::of(&x.values), Operand::of(&x.keys), parallel)
     };
-    let adjoint = outer(d_read, &x.queries, parallel);
+    let adjoint = outer(Operand::of(d_read), Operand::of(&x.queries), parallel);
     let multiply = |out: &mut DMatrix<T>, m: Operand<'_, T>, x: &DMatrix<T>, fades: bool| {
         let rows = out.nrows();
         for_each_block(out, parallel, |first, block| {
@@ -79,7 +105,7 @@ fn chunked<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, decay: Option<T>, lag: u
     if rows == 0 || d_k == 0 || n == 0 {
         return back;
     }
-    let size = d_k.max(rows).clamp(16, 64).min(n);
+    let size = d_k.max(rows).clamp(32, 64).min(n);
     let mut sweep = Sweep {
         x,
         d_read,

@@ -1,11 +1,12 @@
 //! Slopes of the elementwise maps, and small products that several files need.
 
 use crate::attention::FeatureMap;
-use crate::attention::forward::blocks::for_each_block_of;
+use crate::attention::forward::blocks::{BLOCK, chunks};
 use crate::linalg::{Operand, Real, gemm_into};
 use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
 
-/// Columns of a product that one thread makes.
+/// Columns of a sum that one thread adds up.
 const PANEL: usize = 128;
 
 /// `d map(z) / dz`, written as a function of `map(z)`: a slope never needs `z` itself.
@@ -43,30 +44,35 @@ pub(super) fn times_slopes<T: Real>(d: &mut DMatrix<T>, map: FeatureMap, values:
     }
 }
 
-/// `sum_i a_i b_i^T` over tokens, `[a.rows, b.rows]`.
-pub(super) fn outer<T: Real>(a: &DMatrix<T>, b: &DMatrix<T>, parallel: bool) -> DMatrix<T> {
-    let rows = a.nrows();
-    let mut out = DMatrix::zeros(rows, b.nrows());
-    for_each_block_of(PANEL, &mut out, parallel, |first, panel| {
-        let b = Operand::of(b).rows(first, panel.len() / rows);
-        gemm_into(panel, T::one(), Operand::of(a), b.t(), T::zero());
+/// `sum_i a_i b_i^T` over tokens, `[a rows, b rows]`; in [`PARTS`] sums over some of the tokens each, added in order.
+pub(super) fn outer<T: Real>(a: Operand<'_, T>, b: Operand<'_, T>, parallel: bool) -> DMatrix<T> {
+    let (rows, n) = a.shape();
+    let columns = b.shape().0;
+    let mut out = DMatrix::zeros(rows, columns);
+    let sum = |first: usize, count: usize, out: &mut [T]| {
+        gemm_into(out, T::one(), a.cols(first, count), b.cols(first, count).t(), T::zero());
+    };
+    if !parallel || n < 2 * PARTS * BLOCK {
+        sum(0, n, out.as_mut_slice());
+        return out;
+    }
+    let size = n.div_ceil(PARTS);
+    let mut parts = vec![T::zero(); (PARTS - 1) * rows * columns];
+    let all = std::iter::once(out.as_mut_slice()).chain(parts.chunks_mut((rows * columns).max(1)));
+    all.collect::<Vec<_>>().into_par_iter().enumerate().for_each(|(p, part)| {
+        let first = (p * size).min(n);
+        sum(first, size.min(n - first), part);
+    });
+    chunks(out.as_mut_slice(), rows, PANEL, parallel, |first, out| {
+        for part in parts.chunks_exact(rows * columns) {
+            out.iter_mut().zip(&part[first * rows..]).for_each(|(a, b)| *a += *b);
+        }
     });
     out
 }
 
-/// `W^T x_i` for every token, `[w.cols, n]`.
-pub(super) fn transposed<T: Real>(w: &DMatrix<T>, x: &DMatrix<T>, parallel: bool) -> DMatrix<T> {
-    let rows = w.ncols();
-    let mut out = DMatrix::zeros(rows, x.ncols());
-    for_each_block_of(BLOCK, &mut out, parallel, |first, block| {
-        let x = Operand::columns(x, first, block.len() / rows);
-        gemm_into(block, T::one(), Operand::of(w).t(), x, T::zero());
-    });
-    out
-}
-
-/// Tokens per block of [`transposed`].
-const BLOCK: usize = crate::attention::forward::blocks::BLOCK;
+/// Sums over tokens that [`outer`] adds up.
+const PARTS: usize = 4;
 
 /// `sum_i d_i` over tokens.
 pub(super) fn sum_tokens<T: Real>(d: &DMatrix<T>) -> DVector<T> {
@@ -90,4 +96,32 @@ pub(super) fn dot<T: Real>(a: &[T], b: &[T]) -> T {
         }
     }
     (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_in_parts_are_the_sum() {
+        let least = 2 * PARTS * BLOCK;
+        for (rows, columns, n) in [
+            (3, 5, least - 1),
+            (3, 5, least),
+            (7, 2, least + 1),
+            (1, 200, 2503),
+            (0, 3, least),
+            (3, 0, least),
+        ] {
+            let number = |i: usize, j: usize, salt: usize| ((i * 31 + j * 17 + salt) % 23) as f64 - 11.0;
+            let a = DMatrix::from_fn(rows, n, |i, j| number(i, j, 1));
+            let b = DMatrix::from_fn(columns, n, |i, j| number(i, j, 2));
+            // Whole numbers: every order of the sum gives the same.
+            let want = DMatrix::from_fn(rows, columns, |i, j| a.row(i).dot(&b.row(j)));
+            for parallel in [false, true] {
+                let got = outer(Operand::of(&a), Operand::of(&b), parallel);
+                assert_eq!(got, want, "{rows} x {columns}, {n} tokens, {parallel}");
+            }
+        }
+    }
 }

@@ -1,28 +1,23 @@
 //! A stack of blocks, run forwards and kept for the way back.
 
-use super::head::{self, HeadBack};
-use super::maps::{outer, sum_tokens};
+use super::block;
 use super::types::{BlockGradient, StackGradient};
-use crate::attention::forward::blocks::for_each_block;
-use crate::attention::forward::inputs::Reader;
-use crate::attention::forward::{Read, is_parallel, run};
+use crate::attention::forward::{Workspace, is_parallel};
 use crate::attention::{Block, ForwardError, Streams};
-use crate::linalg::{Operand, Real, gemm_into};
+use crate::linalg::{Real, all_finite};
 use nalgebra::DMatrix;
-use rayon::prelude::*;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 /// A forward pass through blocks that can be gone back through: one step of training computes nothing twice.
 ///
-/// Beside the streams it holds keys, queries, values and read-outs of every head, `n_tokens (2 d_k + 2 d_v)` numbers
-/// each.
+/// Beside the streams it holds keys, queries, values and read-outs of every head, `n_tokens (2 d_k + 3 d_v)` numbers
+/// each; of linear heads that are one matrix (see [`mod@crate::attention::forward`]) only second moments of the tokens.
 pub struct Tape<'a, T: Real = f64> {
     blocks: &'a [Block<T>],
-    /// which of the streams were given, and are no block's output
-    inputs: BTreeSet<String>,
+    inputs: &'a Streams<T>,
+    /// the inputs and the outputs of all blocks but the last
     streams: Cow<'a, Streams<T>>,
-    reads: Vec<Vec<Read<T>>>,
+    kept: Vec<Workspace<T>>,
     output: DMatrix<T>,
 }
 
@@ -34,10 +29,22 @@ impl<'a, T: Real> Tape<'a, T> {
     ///   that is already there;
     /// - [`ForwardError::InBlock`] with whatever [`crate::attention::forward()`] says of a block.
     pub fn record(blocks: &'a [Block<T>], inputs: &'a Streams<T>) -> Result<Self, ForwardError> {
+        Self::record_with(blocks, inputs, Vec::new())
+    }
+
+    /// The same in the memory of an earlier tape ([`Tape::into_workspaces`]), where every step of training finds its room.
+    ///
+    /// # Errors
+    /// As [`Tape::record`].
+    pub fn record_with(
+        blocks: &'a [Block<T>],
+        inputs: &'a Streams<T>,
+        mut kept: Vec<Workspace<T>>,
+    ) -> Result<Self, ForwardError> {
+        kept.resize_with(blocks.len(), Workspace::new);
         let mut streams = Cow::Borrowed(inputs);
-        let mut reads = Vec::with_capacity(blocks.len());
         let mut output: Option<DMatrix<T>> = None;
-        for (b, block) in blocks.iter().enumerate() {
+        for (b, (block, workspace)) in blocks.iter().zip(&mut kept).enumerate() {
             if let Some(output) = output.take() {
                 let relay = blocks[b - 1].relay.clone();
                 if streams.contains_key(&relay) {
@@ -45,12 +52,18 @@ impl<'a, T: Real> Tape<'a, T> {
                 }
                 streams.to_mut().insert(relay, output);
             }
-            let (y, read) = run(block, &streams, true).map_err(|e| e.in_block(&block.relay))?;
+            let mut y = DMatrix::zeros(0, 0);
+            workspace.run(block, &streams, true, &mut y).map_err(|e| e.in_block(&block.relay))?;
             output = Some(y);
-            reads.push(read);
         }
         let output = output.ok_or(ForwardError::NoBlock)?;
-        Ok(Self { blocks, inputs: inputs.keys().cloned().collect(), streams, reads, output })
+        Ok(Self { blocks, inputs, streams, kept, output })
+    }
+
+    /// Its memory, for the next tape.
+    #[must_use]
+    pub fn into_workspaces(self) -> Vec<Workspace<T>> {
+        self.kept
     }
 
     /// What the last block gives, `[d_model, n_tokens]`: the same bytes as [`crate::attention::forward()`].
@@ -72,7 +85,7 @@ impl<'a, T: Real> Tape<'a, T> {
         }
         let mut d_streams: Streams<T> = Streams::new();
         let mut gradients = Vec::with_capacity(self.blocks.len());
-        for (b, (block, reads)) in self.blocks.iter().zip(&self.reads).enumerate().rev() {
+        for (b, (block, kept)) in self.blocks.iter().zip(&self.kept).enumerate().rev() {
             let last = b + 1 == self.blocks.len();
             let d_y = if last {
                 Cow::Borrowed(d_output)
@@ -81,12 +94,14 @@ impl<'a, T: Real> Tape<'a, T> {
                 let output = &self.streams[&block.relay];
                 Cow::Owned(d_streams.remove(&block.relay).unwrap_or_else(|| zeros_like(output)))
             };
-            let gradient = back_through(block, &self.streams, reads, &d_y, &mut d_streams);
-            gradients.push(gradient.map_err(|e| e.in_block(&block.relay))?);
+            let parallel = is_parallel(block, &self.streams);
+            let gradient = block::backward(block, kept, &self.streams, &d_y, &mut d_streams, parallel);
+            check_finite(&gradient).map_err(|e| e.in_block(&block.relay))?;
+            gradients.push(gradient);
         }
         gradients.reverse();
         let mut streams = Streams::new();
-        for name in &self.inputs {
+        for name in self.inputs.keys() {
             let d = d_streams.remove(name).unwrap_or_else(|| zeros_like(&self.streams[name]));
             if !all_finite(d.as_slice()) {
                 return Err(ForwardError::GradientNotFinite { what: format!("stream `{name}`") });
@@ -97,64 +112,17 @@ impl<'a, T: Real> Tape<'a, T> {
     }
 }
 
-/// Back through one block; what its input streams get is added to `d_streams`.
-fn back_through<T: Real>(
-    block: &Block<T>,
-    streams: &Streams<T>,
-    reads: &[Read<T>],
-    d_output: &DMatrix<T>,
-    d_streams: &mut Streams<T>,
-) -> Result<BlockGradient<T>, ForwardError> {
-    let parallel = is_parallel(block, streams);
-    let one =
-        |(index, (head, read))| head::backward(&Reader { head, index, streams, parallel }, read, d_output);
-    let heads = block.heads.iter().zip(reads).enumerate();
-    let heads: Vec<Result<HeadBack<T>, ForwardError>> = if parallel {
-        heads.collect::<Vec<_>>().into_par_iter().map(one).collect()
-    } else {
-        heads.map(one).collect()
-    };
-    let heads = heads.into_iter().collect::<Result<Vec<_>, _>>()?;
-
-    let mut paths: Vec<(&str, &DMatrix<T>, &DMatrix<T>)> = Vec::new();
-    for path in &block.residual {
-        paths.push((&path.stream, &path.matrix, d_output));
-    }
-    for (head, back) in block.heads.iter().zip(&heads) {
-        paths.push((&head.query_stream, &head.w_q, &back.queries));
-        paths.push((&head.context_stream, &head.w_k, &back.keys));
-        paths.push((&head.value_stream, &head.w_v, &back.values));
-        if let (Some(gate), Some(d)) = (head.memory.gate(), &back.gate) {
-            paths.push((&gate.stream, &gate.features, d));
-        }
-    }
-    let names: BTreeSet<&str> = paths.iter().map(|(name, ..)| *name).collect();
-    for name in names {
-        let x = &streams[name];
-        let d_x = d_streams.entry(name.to_owned()).or_insert_with(|| zeros_like(x));
-        let rows = x.nrows();
-        for_each_block(d_x, parallel, |first, d_x| {
-            for (_, w, d) in paths.iter().filter(|(n, ..)| *n == name) {
-                let d = Operand::columns(d, first, d_x.len() / rows);
-                gemm_into(d_x, T::one(), Operand::of(w).t(), d, T::one());
-            }
-        });
-    }
-
-    let residual =
-        block.residual.iter().map(|path| outer(d_output, &streams[&path.stream], parallel)).collect();
-    let heads = heads.into_iter().map(|back| back.gradient).collect();
-    let gradient = BlockGradient { heads, residual, b_o: sum_tokens(d_output) };
-    match gradient.tensors().into_iter().find(|(_, numbers)| !all_finite(numbers)) {
-        Some((what, _)) => Err(ForwardError::GradientNotFinite { what }),
-        None => Ok(gradient),
-    }
-}
-
 fn zeros_like<T: Real>(m: &DMatrix<T>) -> DMatrix<T> {
     DMatrix::zeros(m.nrows(), m.ncols())
 }
 
-fn all_finite<T: Real>(numbers: &[T]) -> bool {
-    numbers.iter().all(|x| x.is_finite())
+fn check_finite<T: Real>(gradient: &BlockGradient<T>) -> Result<(), ForwardError> {
+    // Names cost more than the numbers of a small block.
+    if gradient.is_finite() {
+        return Ok(());
+    }
+    match gradient.tensors().into_iter().find(|(_, numbers)| !all_finite(numbers)) {
+        Some((what, _)) => Err(ForwardError::GradientNotFinite { what }),
+        None => Ok(()),
+    }
 }

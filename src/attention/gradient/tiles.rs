@@ -136,9 +136,7 @@ impl<T: Real> Pass<'_, T> {
             let mut faded = T::zero();
             if how.softmax {
                 fade_exponents(weights, age, how.decay);
-                let maximum = self.maxima[first + a];
-                weights.iter_mut().for_each(|s| *s -= maximum);
-                exp_nonpositive(weights);
+                exp_nonpositive(weights, self.maxima[first + a]);
                 for (j, (w, d)) in weights.iter().zip(slopes).enumerate() {
                     *d *= *w;
                     if how.decay.is_some() {

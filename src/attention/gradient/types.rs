@@ -1,7 +1,7 @@
 //! Derivatives of a loss by everything that a block is made of.
 
 use crate::attention::{Block, Gate, Memory, Rate, Streams};
-use crate::linalg::Real;
+use crate::linalg::{Real, all_finite};
 use nalgebra::{DMatrix, DVector};
 
 /// Derivatives by the parameters of a block and by its input streams.
@@ -98,6 +98,32 @@ impl<T: Real> BlockGradient<T> {
         }
         all.push(("b_O".into(), self.b_o.as_slice()));
         all
+    }
+}
+
+impl<T: Real> BlockGradient<T> {
+    /// Whether no derivative is infinite or NaN.
+    pub(super) fn is_finite(&self) -> bool {
+        let fine = |numbers: &[T]| all_finite(numbers);
+        fine(self.b_o.as_slice())
+            && self.residual.iter().all(|path| fine(path.as_slice()))
+            && self.heads.iter().all(|head| {
+                let matrices = [&head.w_q, &head.w_k, &head.w_v, &head.w_o];
+                matrices.iter().all(|m| fine(m.as_slice()))
+                    && [&head.b_q, &head.b_k, &head.b_v].iter().all(|b| fine(b.as_slice()))
+                    && head.scale.is_finite()
+                    && match &head.memory {
+                        MemoryGradient::None => true,
+                        MemoryGradient::Decay(x) | MemoryGradient::Rate(x) => x.is_finite(),
+                        MemoryGradient::Gate(gate) => {
+                            let matrices = [gate.weights.as_slice(), gate.features.as_slice()];
+                            [gate.constant.as_slice(), gate.bias.as_slice()]
+                                .into_iter()
+                                .chain(matrices)
+                                .all(fine)
+                        }
+                    }
+            })
     }
 }
 

@@ -56,7 +56,7 @@ pub fn supported(kernel: Kernel, normalisation: Normalisation, memory: &Memory) 
     }
 }
 
-fn gap<T: Real>(y: &DMatrix<T>, want: &DMatrix<f64>) -> f64 {
+pub fn gap<T: Real>(y: &DMatrix<T>, want: &DMatrix<f64>) -> f64 {
     assert_eq!(y.shape(), want.shape());
     let size = want.iter().fold(f64::MIN_POSITIVE, |m, x| m.max(x.abs()));
     y.iter().zip(want.iter()).fold(0.0, |m: f64, (x, w)| m.max((x.to_f64() - w).abs())) / size

@@ -3,3 +3,4 @@
 pub mod agreement;
 mod failures;
 pub mod random;
+mod routes;

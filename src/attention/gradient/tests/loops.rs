@@ -11,6 +11,9 @@ use proptest::prelude::*;
 
 /// Sums of up to some ten thousand products in another order.
 const CLOSE: f64 = 1e-11;
+/// Power heads that are divided by their sum leave of the scale, whose derivative is 0, a rounding that no fixed
+/// small part of the largest tensor bounds: what is below a tenth of it is compared with that tenth.
+const LEAST: f64 = 0.1;
 
 fn columns(rows: &[Vec<f64>]) -> Vec<f64> {
     let width = rows.first().map_or(0, Vec::len);
@@ -50,7 +53,10 @@ fn by_loops(block: &Block, streams: &Streams, d_output: &DMatrix<f64>) -> Named 
 
 fn check(block: &Block, streams: &Streams, draw: &mut Draw, claim: &str) {
     let (found, d_output) = gradient(block, streams, draw);
-    let (gap, name) = worst(&named(&found.block, &found.streams), &by_loops(block, streams, &d_output));
+    let (got, want) = (named(&found.block, &found.streams), by_loops(block, streams, &d_output));
+    let cancels = |h: &Head| matches!(h.kernel, Kernel::Power(_)) && h.normalisation == Normalisation::Sum;
+    let (gap, name) =
+        if block.heads.iter().any(cancels) { worst_above(LEAST, &got, &want) } else { worst(&got, &want) };
     assert!(gap < CLOSE, "{claim}: {name} differs from the loops by {gap:e}");
 }
 
@@ -127,6 +133,37 @@ fn streams_add_up_over_heads_and_paths() {
 }
 
 #[test]
+fn wide_heads_go_in_chunks() {
+    for n in [1, 63, 64, 65, 127, 130] {
+        for mask in [MASKS[1], MASKS[2]] {
+            for memory in [Memory::None, Memory::Decay(0.97)] {
+                let draw = &mut Draw::new(27, false);
+                let head = Head { mask, memory, ..draw.head(40, 30) };
+                let (block, streams) = (draw.block(vec![head]), draw.streams(n, n));
+                check(&block, &streams, draw, &format!("{n} tokens {mask:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn heads_that_are_one_matrix() {
+    for (n, d_k, d_v) in [(13, 7, 5), (65, 5, 6), (300, 9, 8)] {
+        let draw = &mut Draw::new(26, false);
+        let mut heads = vec![draw.head(d_k, d_v), Head { memory: Memory::Hebbian, ..draw.head(d_v, d_k) }];
+        // queries from the stream of the context, which has no residual path; values from another stream than keys
+        let (query_stream, w_q) = ("b".to_owned(), draw.matrix(d_k, 7));
+        heads.push(Head { query_stream, w_q, ..draw.head(d_k, d_v) });
+        let (value_stream, w_v) = ("a".to_owned(), draw.matrix(d_v, 5));
+        heads.push(Head { value_stream, w_v, ..draw.head(d_k, d_v) });
+        heads.push(Head { mask: MASKS[1], ..draw.head(d_k, d_v) });
+        let (block, streams) = (draw.block(heads), draw.streams(n, n));
+        assert!(crate::attention::forward::algebra::pays(&block, &streams), "the claim is about that route");
+        check(&block, &streams, draw, &format!("{n} tokens, {d_k} x {d_v}"));
+    }
+}
+
+#[test]
 fn a_scale_of_zero_has_a_derivative() {
     let draw = &mut Draw::new(24, false);
     for kernel in kernels() {
@@ -156,10 +193,6 @@ fn a_read_out_of_nothing_is_a_constant() {
     }
     assert_eq!(found.block.heads[0].memory, MemoryGradient::None);
 }
-
-/// Random power heads that are divided by their sum leave of the scale, whose derivative is 0, a rounding that no fixed
-/// small part of the largest tensor bounds: what is below a tenth of it is compared with that tenth.
-const LEAST: f64 = 0.1;
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
