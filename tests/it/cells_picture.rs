@@ -40,7 +40,9 @@ fn words(svg: &str) -> Vec<Word> {
         .map(|part| {
             let (tag, rest) = part.split_once('>').expect("a tag");
             let words = rest.split("</text>").next().unwrap_or_default().trim().to_owned();
-            let plain = words.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+            let plain = [("&lt;", "<"), ("&gt;", ">"), ("&apos;", "'"), ("&quot;", "\""), ("&amp;", "&")]
+                .iter()
+                .fold(words.clone(), |plain, (from, to)| plain.replace(from, to));
             let (x, y) = (number(tag, "x").expect("x"), number(tag, "y").expect("y"));
             let size = number(tag, "font-size").expect("a size");
             let face = match attribute(tag, "font-family") {

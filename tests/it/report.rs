@@ -90,7 +90,7 @@ fn a_training_shows_its_curve() {
     let manifest = fs::read_to_string(dir.path().join("run/manifest.json")).expect("written");
     let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
     let loss = manifest["held_out_loss"].as_f64().expect("a number");
-    assert!(html.contains(&format!(">{loss} (standard error ")), "{loss}");
+    assert!(html.contains(&format!(">{loss:.6} (standard error ")), "{loss}");
 }
 
 #[test]

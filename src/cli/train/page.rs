@@ -18,7 +18,7 @@ pub fn of(job: &Job, learned: &Course) -> Result<Page, Failure> {
     let mut facts = vec![
         ("steps", learned.steps.to_string()),
         ("interrupted", if learned.interrupted { "yes" } else { "no" }.to_owned()),
-        ("held-out loss", format!("{} (standard error {})", last.loss, last.standard_error)),
+        ("held-out loss", format!("{:.6} (standard error {:.6})", last.loss, last.standard_error)),
         ("held-out sequences", last.sequences.to_string()),
     ];
     facts.extend(last.accuracy.map(|a| ("held-out accuracy", a.to_string())));

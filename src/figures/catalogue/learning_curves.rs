@@ -242,7 +242,8 @@ mod tests {
             assert!(end(teachers, name).0 < least, "{name}");
         }
         let without = axes(&figure, 1, 1);
-        assert!(end(without, "Oja").0 < 0.5);
+        // A fifth of the steps is the beginning of the descent.
+        assert!(end(without, "Oja").0 < 1.0);
         let alignment = axes(&figure, 1, 2);
         let random = alignment.series.iter().find(|s| s.name == "random feedback").unwrap();
         assert!(random.points[0].spread.unwrap()[0] < 0.0 && random.points[2].y > 0.3);

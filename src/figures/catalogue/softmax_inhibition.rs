@@ -267,7 +267,7 @@ fn approach(wholes: &[Whole]) -> Axes {
     });
     Axes {
         x: Axis::new("time", "ms"),
-        y: Axis::new("distance from the transformer", "of the largest output").log(),
+        y: Axis::new("distance", "of the largest output").log(),
         series: series.collect(),
         guides: vec![],
     }

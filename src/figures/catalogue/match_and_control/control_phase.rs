@@ -113,7 +113,7 @@ fn by_queries(phase: &Phase, known: &published::Phase, y: &str, top: f64, which:
     let axes = Axes {
         x: Axis::new("query spikes", ""),
         y: Axis::new(y, "").range(0.0, top),
-        series,
+        series: series.into_iter().filter(|s| !s.points.is_empty()).collect(),
         guides: vec![],
     };
     panel(format!("{} s", phase.window_ms / 1000.0), 1.0, axes)
