@@ -42,11 +42,12 @@ pub enum Body {
     },
 }
 
+/// Letters of pictures are as wide as they were measured, whatever their size on a screen.
 const STYLE: &str = "body{font:15px/1.45 \"DejaVu Sans\",Verdana,sans-serif;color:#282828;max-width:1000px;\
     margin:2em auto;padding:0 1em}h1{font-size:1.5em;margin-bottom:.2em}h2{font-size:1.15em;margin-top:2em}\
     table{border-collapse:collapse;font-size:.85em}td,th{padding:.2em .9em .2em 0;text-align:left;border-bottom:\
     1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}svg{max-width:100%;height:auto}\
-    .wide{overflow-x:auto}";
+    .wide{overflow-x:auto}text{text-rendering:geometricPrecision}";
 
 /// The page as text of a file.
 #[must_use]

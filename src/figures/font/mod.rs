@@ -114,8 +114,7 @@ pub fn style_sheet(faces: &[Face]) -> String {
             "@font-face{{font-family:\"{family}\";font-weight:{weight};src:url(data:font/woff2;base64,{data}) format(\"woff2\")}}"
         );
     }
-    // Letters as wide as they were measured, whatever their size on a screen.
-    text + "text{text-rendering:geometricPrecision}"
+    text
 }
 
 /// Bytes as letters (RFC 4648).
