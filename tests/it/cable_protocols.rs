@@ -131,7 +131,7 @@ const OFFSETS: [(f64, f64); 12] = [
 ];
 
 #[test]
-#[ignore = "about two minutes; cargo test --release --test it cable_protocols -- --ignored"]
+#[ignore = "about six minutes; cargo test --release --test it cable_protocols -- --ignored"]
 fn calcium_peaks_seven_ms_after_the_key() {
     let (neuron, settings) = reduced();
     let delays = delays(&neuron, &settings, 10, 1).expect("runs");
