@@ -1,6 +1,7 @@
 //! `pulvinar experiment [NAME] [FILE]`: runs a circuit, prints tables, and says whether their laws hold.
 
 use super::args::Experiment as Args;
+use super::load;
 use super::progress::Bar;
 use super::report::{Failure, Outcome, Reporter};
 use crate::diag::{Diagnostic, codes, did_you_mean};
@@ -35,10 +36,7 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
         out.text("experiment", experiment.text);
         return Ok(0);
     }
-    if let Some(n) = args.reading.threads {
-        // A second call within one process is refused by rayon; the first one holds.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(n)).build_global();
-    }
+    load::use_threads(args.reading.threads);
     let (text, folder, shown) = match &args.file {
         Some(file) => {
             let text = read_bytes(file).map_err(|d| Failure::in_file(d, file))?;

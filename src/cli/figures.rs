@@ -1,6 +1,7 @@
 //! `pulvinar figures [NAME...]`: draws figures and the tables behind them, or compares them with those in the folder.
 
 use super::args::{Figures as Args, Image};
+use super::load;
 use super::progress::Bar;
 use super::report::{Failure, Outcome, Reporter, not_yet};
 use crate::diag::{Diagnostic, codes, did_you_mean};
@@ -27,10 +28,7 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
         list(&chosen, out);
         return Ok(0);
     }
-    if let Some(n) = args.threads {
-        // A second call within one process is refused by rayon; the first one holds.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(n)).build_global();
-    }
+    load::use_threads(args.threads);
     let drawn = made(args, &chosen, out)?;
     let mut all = Vec::new();
     if args.check {

@@ -9,12 +9,17 @@ use crate::simulate::inputs::Overrides;
 use crate::spec::{Document, read_file};
 use std::path::{Path, PathBuf};
 
-/// Reads the document and applies `--set`, `--seed` and `--threads`.
-pub fn document(file: &Path, reading: &Reading) -> Result<Document, Failure> {
-    if let Some(n) = reading.threads {
+/// Follows `--threads`.
+pub fn use_threads(threads: Option<u16>) {
+    if let Some(n) = threads {
         // A second call within one process is refused by rayon; the first one holds.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(n)).build_global();
     }
+}
+
+/// Reads the document and applies `--set`, `--seed` and `--threads`.
+pub fn document(file: &Path, reading: &Reading) -> Result<Document, Failure> {
+    use_threads(reading.threads);
     let file = file_of(file);
     let mut document = read_file(&file, &reading.set).map_err(|d| Failure::in_file(d, &file))?;
     if let Some(seed) = reading.seed {
