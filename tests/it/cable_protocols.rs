@@ -1,6 +1,7 @@
 //! The published experiments on the reduced neuron: short variants in every run, the whole of them on demand with
 //! `cargo test --release --test it cable_protocols -- --ignored` (a quarter of an hour on two cores).
 
+use pulvinar::experiments::match_and_control::published::OFFSETS;
 use pulvinar::seed;
 use pulvinar::simulate::cable::event::Event;
 use pulvinar::simulate::cable::protocol::{Controlling, Matching, Offset, THETA, delays};
@@ -113,22 +114,6 @@ fn the_closed_form_explains_the_reduced_neuron() {
     let explained = explained(&want, &got, 4.0);
     assert!(explained >= 0.83, "{explained}");
 }
-
-/// Published: mean integral in thresholds of a second at offsets in ms, without smoothing.
-const OFFSETS: [(f64, f64); 12] = [
-    (0.0, 0.0013),
-    (2.0, 0.061),
-    (3.0, 0.179),
-    (4.0, 0.320),
-    (5.0, 0.420),
-    (6.0, 0.476),
-    (7.0, 0.499),
-    (8.0, 0.492),
-    (10.0, 0.424),
-    (12.0, 0.346),
-    (15.0, 0.249),
-    (20.0, 0.137),
-];
 
 #[test]
 #[ignore = "about six minutes; cargo test --release --test it cable_protocols -- --ignored"]

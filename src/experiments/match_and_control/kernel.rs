@@ -213,10 +213,8 @@ impl Kernel {
     /// Root of the mean square distance to the new fit of the published runs, as a part of its peak.
     #[must_use]
     pub fn off_by(&self) -> f64 {
-        let distance = |(lag, _, want): &(f64, f64, f64)| (at(&self.values, *lag) - want).powi(2);
-        let square: f64 = published::KERNEL.iter().map(distance).sum();
-        let peak = published::KERNEL.iter().map(|k| k.2).fold(0.0, f64::max);
-        (square / published::KERNEL.len() as f64).sqrt() / peak
+        let known = published::KERNEL.iter();
+        published::of_peak(known.map(|(lag, _, want)| (at(&self.values, *lag) - want, *want)))
     }
 }
 

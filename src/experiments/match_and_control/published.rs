@@ -22,6 +22,14 @@ pub const OFFSETS: [(f64, f64); 12] = [
     (20.0, 0.137),
 ];
 
+/// Root of the mean square of the first numbers, as a part of the peak of the second ones, which are published.
+pub(super) fn of_peak(points: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let (n, square, peak) = points.fold((0.0, 0.0, 0.0f64), |(n, square, peak), (distance, published)| {
+        (n + 1.0, square + distance * distance, peak.max(published))
+    });
+    (square / n).sqrt() / peak
+}
+
 /// The kernel by lag in ms: the printed curve (peak 1), and a new fit to the published runs in thresholds per pair.
 pub const KERNEL: [(f64, f64, f64); 15] = [
     (0.0, -0.02, 0.002),

@@ -128,20 +128,16 @@ pub fn offsets(lab: &Lab<'_>) -> Result<Vec<AtOffset>, Diagnostics> {
 pub fn off_by(curve: &[AtOffset]) -> f64 {
     let distance = |(offset, want): &(f64, f64)| {
         let got = curve.iter().find(|c| c.offset_ms == *offset).map_or(f64::NAN, |c| c.integral.value);
-        (got - want) * (got - want)
+        got - want
     };
-    let square: f64 = published::OFFSETS.iter().map(distance).sum();
-    let peak = published::OFFSETS.iter().map(|o| o.1).fold(0.0, f64::max);
-    (square / published::OFFSETS.len() as f64).sqrt() / peak
+    published::of_peak(published::OFFSETS.iter().map(|o| (distance(o), o.1)))
 }
 
 /// The part of [`off_by`] that chance has: root of the mean square standard error over the peak.
 #[must_use]
 pub fn off_by_chance(curve: &[AtOffset]) -> f64 {
-    let known = |c: &&AtOffset| published::OFFSETS.iter().any(|o| o.0 == c.offset_ms);
-    let square: f64 = curve.iter().filter(known).map(|c| c.integral.se * c.integral.se).sum();
-    let peak = published::OFFSETS.iter().map(|o| o.1).fold(0.0, f64::max);
-    (square / published::OFFSETS.len() as f64).sqrt() / peak
+    let se = |offset: f64| curve.iter().find(|c| c.offset_ms == offset).map_or(f64::NAN, |c| c.integral.se);
+    published::of_peak(published::OFFSETS.iter().map(|o| (se(o.0), o.1)))
 }
 
 /// Offset at which most calcium is left.
