@@ -17,6 +17,9 @@ fn sessions() -> Vec<(String, String)> {
     all
 }
 
+/// Minutes without optimisation; compared in release.
+const LONG: &[&str] = &["pulvinar experiment hopfield"];
+
 /// Hash digits depend on the processor's rounding; everything else is compared to the letter.
 fn without_hash(text: &str) -> String {
     text.lines().map(|l| l.split(", sha256 ").next().unwrap_or(l).trim_end()).collect::<Vec<_>>().join("\n")
@@ -53,6 +56,9 @@ fn commands_print_what_the_readme_shows() {
             assert_eq!(command, "cargo test --release", "only these commands are known");
             continue;
         };
+        if cfg!(debug_assertions) && LONG.contains(&command.as_str()) {
+            continue;
+        }
         let arguments: Vec<&str> = words.split_whitespace().collect();
         let got = run_in(folder.path(), &arguments);
         let shown = got.stdout + &got.stderr;
