@@ -351,18 +351,17 @@ pub enum RouteSpec {
 }
 
 impl RouteSpec {
-    pub const NAMES: [(&'static str, Self); 10] = [
-        ("gradient", Self::Gradient),
-        ("three_factor", Self::Rule(RuleName::ThreeFactor)),
-        ("online", Self::Rule(RuleName::Online)),
-        ("own_token", Self::Rule(RuleName::OwnToken)),
-        ("frozen_memory", Self::Rule(RuleName::FrozenMemory)),
-        ("feedback_alignment", Self::Rule(RuleName::FeedbackAlignment)),
-        ("kolen_pollack", Self::Rule(RuleName::KolenPollack)),
-        ("dale_eg", Self::Rule(RuleName::DaleEg)),
-        ("hebbian", Self::Rule(RuleName::Hebbian)),
-        ("oja", Self::Rule(RuleName::Oja)),
-    ];
+    /// The gradient, then all rules.
+    pub const NAMES: [(&'static str, Self); RuleName::NAMES.len() + 1] = {
+        let mut all = [("gradient", Self::Gradient); RuleName::NAMES.len() + 1];
+        let mut k = 0;
+        while k < RuleName::NAMES.len() {
+            let (name, rule) = RuleName::NAMES[k];
+            all[k + 1] = (name, Self::Rule(rule));
+            k += 1;
+        }
+        all
+    };
 
     /// The word that the file uses.
     #[must_use]

@@ -1,46 +1,49 @@
 //! Flags of `train`.
 
 use super::Reading;
-use crate::spec::{RouteSpec, RuleName};
+use crate::spec::RouteSpec;
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// How the projections that learn are changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// the exact gradient
-    Gradient,
-    /// every rule below and the gradient, one after another
+    One(RouteSpec),
     All,
-    ThreeFactor,
-    Online,
-    OwnToken,
-    FrozenMemory,
-    FeedbackAlignment,
-    KolenPollack,
-    DaleEg,
-    Hebbian,
-    Oja,
 }
 
 impl Rule {
-    /// The route of this name; none of `all`.
-    pub fn route(self) -> Option<RouteSpec> {
-        let rule = |name| Some(RouteSpec::Rule(name));
-        match self {
-            Self::All => None,
-            Self::Gradient => Some(RouteSpec::Gradient),
-            Self::ThreeFactor => rule(RuleName::ThreeFactor),
-            Self::Online => rule(RuleName::Online),
-            Self::OwnToken => rule(RuleName::OwnToken),
-            Self::FrozenMemory => rule(RuleName::FrozenMemory),
-            Self::FeedbackAlignment => rule(RuleName::FeedbackAlignment),
-            Self::KolenPollack => rule(RuleName::KolenPollack),
-            Self::DaleEg => rule(RuleName::DaleEg),
-            Self::Hebbian => rule(RuleName::Hebbian),
-            Self::Oja => rule(RuleName::Oja),
+    const EVERY: [Self; RouteSpec::NAMES.len() + 1] = {
+        let mut every = [Self::All; RouteSpec::NAMES.len() + 1];
+        let mut k = 0;
+        while k < RouteSpec::NAMES.len() {
+            every[k] = Self::One(RouteSpec::NAMES[k].1);
+            k += 1;
         }
+        every
+    };
+
+    /// The one route; none of `all`.
+    pub fn route(self) -> Option<RouteSpec> {
+        match self {
+            Self::One(route) => Some(route),
+            Self::All => None,
+        }
+    }
+}
+
+impl ValueEnum for Rule {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::EVERY
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::One(RouteSpec::Gradient) => PossibleValue::new("gradient").help("the exact gradient"),
+            Self::One(route) => PossibleValue::new(route.name()),
+            Self::All => PossibleValue::new("all").help("every rule and the gradient, one after another"),
+        })
     }
 }
 
