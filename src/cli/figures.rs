@@ -3,10 +3,10 @@
 use super::args::{Figures as Args, Image};
 use super::load;
 use super::progress::Bar;
-use super::report::{Failure, Outcome, Reporter, not_yet};
+use super::report::{Failure, Outcome, Reporter};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 use crate::figures::canvas::svg::Fonts;
-use crate::figures::catalogue::{ALL, Entry, Group, Make, Making};
+use crate::figures::catalogue::{ALL, Entry, Group, Making};
 use crate::figures::sheet::Figure;
 use crate::figures::{compare, page, plot, table};
 use crate::files::{atomic_write, prepare_output_dir};
@@ -83,11 +83,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Entry>, Failure> {
 }
 
 fn list(chosen: &[&Entry], out: &Reporter) {
-    let state = |e: &Entry| match (e.make, e.absent()) {
-        (None, _) => "pending",
-        (Some(_), Some(_)) => "absent",
-        (Some(_), None) => "drawn",
-    };
+    let state = |e: &Entry| if e.absent().is_some() { "absent" } else { "drawn" };
     if out.json {
         let of = |e: &&Entry| {
             let group = e.group.name();
@@ -121,25 +117,15 @@ fn made(
         let help = "run it where the project lies, or name its folder: --circuits DIR";
         return Err(Diagnostic::error(codes::F001, "", what).help(help).into());
     }
-    if let Some(pending) = chosen.iter().find(|e| e.make.is_none() && args.names.iter().any(|n| n == e.name))
-    {
-        return Err(not_yet(
-            &format!("figure `{}`", pending.name),
-            "`pulvinar figures --list` says what is drawn",
-        ));
-    }
     // What this machine has no files for is made where it is named, and says why it cannot be.
     let is_named = |e: &Entry| args.names.iter().any(|n| n == e.name);
-    let is_able = |e: &&&'static Entry| is_named(e) || e.absent().is_none();
-    let able: Vec<(&'static Entry, Make)> =
-        chosen.iter().filter(is_able).filter_map(|e| Some((*e, e.make?))).collect();
     let mut all = Vec::new();
-    for (entry, make) in able {
+    for entry in chosen.iter().filter(|e| is_named(e) || e.absent().is_none()) {
         let bar = Bar::new(out, entry.name);
         let making = Making { circuits: &args.circuits, full: args.full, progress: &bar };
-        let figure = make(&making);
+        let figure = (entry.make)(&making);
         bar.end();
-        all.push((entry, figure?));
+        all.push((*entry, figure?));
     }
     Ok(all)
 }

@@ -75,110 +75,107 @@ pub struct Entry {
     pub group: Group,
     /// one line
     pub about: &'static str,
-    /// makes it, or nothing is there yet
-    pub make: Option<Make>,
+    pub make: Make,
+    /// of a figure that needs files beside the repository: why it cannot be made on this machine, if so
+    pub apart: Option<fn() -> Option<String>>,
 }
-
-const MINILM: &str = "softmax-inhibition-minilm";
 
 /// Every figure.
 pub const ALL: &[Entry] = &[
+    entry(
+        "overview",
+        Group::CorticoThalamic,
+        "the program in one picture: a file, its circuit, its heads, and cells that agree with them",
+        overview::make,
+    ),
+    entry(
+        "identity",
+        Group::CorticoThalamic,
+        "one microcolumn, and cells against the identity that makes it a head",
+        identity::make,
+    ),
+    entry(
+        "one-head",
+        Group::CorticoThalamic,
+        "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
+        one_head::make,
+    ),
+    entry(
+        "multihead",
+        Group::CorticoThalamic,
+        "parallel cortico-thalamic loops are multihead attention, one head per area",
+        multihead::make,
+    ),
+    entry(
+        "cross-attention",
+        Group::CorticoThalamic,
+        "the memory of one area, read by the queries of another",
+        cross_attention::make,
+    ),
+    entry(
+        "lateral-rank",
+        Group::CorticoThalamic,
+        "heads of one area are the rank of its lateral weights, and what noise in the wiring does",
+        lateral_rank::make,
+    ),
+    entry(
+        "gradients",
+        Group::CorticoThalamic,
+        "what synapses change by local rules, against the exact gradient",
+        gradients::make,
+    ),
+    entry(
+        "learning-curves",
+        Group::CorticoThalamic,
+        "learning curves of every rule, with the floors that theory sets",
+        learning_curves::make,
+    ),
+    entry(
+        "locality-ladder",
+        Group::CorticoThalamic,
+        "one memory under rules that know less and less, and how far each gets",
+        locality_ladder::make,
+    ),
+    entry(
+        "cells-in-time",
+        Group::CorticoThalamic,
+        "leaky cells on their way to the algebra, cells that read ahead, and tokens one after another",
+        cells_in_time::make,
+    ),
+    entry(
+        "softmax-inhibition",
+        Group::CorticoThalamic,
+        "softmax by divisive inhibition: heads of a trained transformer as cells in time",
+        softmax_inhibition::make,
+    ),
     Entry {
-        name: "overview",
-        group: Group::CorticoThalamic,
-        about: "the program in one picture: a file, its circuit, its heads, and cells that agree with them",
-        make: Some(overview::make),
+        apart: Some(softmax_minilm::absent),
+        ..entry(
+            "softmax-inhibition-minilm",
+            Group::CorticoThalamic,
+            "the same in all-MiniLM-L6-v2, where its weights are at hand",
+            softmax_minilm::make,
+        )
     },
-    Entry {
-        name: "identity",
-        group: Group::CorticoThalamic,
-        about: "one microcolumn, and cells against the identity that makes it a head",
-        make: Some(identity::make),
-    },
-    Entry {
-        name: "one-head",
-        group: Group::CorticoThalamic,
-        about: "one head from microcolumns, as attention mask and as key-value memory, beside a transformer head",
-        make: Some(one_head::make),
-    },
-    Entry {
-        name: "multihead",
-        group: Group::CorticoThalamic,
-        about: "parallel cortico-thalamic loops are multihead attention, one head per area",
-        make: Some(multihead::make),
-    },
-    Entry {
-        name: "cross-attention",
-        group: Group::CorticoThalamic,
-        about: "the memory of one area, read by the queries of another",
-        make: Some(cross_attention::make),
-    },
-    Entry {
-        name: "lateral-rank",
-        group: Group::CorticoThalamic,
-        about: "heads of one area are the rank of its lateral weights, and what noise in the wiring does",
-        make: Some(lateral_rank::make),
-    },
-    Entry {
-        name: "gradients",
-        group: Group::CorticoThalamic,
-        about: "what synapses change by local rules, against the exact gradient",
-        make: Some(gradients::make),
-    },
-    Entry {
-        name: "learning-curves",
-        group: Group::CorticoThalamic,
-        about: "learning curves of every rule, with the floors that theory sets",
-        make: Some(learning_curves::make),
-    },
-    Entry {
-        name: "locality-ladder",
-        group: Group::CorticoThalamic,
-        about: "one memory under rules that know less and less, and how far each gets",
-        make: Some(locality_ladder::make),
-    },
-    Entry {
-        name: "cells-in-time",
-        group: Group::CorticoThalamic,
-        about: "leaky cells on their way to the algebra, cells that read ahead, and tokens one after another",
-        make: Some(cells_in_time::make),
-    },
-    Entry {
-        name: "softmax-inhibition",
-        group: Group::CorticoThalamic,
-        about: "softmax by divisive inhibition: heads of a trained transformer as cells in time",
-        make: Some(softmax_inhibition::make),
-    },
-    Entry {
-        name: MINILM,
-        group: Group::CorticoThalamic,
-        about: "the same in all-MiniLM-L6-v2, where its weights are at hand",
-        make: Some(softmax_minilm::make),
-    },
-    Entry {
-        name: "capacity",
-        group: Group::Memory,
-        about: "recall error against load for each memory rule, beside the laws; two criteria, two winners",
-        make: Some(capacity::make),
-    },
-    Entry {
-        name: "conditioning",
-        group: Group::Memory,
-        about: "Pavlovian protocols trial by trial, and which rules show them",
-        make: Some(conditioning::make),
-    },
-    Entry {
-        name: "hopfield",
-        group: Group::Memory,
-        about: "retrieval, fixed points, energy and capacities of attention heads whose answer is the next cue",
-        make: Some(hopfield::make),
-    },
-    Entry {
-        name: "digit-retrieval",
-        group: Group::Memory,
-        about: "handwritten digits from corrupted cues",
-        make: Some(digit_retrieval::make),
-    },
+    entry(
+        "capacity",
+        Group::Memory,
+        "recall error against load for each memory rule, beside the laws; two criteria, two winners",
+        capacity::make,
+    ),
+    entry(
+        "conditioning",
+        Group::Memory,
+        "Pavlovian protocols trial by trial, and which rules show them",
+        conditioning::make,
+    ),
+    entry(
+        "hopfield",
+        Group::Memory,
+        "retrieval, fixed points, energy and capacities of attention heads whose answer is the next cue",
+        hopfield::make,
+    ),
+    entry("digit-retrieval", Group::Memory, "handwritten digits from corrupted cues", digit_retrieval::make),
     match_and_control::ALL[0],
     match_and_control::ALL[1],
     match_and_control::ALL[2],
@@ -188,18 +185,23 @@ pub const ALL: &[Entry] = &[
     match_and_control::ALL[6],
 ];
 
+/// A figure that is made from the repository alone.
+const fn entry(name: &'static str, group: Group, about: &'static str, make: Make) -> Entry {
+    Entry { name, group, about, make, apart: None }
+}
+
 impl Entry {
     /// Does it need files that are not in the repository? Such figures are not on the page of all figures, which is the same
     /// everywhere.
     #[must_use]
     pub fn stands_apart(&self) -> bool {
-        self.name == MINILM
+        self.apart.is_some()
     }
 
     /// Why the figure cannot be made on this machine, if so: it is then listed with the reason, and its files stay as
     /// they are.
     #[must_use]
     pub fn absent(&self) -> Option<String> {
-        if self.stands_apart() { softmax_minilm::absent() } else { None }
+        self.apart.and_then(|why| why())
     }
 }

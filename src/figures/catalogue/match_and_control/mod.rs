@@ -46,7 +46,7 @@ pub const ALL: [Entry; 7] = [
 ];
 
 const fn entry(name: &'static str, about: &'static str, make: super::Make) -> Entry {
-    Entry { name, group: Group::MatchAndControl, about, make: Some(make) }
+    super::entry(name, Group::MatchAndControl, about, make)
 }
 
 /// The neuron, and how much is run.
