@@ -69,7 +69,7 @@ pub fn prepare(
             d.push(e);
             continue;
         }
-        let fits = if gradient { Ok(()) } else { fits(&circuit, k, spec.rule) };
+        let fits = if gradient { Ok(()) } else { fits(&circuit, k, &spec) };
         match fits {
             Ok(()) if gradient && circuit.projections[k].compartment == Compartment::Third => {}
             Ok(()) => plastic.push(Plastic { k, spec }),
@@ -154,7 +154,8 @@ fn write_out(circuit: &mut Circuit, k: usize) -> Result<(), Diagnostic> {
 }
 
 /// Does the rule find what it is made of?
-fn fits(circuit: &Circuit, k: usize, rule: RuleName) -> Result<(), Diagnostic> {
+fn fits(circuit: &Circuit, k: usize, spec: &PlasticitySpec) -> Result<(), Diagnostic> {
+    let rule = spec.rule;
     let p = &circuit.projections[k];
     let target = circuit.population(p.to);
     let (name, cells) = (rule.name(), &target.name);
@@ -184,7 +185,7 @@ fn fits(circuit: &Circuit, k: usize, rule: RuleName) -> Result<(), Diagnostic> {
             "give the feedback its own draw, `weights: {normal: {fan_in: 1}}`, or choose the rule by `--rule`, which does that",
         );
     }
-    if !needs_errors(rule) {
+    if !needs_errors(spec) {
         return Ok(());
     }
     if !receives_errors(circuit, p.to) {
