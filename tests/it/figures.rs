@@ -2,6 +2,7 @@
 
 use crate::binary::{command, finish, run_in};
 use crate::support::root;
+use pulvinar::figures::table::split;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -172,4 +173,49 @@ fn a_figure_whose_files_are_not_there_says_so() {
     let named = run(&["softmax-inhibition-minilm"]);
     assert_eq!(named.code, 4, "{}", named.stderr);
     assert!(named.stderr.contains("F001") && named.stderr.contains("minilm.py"), "{}", named.stderr);
+}
+
+/// Points of a kept figure: panel, series, what stands at x, y and half its error bar.
+fn points(name: &str) -> Vec<(String, String, String, f64, f64)> {
+    let text = fs::read_to_string(root().join(format!("figures/{name}.csv"))).expect("kept");
+    let rows = text.lines().skip(1).map(split);
+    let number = |cell: &str| cell.parse().unwrap_or(f64::NAN);
+    rows.map(|r| {
+        let half = (number(&r[6]) - number(&r[5])) / 2.0;
+        (r[0].clone(), r[1].clone(), r[2].clone(), number(&r[3]), half)
+    })
+    .collect()
+}
+
+/// What the README says of match-and-control is what its figures show.
+#[test]
+fn measured_numbers_of_the_readme_are_those_of_the_figures() {
+    let text = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let says = |words: String| assert!(text.contains(&words), "the README has not: {words}");
+
+    let line: Vec<_> = points("spine-delay").into_iter().filter(|p| p.1 == "least-squares line").collect();
+    let place = |p: &(String, String, String, f64, f64)| p.2.parse::<f64>().expect("a distance");
+    says(format!("{:.5} ms/um, correlation", (line[1].3 - line[0].3) / (place(&line[1]) - place(&line[0]))));
+
+    let areas: Vec<f64> =
+        points("matching").iter().filter(|p| p.0 == "F" && p.1 == "closed form").map(|p| p.3).collect();
+    let [half, one, two, jitter, more] = areas[..] else { panic!("{areas:?}") };
+    says(format!("| {half:.3}, {one:.3}, {two:.3}; {jitter:.3}, {more:.3} |"));
+
+    let gains = points("attention-kernel");
+    let gain = |panel: &str, series: &str, kernel: &str| {
+        let found = gains.iter().find(|p| (&*p.0, &*p.1, &*p.2) == (panel, series, kernel));
+        found.map(|p| (p.3, p.4)).unwrap_or_else(|| panic!("{panel} {series} {kernel}"))
+    };
+    let shown = |panel: &str, kernel: &str| {
+        let (y, se) = gain(panel, "closed form", kernel);
+        format!("{y:.3} +- {se:.3}")
+    };
+    let [softmax, power, linear] = ["softmax", "power", "linear"].map(|k| shown("B", k));
+    says(format!("softmax {softmax}, a power {power}, linear {linear}"));
+    let [softmax, power, linear] = ["softmax", "power", "linear"].map(|k| shown("D", k));
+    says(format!("a power (exponent 5.7) {power}, softmax {softmax}, linear {linear}"));
+    let [power, softmax, linear] = ["power", "softmax", "linear"].map(|k| gain("D", "cable", k).0);
+    says(format!("({power:.2}, {softmax:.2}, {linear:.2}; 32 trials"));
 }
