@@ -5,6 +5,7 @@ use crate::support::root;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 fn circuit(name: &str) -> String {
     root().join(format!("circuits/{name}.yaml")).to_string_lossy().into_owned()
@@ -131,10 +132,28 @@ fn a_browser_opens_the_page_from_disk() {
     let profile = format!("--user-data-dir={}", dir.path().join("profile").display());
     let flags =
         ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", "--dump-dom"];
-    let output =
-        Command::new(&browser).args(flags).args([&profile, &url]).output().expect("the browser runs");
-    let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{log}");
+    let (out, err) = (dir.path().join("dom.html"), dir.path().join("log.txt"));
+    let mut child = Command::new(&browser)
+        .args(flags)
+        .args([&profile, &url])
+        .stdout(fs::File::create(&out).expect("a file"))
+        .stderr(fs::File::create(&err).expect("a file"))
+        .spawn()
+        .expect("the browser runs");
+    let until = Instant::now() + Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a status") {
+            break status;
+        }
+        if Instant::now() > until {
+            child.kill().expect("killed");
+            panic!("`{browser}` does not answer; name another browser with $CHROME");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let read = |path| String::from_utf8_lossy(&fs::read(path).expect("written")).into_owned();
+    let (dom, log) = (read(out), read(err));
+    assert!(status.success(), "{log}");
     assert!(dom.contains("<svg") && dom.contains("Compiled heads"), "{dom:.400}");
     assert!(!log.contains(":CONSOLE"), "{log}");
 }
