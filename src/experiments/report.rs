@@ -1,5 +1,6 @@
 //! Tables of measured numbers, and the verdict on their laws.
 
+use crate::files::csv::quoted;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -120,7 +121,7 @@ impl Table {
             let cells: Vec<String> = row
                 .iter()
                 .map(|cell| match cell {
-                    Cell::Text(t) => t.replace([',', '"', '\n'], " "),
+                    Cell::Text(t) => quoted(t).into_owned(),
                     Cell::Count(n) => n.to_string(),
                     Cell::Number(x) => format!("{x:?}"),
                     Cell::None => String::new(),

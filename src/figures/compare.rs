@@ -2,7 +2,8 @@
 //!
 //! **Deliberately absent:** reading files.
 
-use super::table::split;
+use crate::files::csv::split;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Places in a drawing differ by less than this, in units of it: one pixel.
@@ -14,7 +15,11 @@ const DIGITS: f64 = 1e-9;
 /// largest number of their column and series.
 #[must_use]
 pub fn tables(drawn: &str, kept: &str, tolerance: f64) -> Vec<String> {
-    let rows = |text: &str| text.lines().map(split).collect::<Vec<_>>();
+    // A line whose quotes do not close is one cell.
+    let cells = |line: &str| {
+        split(line).map_or_else(|| vec![line.to_owned()], |c| c.into_iter().map(Cow::into_owned).collect())
+    };
+    let rows = |text: &str| text.lines().map(cells).collect::<Vec<Vec<String>>>();
     let (drawn, kept) = (rows(drawn), rows(kept));
     let mut wrong = Vec::new();
     if drawn.len() != kept.len() {

@@ -6,7 +6,7 @@
 //! **Deliberately absent:** drawings of circuits and words, which hold no numbers.
 
 use super::sheet::{Axes, Axis, Content, Figure, Map};
-use std::borrow::Cow;
+use crate::files::csv::quoted;
 
 /// Names of the columns.
 pub const HEADER: [&str; 10] =
@@ -88,37 +88,11 @@ fn number(x: f64) -> String {
     if x.is_nan() { String::new() } else { format!("{:?}", x + 0.0) }
 }
 
-fn quoted(cell: &str) -> Cow<'_, str> {
-    if cell.contains([',', '"', '\n', '\r']) || cell.trim() != cell {
-        Cow::Owned(format!("\"{}\"", cell.replace(['\n', '\r'], " ").replace('"', "\"\"")))
-    } else {
-        Cow::Borrowed(cell)
-    }
-}
-
-/// The cells of a line.
-#[must_use]
-pub fn split(line: &str) -> Vec<String> {
-    let mut cells = vec![String::new()];
-    let (mut quotes, mut letters) = (false, line.chars().peekable());
-    while let Some(c) = letters.next() {
-        match c {
-            '"' if quotes && letters.peek() == Some(&'"') => {
-                letters.next();
-                cells.last_mut().expect("at least one").push('"');
-            }
-            '"' => quotes = !quotes,
-            ',' if !quotes => cells.push(String::new()),
-            c => cells.last_mut().expect("at least one").push(c),
-        }
-    }
-    cells
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::figures::sheet::{Look, Panel, Point, Row, Series, Width};
+    use crate::files::csv::split;
     use nalgebra::DMatrix;
 
     #[test]
@@ -166,7 +140,8 @@ mod tests {
                 "B,,10.0,0.0,-3.0,,,time (ms),row,weight",
             ]
         );
-        assert_eq!(split(lines[2])[1..3], ["a \"b\"", "softmax, divisive"]);
-        assert!(lines.iter().all(|l| split(l).len() == HEADER.len()));
+        let cells: Vec<_> = lines.iter().map(|l| split(l).expect("quotes close")).collect();
+        assert_eq!(cells[2][1..3], ["a \"b\"", "softmax, divisive"]);
+        assert!(cells.iter().all(|c| c.len() == HEADER.len()));
     }
 }

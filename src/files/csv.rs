@@ -26,7 +26,9 @@ where
     let mut uneven = None;
     let result = atomic_write(path, |out| {
         if !header.is_empty() {
-            let cells: Vec<Cow<'_, str>> = header.iter().map(|s| quoted(s.as_ref())).collect();
+            // A line of nothing would be no header.
+            let named = |s: &str| if s.is_empty() { "\"\"".to_owned() } else { quoted(s).into_owned() };
+            let cells: Vec<String> = header.iter().map(|s| named(s.as_ref())).collect();
             writeln!(out, "{}", cells.join(","))?;
         }
         for (number, row) in rows.into_iter().enumerate() {
@@ -49,9 +51,10 @@ where
     }
 }
 
-/// A header cell, in quotes if it needs them; line breaks become blanks.
-fn quoted(cell: &str) -> Cow<'_, str> {
-    if cell.is_empty() || cell.contains([',', '"', '\n', '\r', '#']) || cell.trim() != cell {
+/// A cell of words, in quotes if it needs them; line breaks become blanks.
+#[must_use]
+pub fn quoted(cell: &str) -> Cow<'_, str> {
+    if cell.contains([',', '"', '\n', '\r', '#']) || cell.trim() != cell {
         Cow::Owned(format!("\"{}\"", cell.replace(['\n', '\r'], " ").replace('"', "\"\"")))
     } else {
         Cow::Borrowed(cell)
@@ -121,7 +124,8 @@ fn not_a_number(line: u64, column: usize, cell: &str) -> Bad {
 }
 
 /// The trimmed cells of a line; `None` for a quote that never closes.
-fn split(line: &str) -> Option<Vec<Cow<'_, str>>> {
+#[must_use]
+pub fn split(line: &str) -> Option<Vec<Cow<'_, str>>> {
     if !line.contains('"') {
         return Some(line.split(',').map(|cell| Cow::Borrowed(cell.trim())).collect());
     }

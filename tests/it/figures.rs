@@ -2,7 +2,7 @@
 
 use crate::binary::{command, finish, run_in};
 use crate::support::root;
-use pulvinar::figures::table::split;
+use pulvinar::files::csv::split;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -178,11 +178,11 @@ fn a_figure_whose_files_are_not_there_says_so() {
 /// Points of a kept figure: panel, series, what stands at x, y and half its error bar.
 fn points(name: &str) -> Vec<(String, String, String, f64, f64)> {
     let text = fs::read_to_string(root().join(format!("figures/{name}.csv"))).expect("kept");
-    let rows = text.lines().skip(1).map(split);
+    let rows = text.lines().skip(1).map(|line| split(line).expect("quotes close"));
     let number = |cell: &str| cell.parse().unwrap_or(f64::NAN);
     rows.map(|r| {
         let half = (number(&r[6]) - number(&r[5])) / 2.0;
-        (r[0].clone(), r[1].clone(), r[2].clone(), number(&r[3]), half)
+        (r[0].to_string(), r[1].to_string(), r[2].to_string(), number(&r[3]), half)
     })
     .collect()
 }
