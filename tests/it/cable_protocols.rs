@@ -10,7 +10,7 @@ use pulvinar::simulate::cable::trains::Renewal;
 use pulvinar::simulate::cable::{Neuron, Pyramidal, Run, Trial, run};
 
 fn reduced() -> (Neuron, Run) {
-    (Pyramidal::reduced().build().expect("valid"), Run { lanes: 16, ..Run::default() })
+    (Pyramidal::reduced().build().expect("valid"), Run::default())
 }
 
 #[test]

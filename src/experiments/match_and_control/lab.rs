@@ -160,7 +160,7 @@ impl Plan {
     pub fn published(sizes: Sizes) -> Result<Self, Diagnostics> {
         Ok(Self {
             neuron: Pyramidal::reduced().build().map_err(refused)?,
-            run: Run { lanes: 16, ..Run::default() },
+            run: Run::default(),
             // jumps that scatter: the height of the somatic spike in a spine depends on the other synapses
             event: Event { jump_mm: 2.62e-4, noise: 0.1, ..Event::default() },
             thetas: THETA.to_vec(),

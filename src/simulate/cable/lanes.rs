@@ -13,23 +13,30 @@
 //! 3. gates from `t` to `t + dt` at `v(t + dt)`.
 
 use super::model::{Group, Model, SpineConstants};
+use super::tables::Gates;
 use multiversion::multiversion;
+
+/// A number for each of `L` trials, aligned with the registers: loads do not cross lines of the cache.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub struct Lanes<const L: usize>(pub [f64; L]);
 
 /// State of `L` trials.
 #[derive(Clone, Debug)]
 pub struct State<const L: usize> {
     /// potential of each node
-    pub v: Vec<[f64; L]>,
+    pub v: Vec<Lanes<L>>,
     /// diagonal and right-hand side of the next step, as far as known at `t`
-    diagonal: Vec<[f64; L]>,
-    rhs: Vec<[f64; L]>,
+    diagonal: Vec<Lanes<L>>,
+    rhs: Vec<Lanes<L>>,
     /// gates of the members of each group
-    gates: Vec<Vec<[[f64; 4]; L]>>,
+    gates: Vec<Vec<[Gates; L]>>,
     pub heads: Vec<HeadState<L>>,
 }
 
 /// State of a spine head in `L` trials.
 #[derive(Clone, Debug)]
+#[repr(align(32))]
 pub struct HeadState<const L: usize> {
     ampa: [[f64; L]; 2],
     nmda: [[f64; L]; 2],
@@ -66,11 +73,11 @@ impl<const L: usize> State<L> {
             integral: [0.0; L],
             lagged: [0.0; L],
         };
-        let gates = |g: &Group| vec![[g.table.steady(start_mv); L]; g.members.len()];
+        let gates = |g: &Group| vec![[Gates(g.table.steady(start_mv)); L]; g.members.len()];
         let mut state = Self {
-            v: vec![[start_mv; L]; n],
-            diagonal: vec![[0.0; L]; n],
-            rhs: vec![[0.0; L]; n],
+            v: vec![Lanes([start_mv; L]); n],
+            diagonal: vec![Lanes([0.0; L]); n],
+            rhs: vec![Lanes([0.0; L]); n],
             gates: model.groups.iter().map(gates).collect(),
             heads: vec![head; model.heads.len()],
         };
@@ -87,7 +94,7 @@ impl<const L: usize> State<L> {
 
     /// Current into the soma during the next step, in nA.
     pub fn inject(&mut self, model: &Model, lane: usize, na: f64) {
-        self.rhs[model.soma][lane] += na;
+        self.rhs[model.soma].0[lane] += na;
     }
 
     /// Sets the AMPA gain of each head from its lagged integral.
@@ -103,8 +110,8 @@ impl<const L: usize> State<L> {
     #[inline(always)]
     fn restart(&mut self, model: &Model, i: usize) {
         let (c, leak) = (model.inertia_us[i], model.leak_na[i]);
-        self.diagonal[i] = [model.diagonal_us[i]; L];
-        self.rhs[i] = self.v[i].map(|v| c * v + leak);
+        self.diagonal[i] = Lanes([model.diagonal_us[i]; L]);
+        self.rhs[i] = Lanes(self.v[i].0.map(|v| c * v + leak));
     }
 }
 
@@ -122,16 +129,13 @@ fn synapses<const L: usize>(model: &Model, state: &mut State<L>) {
     let c = &model.spine;
     for (head, k) in state.heads.iter_mut().zip(&model.heads) {
         // Everything a head needs is copied out and back, one short loop for each result: so they vectorise.
-        let v = state.v[k.node];
-        let (mut diagonal, mut rhs) = (state.diagonal[k.node], state.rhs[k.node]);
+        let v = state.v[k.node].0;
+        let (mut diagonal, mut rhs) = (state.diagonal[k.node].0, state.rhs[k.node].0);
         let ([mut a0, mut a1], [mut n0, mut n1]) = (head.ampa, head.nmda);
         let (gain, mut calcium) = (head.gain, head.calcium);
         let (mut integral, mut lagged) = (head.integral, head.lagged);
-        let (mut block, mut slope) = ([0.0; L], [0.0; L]);
+        let (block, slope) = c.unblocked.at(&v);
         let (mut ampa, mut nmda) = ([0.0; L], [0.0; L]);
-        for l in 0..L {
-            (block[l], slope[l]) = c.unblocked.at(v[l]);
-        }
         for l in 0..L {
             ampa[l] = k.ampa_us * (a1[l] - a0[l]) * gain[l];
             nmda[l] = k.nmda_us * (n1[l] - n0[l]);
@@ -160,7 +164,7 @@ fn synapses<const L: usize>(model: &Model, state: &mut State<L>) {
         }
         (head.ampa, head.nmda) = ([a0, a1], [n0, n1]);
         (head.calcium, head.integral, head.lagged) = (calcium, integral, lagged);
-        (state.diagonal[k.node], state.rhs[k.node]) = (diagonal, rhs);
+        (state.diagonal[k.node], state.rhs[k.node]) = (Lanes(diagonal), Lanes(rhs));
     }
 }
 
@@ -169,8 +173,8 @@ fn solve<const L: usize>(model: &Model, state: &mut State<L>) {
     let n = model.parents.len();
     for i in (1..n).rev() {
         let (axial, parent) = (model.axial_us[i], model.parents[i]);
-        let (d, r) = (state.diagonal[i], state.rhs[i]);
-        let (mut dp, mut rp) = (state.diagonal[parent], state.rhs[parent]);
+        let (d, r) = (state.diagonal[i].0, state.rhs[i].0);
+        let (mut dp, mut rp) = (state.diagonal[parent].0, state.rhs[parent].0);
         let (mut share, mut alone) = ([0.0; L], [0.0; L]);
         for l in 0..L {
             let inverse = 1.0 / d[l];
@@ -179,21 +183,21 @@ fn solve<const L: usize>(model: &Model, state: &mut State<L>) {
             dp[l] -= axial * share[l];
             rp[l] += axial * alone[l];
         }
-        (state.diagonal[i], state.rhs[i]) = (share, alone);
-        (state.diagonal[parent], state.rhs[parent]) = (dp, rp);
+        (state.diagonal[i], state.rhs[i]) = (Lanes(share), Lanes(alone));
+        (state.diagonal[parent], state.rhs[parent]) = (Lanes(dp), Lanes(rp));
     }
     for l in 0..L {
-        state.v[0][l] = state.rhs[0][l] / state.diagonal[0][l];
+        state.v[0].0[l] = state.rhs[0].0[l] / state.diagonal[0].0[l];
     }
     state.restart(model, 0);
     for i in 1..n {
-        let vp = state.v[model.parents[i]];
-        let (share, alone) = (state.diagonal[i], state.rhs[i]);
+        let vp = state.v[model.parents[i]].0;
+        let (share, alone) = (state.diagonal[i].0, state.rhs[i].0);
         let mut v = [0.0; L];
         for l in 0..L {
             v[l] = alone[l] + share[l] * vp[l];
         }
-        state.v[i] = v;
+        state.v[i] = Lanes(v);
         state.restart(model, i);
     }
 }
@@ -202,10 +206,7 @@ fn solve<const L: usize>(model: &Model, state: &mut State<L>) {
 fn gates<const L: usize>(model: &Model, state: &mut State<L>) {
     for (group, gates) in model.groups.iter().zip(&mut state.gates) {
         for (member, gates) in group.members.iter().zip(gates) {
-            let v = state.v[member.node];
-            for l in 0..L {
-                group.table.advance(v[l], &mut gates[l]);
-            }
+            group.table.advance(&state.v[member.node].0, gates);
             conduct(group, member, gates, &mut state.diagonal, &mut state.rhs);
         }
     }
@@ -216,15 +217,15 @@ fn gates<const L: usize>(model: &Model, state: &mut State<L>) {
 fn conduct<const L: usize>(
     group: &Group,
     member: &super::model::Member,
-    gates: &[[f64; 4]; L],
-    diagonal: &mut [[f64; L]],
-    rhs: &mut [[f64; L]],
+    gates: &[Gates; L],
+    diagonal: &mut [Lanes<L>],
+    rhs: &mut [Lanes<L>],
 ) {
-    let (mut d, mut r) = (diagonal[member.node], rhs[member.node]);
+    let (mut d, mut r) = (diagonal[member.node].0, rhs[member.node].0);
     for l in 0..L {
-        let open = group.quartet.open(&gates[l]);
+        let open = group.quartet.open(&gates[l].0);
         d[l] += member.us[0] * open[0] + member.us[1] * open[1] + member.us[2] * open[2];
         r[l] += member.na[0] * open[0] + member.na[1] * open[1] + member.na[2] * open[2];
     }
-    (diagonal[member.node], rhs[member.node]) = (d, r);
+    (diagonal[member.node], rhs[member.node]) = (Lanes(d), Lanes(r));
 }

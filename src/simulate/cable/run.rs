@@ -36,7 +36,7 @@ pub struct Run {
     pub table_mv: f64,
     /// current pulse of a query: nA, ms
     pub pulse: (f64, f64),
-    /// trials side by side: 1, 2, 4, 8 or 16
+    /// trials side by side, at most: 1, 2, 4, 8 or 16
     pub lanes: usize,
     pub record: Option<Record>,
     /// when integrals are read once more, before the end
@@ -53,7 +53,7 @@ impl Default for Run {
             gain_every: 10,
             table_mv: 0.1,
             pulse: (4.0, 1.0),
-            lanes: 8,
+            lanes: 16,
             record: None,
             read_at_ms: None,
         }
@@ -117,17 +117,20 @@ pub fn run(neuron: &Neuron, trials: &[Trial], run: &Run) -> Result<Vec<Outcome>,
     check(neuron, run)?;
     trials.iter().enumerate().try_for_each(|(i, t)| check_trial(neuron, i, t, run))?;
     let model = Model::new(neuron, run.dt_ms, run.table_mv);
-    match run.lanes {
+    // Places without a trial would cost as much as those with one.
+    match run.lanes.min(trials.len().max(1).next_power_of_two()) {
         1 => groups::<1>(neuron, &model, trials, run),
         2 => groups::<2>(neuron, &model, trials, run),
         4 => groups::<4>(neuron, &model, trials, run),
         8 => groups::<8>(neuron, &model, trials, run),
-        16 => groups::<16>(neuron, &model, trials, run),
-        lanes => Err(CableError::Lanes { lanes }),
+        _ => groups::<16>(neuron, &model, trials, run),
     }
 }
 
 fn check(neuron: &Neuron, run: &Run) -> Result<(), CableError> {
+    if ![1, 2, 4, 8, 16].contains(&run.lanes) {
+        return Err(CableError::Lanes { lanes: run.lanes });
+    }
     positive("duration in ms", run.duration_ms)?;
     positive("time step in ms", run.dt_ms)?;
     if run.dt_ms > LONGEST_STEP_MS {
@@ -280,7 +283,7 @@ fn group<const L: usize>(
             state.potentiate(&model.spine, theta);
         }
         step(model, &mut state);
-        let soma = state.v[model.soma];
+        let soma = state.v[model.soma].0;
         for (lane, outcome) in outcomes.iter_mut().enumerate() {
             let peak = before[1][lane];
             if peak > 0.0 && peak > before[0][lane] && peak >= soma[lane] {
@@ -339,7 +342,7 @@ impl<'a> Recorder<'a> {
             outcome.times_ms.push(steps as f64 * self.dt_ms);
             for (trace, what) in outcome.traces.iter_mut().zip(&self.record.what) {
                 trace.push(match *what {
-                    Quantity::Potential(i) => state.v[i][lane],
+                    Quantity::Potential(i) => state.v[i].0[lane],
                     Quantity::Calcium(i) => state.heads[i].calcium[lane],
                     Quantity::Integral(i) => state.heads[i].integral[lane],
                     Quantity::Lagged(i) => state.heads[i].lagged[lane],

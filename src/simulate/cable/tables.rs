@@ -63,8 +63,14 @@ impl Quartet {
     }
 }
 
+/// Open fractions of the four gates of a quartet, aligned with the registers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(32))]
+pub struct Gates(pub [f64; 4]);
+
 /// One row: targets and their slopes, parts of the way and their slopes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(64))]
 pub struct Row {
     pub steady: [f64; 4],
     pub steady_slope: [f64; 4],
@@ -100,14 +106,32 @@ impl Grid {
     #[inline(always)]
     #[must_use]
     pub fn at(&self, v: f64) -> (usize, f64) {
-        let x = (v - self.low) * self.per_mv;
-        let x = if x > 0.0 { x } else { 0.0 };
-        let x = if x < self.last { x } else { self.last };
-        let whole = (x - 0.5) + WHOLE;
-        // x = 0 rounds to -0.5 + WHOLE = WHOLE - 0.5, whose nearest representable neighbours are WHOLE -0.5 and WHOLE
-        let whole = if whole < WHOLE { WHOLE } else { whole };
-        (whole.to_bits() as u32 as usize, x - (whole - WHOLE))
+        let (bits, [part]) = self.at_all(&[v]);
+        (row(bits[0]), part)
     }
+
+    /// The same for several potentials: intervals in the low bits ([`row`]), so that the loop vectorises.
+    #[inline(always)]
+    fn at_all<const L: usize>(&self, v: &[f64; L]) -> ([u64; L], [f64; L]) {
+        let (mut bits, mut part) = ([0; L], [0.0; L]);
+        for l in 0..L {
+            let x = (v[l] - self.low) * self.per_mv;
+            let x = if x > 0.0 { x } else { 0.0 };
+            let x = if x < self.last { x } else { self.last };
+            let whole = (x - 0.5) + WHOLE;
+            // x = 0 rounds to -0.5 + WHOLE = WHOLE - 0.5, whose nearest representable neighbours are WHOLE -0.5 and WHOLE
+            let whole = if whole < WHOLE { WHOLE } else { whole };
+            bits[l] = whole.to_bits();
+            part[l] = x - (whole - WHOLE);
+        }
+        (bits, part)
+    }
+}
+
+/// The whole number in the low bits.
+#[inline(always)]
+fn row(bits: u64) -> usize {
+    bits as u32 as usize
 }
 
 impl Table {
@@ -134,17 +158,18 @@ impl Table {
         Self { rows: rows.collect(), grid: Grid::new(LOW_MV, HIGH_MV, intervals) }
     }
 
-    /// Moves the gates by one step at potential `v`.
+    /// Moves the gates of several trials by one step at their potentials.
     #[inline(always)]
-    pub fn advance(&self, v: f64, gates: &mut [f64; 4]) {
-        let (i, f) = self.grid.at(v);
-        let row = &self.rows[i];
-        let old = *gates;
-        *gates = std::array::from_fn(|g| {
-            let steady = row.steady[g] + f * row.steady_slope[g];
-            let part = row.part[g] + f * row.part_slope[g];
-            old[g] + part * (steady - old[g])
-        });
+    pub fn advance<const L: usize>(&self, v: &[f64; L], gates: &mut [Gates; L]) {
+        let (bits, parts) = self.grid.at_all(v);
+        for l in 0..L {
+            let (row, f, old) = (&self.rows[row(bits[l])], parts[l], gates[l].0);
+            gates[l].0 = std::array::from_fn(|g| {
+                let steady = row.steady[g] + f * row.steady_slope[g];
+                let part = row.part[g] + f * row.part_slope[g];
+                old[g] + part * (steady - old[g])
+            });
+        }
     }
 
     /// Where the gates are after a long time at `v`.
@@ -172,12 +197,19 @@ impl Curve {
         Self { rows, grid: Grid::new(low, high, intervals) }
     }
 
-    /// Value and slope per mV.
+    /// Values and slopes per mV.
     #[inline(always)]
     #[must_use]
-    pub fn at(&self, v: f64) -> (f64, f64) {
-        let (i, f) = self.grid.at(v);
-        let [value, rise] = self.rows[i];
-        (value + f * rise, rise * self.grid.per_mv)
+    pub fn at<const L: usize>(&self, v: &[f64; L]) -> ([f64; L], [f64; L]) {
+        let (bits, parts) = self.grid.at_all(v);
+        let (mut value, mut rise) = ([0.0; L], [0.0; L]);
+        for l in 0..L {
+            [value[l], rise[l]] = self.rows[row(bits[l])];
+        }
+        for l in 0..L {
+            value[l] += parts[l] * rise[l];
+            rise[l] *= self.grid.per_mv;
+        }
+        (value, rise)
     }
 }
