@@ -7,8 +7,11 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+/// The one that is run in spikes and does not compile.
+const SPIKING: &str = "match_and_control";
+
 /// Name, one line, text.
-const STARTERS: [(&str, &str, &str); 8] = [
+const STARTERS: [(&str, &str, &str); 9] = [
     (
         "attention_mask_head",
         "one head, one microcolumn for each pair of tokens",
@@ -45,6 +48,11 @@ const STARTERS: [(&str, &str, &str); 8] = [
         "a head of excitatory weights and rates above zero",
         include_str!("../../circuits/dale_head.yaml"),
     ),
+    (
+        SPIKING,
+        "keys and queries as spike trains on a pyramidal neuron (no heads; `simulate` runs it in trials)",
+        include_str!("../../circuits/match_and_control.yaml"),
+    ),
 ];
 
 pub fn run(args: &New, out: &Reporter) -> Outcome {
@@ -78,7 +86,8 @@ pub fn run(args: &New, out: &Reporter) -> Outcome {
         rest.insert("files".to_owned(), json!([file.display().to_string()]));
         out.object("new", true, rest);
     } else {
-        out.note(&format!("wrote {}; next: pulvinar compile {}", file.display(), file.display()));
+        let next = if name == SPIKING { "simulate" } else { "compile" };
+        out.note(&format!("wrote {}; next: pulvinar {next} {}", file.display(), file.display()));
     }
     Ok(0)
 }
