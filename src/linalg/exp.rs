@@ -16,20 +16,26 @@ const LANES: usize = 16;
 /// meaningless. The same bits with any instruction set.
 #[multiversion(targets("x86_64+avx2"))]
 pub fn exp_nonpositive<T: Real>(xs: &mut [T], top: T) {
-    for chunk in xs.chunks_mut(LANES) {
-        let mut lanes = [T::zero(); LANES];
-        for (lane, x) in lanes.iter_mut().zip(&*chunk) {
-            *lane = *x - top;
-        }
-        let any: &mut dyn Any = &mut lanes;
-        if let Some(double) = any.downcast_mut::<[f64; LANES]>() {
-            double.iter_mut().for_each(|x| *x = exp_f64(*x));
-        } else if let Some(single) = any.downcast_mut::<[f32; LANES]>() {
-            single.iter_mut().for_each(|x| *x = exp_f32(*x));
-        } else {
-            lanes.iter_mut().for_each(|x| *x = x.exp());
-        }
-        chunk.copy_from_slice(&lanes[..chunk.len()]);
+    let (chunks, rest) = xs.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        exponentials(chunk, top);
+    }
+    let mut lanes = [T::zero(); LANES];
+    lanes[..rest.len()].copy_from_slice(rest);
+    exponentials(&mut lanes, top);
+    rest.copy_from_slice(&lanes[..rest.len()]);
+}
+
+#[inline(always)]
+fn exponentials<T: Real>(lanes: &mut [T; LANES], top: T) {
+    lanes.iter_mut().for_each(|x| *x -= top);
+    let any: &mut dyn Any = lanes;
+    if let Some(double) = any.downcast_mut::<[f64; LANES]>() {
+        double.iter_mut().for_each(|x| *x = exp_f64(*x));
+    } else if let Some(single) = any.downcast_mut::<[f32; LANES]>() {
+        single.iter_mut().for_each(|x| *x = exp_f32(*x));
+    } else {
+        lanes.iter_mut().for_each(|x| *x = x.exp());
     }
 }
 
@@ -46,6 +52,20 @@ pub fn maximum<T: Real>(xs: &[T], start: T) -> T {
         }
     }
     lanes.iter().chain(rest).fold(start, |m, x| larger(m, *x))
+}
+
+/// Sum of the numbers, in the same order with any instruction set.
+#[multiversion(targets("x86_64+avx2"))]
+pub fn sum<T: Real>(xs: &[T]) -> T {
+    let mut lanes = [T::zero(); LANES];
+    let chunks = xs.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (sum, x) in lanes.iter_mut().zip(chunk) {
+            *sum += *x;
+        }
+    }
+    lanes.iter().chain(rest).fold(T::zero(), |sum, x| sum + *x)
 }
 
 /// Whether no number is infinite or NaN.
@@ -164,6 +184,18 @@ mod tests {
                     xs[at] = good;
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_number_is_in_the_sum() {
+        for n in [0usize, 1, 15, 16, 17, 40] {
+            let xs: Vec<f64> = (0..n).map(|i| count(i * i)).collect();
+            assert_eq!(
+                sum(&xs).to_bits(),
+                xs.iter().sum::<f64>().abs().to_bits(),
+                "{n}: whole numbers are exact"
+            );
         }
     }
 

@@ -1,16 +1,20 @@
-//! `C = alpha op(A) op(B) + beta C`, always through the packed kernel when that pays.
+//! `C = alpha op(A) op(B) + beta C`: every product of the crate, on one thread.
 //!
-//! nalgebra reaches its packed kernel only when every dimension is above [`SMALL`], and never for `A^T B`.
-//! Here a transposed operand is a view with swapped strides, a dimension of 2 to 5 is padded with zeros when the
-//! product is large, and what is left (tiny products, vectors) runs in plain loops over contiguous columns.
+//! A transposed operand is a view with swapped strides. Large products in double precision run in nalgebra's packed kernel
+//! (matrixmultiply), all others in gemmkit's, which is faster for small and thin shapes and in single precision; a few
+//! multiplications run in plain loops. nalgebra is asked for no more than that: with a dimension of 5 or less it reads swapped
+//! strides beyond the end of the slice (0.35), and it never takes `A^T B` to its packed kernel.
 
 use super::Real;
+use gemmkit::{MatMut, MatRef, Parallelism};
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn};
 
-/// The packed kernel needs more than this in every dimension.
-const SMALL: usize = 5;
-/// Below this many multiplications padding costs more than it gains.
-const WORTH_PADDING: usize = 4096;
+/// nalgebra's packed kernel needs more than this in every dimension.
+const THIN: usize = 5;
+/// From so many multiplications on its packed kernel is the faster one in double precision.
+const LARGE: usize = 1 << 20;
+/// Below so many a call costs more than the work.
+const TINY: usize = 128;
 
 /// A read-only view of a column-major matrix; [`Operand::t`] transposes it by swapping strides.
 #[derive(Clone, Copy, Debug)]
@@ -100,17 +104,6 @@ impl<'a, T: Real> Operand<'a, T> {
     fn at(self, i: usize, j: usize) -> T {
         self.data[i * self.row_stride + j * self.col_stride]
     }
-
-    /// Column-major copy with zeros up to `[rows, cols]`.
-    fn padded(self, rows: usize, cols: usize) -> Vec<T> {
-        let mut out = vec![T::zero(); rows * cols];
-        for (j, column) in out.chunks_exact_mut(rows).take(self.cols).enumerate() {
-            for (i, x) in column.iter_mut().take(self.rows).enumerate() {
-                *x = self.at(i, j);
-            }
-        }
-        out
-    }
 }
 
 /// `C = alpha op(A) op(B) + beta C` on whole matrices; `op` transposes where asked.
@@ -140,56 +133,58 @@ pub fn gemm<T: Real>(
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn gemm_into<T: Real>(c: &mut [T], alpha: T, a: Operand<'_, T>, b: Operand<'_, T>, beta: T) {
+pub fn gemm_into<'a, T: Real>(c: &mut [T], alpha: T, a: Operand<'a, T>, b: Operand<'a, T>, beta: T) {
+    gemm_rows(c, a.rows, alpha, a, b, beta);
+}
+
+/// [`gemm_into`] the first `a.rows` of `c_rows` rows.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn gemm_rows<'a, T: Real>(
+    c: &mut [T],
+    c_rows: usize,
+    alpha: T,
+    a: Operand<'a, T>,
+    b: Operand<'a, T>,
+    beta: T,
+) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(k, b.rows, "gemm: ({m}, {k}) does not fit ({}, {n})", b.rows);
-    assert_eq!(c.len(), m * n, "gemm: C holds {} numbers, not {m} x {n}", c.len());
-    if m.min(n).min(k) > SMALL {
-        packed(c, alpha, a, b, beta);
-    } else if m.min(n).min(k) > 1 && m * n * k >= WORTH_PADDING {
-        padded(c, alpha, a, b, beta);
-    } else if m > 0 {
-        loops(c, alpha, a, b, beta);
+    assert!(
+        m <= c_rows && c.len() == c_rows * n,
+        "gemm: C holds {} numbers, not {c_rows} x {n} with {m} rows or more",
+        c.len()
+    );
+    let work = m * n * k;
+    if work < TINY {
+        loops(c, c_rows, alpha, a, b, beta);
+    } else if size_of::<T>() == size_of::<f64>() && work >= LARGE && m.min(n).min(k) > THIN {
+        packed(c, c_rows, alpha, a, b, beta);
+    } else {
+        let view = |x: Operand<'a, T>| {
+            MatRef::new(x.data, x.rows, x.cols, x.row_stride.cast_signed(), x.col_stride.cast_signed())
+        };
+        let to = MatMut::new(c, m, n, 1, c_rows.cast_signed());
+        gemmkit::gemm(alpha, view(a), view(b), beta, to, Parallelism::Serial);
     }
 }
 
 /// nalgebra's packed kernel on strided views.
-fn packed<T: Real>(c: &mut [T], alpha: T, a: Operand<'_, T>, b: Operand<'_, T>, beta: T) {
+fn packed<T: Real>(c: &mut [T], c_rows: usize, alpha: T, a: Operand<'_, T>, b: Operand<'_, T>, beta: T) {
     let view = |x: Operand<'_, T>| (Dyn(x.rows), Dyn(x.cols), Dyn(x.row_stride), Dyn(x.col_stride));
     let (ar, ac, ars, acs) = view(a);
     let (br, bc, brs, bcs) = view(b);
     let left = DMatrixView::<T, Dyn, Dyn>::from_slice_with_strides_generic(a.data, ar, ac, ars, acs);
     let right = DMatrixView::<T, Dyn, Dyn>::from_slice_with_strides_generic(b.data, br, bc, brs, bcs);
-    DMatrixViewMut::from_slice_generic(c, ar, bc).gemm(alpha, &left, &right, beta);
-}
-
-/// The packed kernel after zero padding of the small dimensions.
-fn padded<T: Real>(c: &mut [T], alpha: T, a: Operand<'_, T>, b: Operand<'_, T>, beta: T) {
-    let wide = |d: usize| d.max(SMALL + 1);
-    let (m, n, k) = (wide(a.rows), wide(b.cols), wide(a.cols));
-    let copy = |x: Operand<'_, T>, rows: usize, cols: usize| {
-        if x.shape() == (rows, cols) { Vec::new() } else { x.padded(rows, cols) }
-    };
-    let (store_a, store_b) = (copy(a, m, k), copy(b, k, n));
-    let left = if store_a.is_empty() { a } else { Operand::from_columns(&store_a, m, k) };
-    let right = if store_b.is_empty() { b } else { Operand::from_columns(&store_b, k, n) };
-    if (m, n) == (a.rows, b.cols) {
-        packed(c, alpha, left, right, beta);
-        return;
-    }
-    let mut product = vec![T::zero(); m * n];
-    packed(&mut product, alpha, left, right, T::zero());
-    for (to, from) in c.chunks_exact_mut(a.rows).zip(product.chunks_exact(m)) {
-        scale(to, beta);
-        for (x, y) in to.iter_mut().zip(from) {
-            *x += *y;
-        }
-    }
+    let mut to = DMatrixViewMut::from_slice_with_strides_generic(c, ar, bc, Dyn(1), Dyn(c_rows));
+    to.gemm(alpha, &left, &right, beta);
 }
 
 /// Plain loops: sums of columns of `a`, or inner products when the rows of `a` are the contiguous ones.
-fn loops<T: Real>(c: &mut [T], alpha: T, a: Operand<'_, T>, b: Operand<'_, T>, beta: T) {
-    for (j, column) in c.chunks_exact_mut(a.rows).enumerate() {
+fn loops<T: Real>(c: &mut [T], c_rows: usize, alpha: T, a: Operand<'_, T>, b: Operand<'_, T>, beta: T) {
+    for (j, column) in c.chunks_exact_mut(c_rows.max(1)).enumerate() {
+        let column = &mut column[..a.rows];
         scale(column, beta);
         if a.row_stride == 1 {
             for p in 0..a.cols {
@@ -274,6 +269,16 @@ mod tests {
     }
 
     #[test]
+    fn agrees_with_loops_at_large_sizes() {
+        for (m, n, k) in
+            [(101, 103, 107), (127, 64, 129), (256, 3, 512), (1, 300, 257), (300, 1, 257), (16, 17, 999)]
+        {
+            check::<f64>(m, n, k, 1e-12);
+            check::<f32>(m, n, k, 5e-4);
+        }
+    }
+
+    #[test]
     fn columns_are_a_view() {
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
         let (a, b): (DMatrix<f64>, DMatrix<f64>) = (random(9, 20, rng), random(9, 30, rng));
@@ -281,6 +286,24 @@ mod tests {
         gemm_into(&mut c, 1.0, Operand::columns(&a, 3, 7).t(), Operand::columns(&b, 5, 8), 0.0);
         let want = a.columns(3, 7).transpose() * b.columns(5, 8);
         assert!(c.iter().zip(want.iter()).all(|(x, y)| (x - y).abs() < 1e-14));
+    }
+
+    #[test]
+    fn rows_below_the_product_stay() {
+        let rng = &mut ChaCha8Rng::seed_from_u64(3);
+        for (m, n, k) in [(1, 1, 1), (3, 4, 5), (7, 8, 20), (64, 33, 40), (120, 100, 90), (0, 3, 2)] {
+            let (a, b): (DMatrix<f64>, DMatrix<f64>) = (random(m, k, rng), random(k, n, rng));
+            let mut c = vec![7.0; (m + 2) * n];
+            gemm_rows(&mut c, m + 2, 1.0, Operand::of(&a), Operand::of(&b), 0.0);
+            let want = a * b;
+            for (column, want) in c.chunks_exact(m + 2).zip(want.column_iter()) {
+                assert_eq!(column[m..], [7.0, 7.0], "({m}, {n}, {k})");
+                assert!(
+                    column.iter().zip(want.iter()).all(|(x, y)| (x - y).abs() < 1e-12),
+                    "({m}, {n}, {k})"
+                );
+            }
+        }
     }
 
     #[test]

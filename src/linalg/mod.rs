@@ -1,8 +1,8 @@
-//! Matrix kernels on nalgebra.
+//! Matrix kernels on nalgebra and gemmkit.
 //!
 //! - [`gemm()`]: the one matrix product of the crate, on whole matrices.
-//! - [`gemm_into`]: the same on [`Operand`]s, views of columns that transpose for free.
-//! - [`exp_nonpositive`], [`maximum`]: the two sweeps of softmax, as vector code; [`all_finite`] likewise.
+//! - [`gemm_into`], [`gemm_rows`]: the same on [`Operand`]s, views of columns that transpose for free.
+//! - [`exp_nonpositive`], [`maximum`], [`sum`]: the sweeps of softmax, as vector code; [`all_finite`] likewise.
 //!
 //! **Deliberately absent:** threads (callers split the work, each product runs on one thread, so that results
 //! do not depend on the number of threads), attention.
@@ -11,17 +11,20 @@ mod exp;
 mod gemm;
 mod svd;
 
-pub use exp::{all_finite, exp_nonpositive, maximum};
-pub use gemm::{Operand, gemm, gemm_into};
+pub use exp::{all_finite, exp_nonpositive, maximum, sum};
+pub use gemm::{Operand, gemm, gemm_into, gemm_rows};
 pub use svd::{Svd, svd};
 
-use nalgebra::RealField;
+use nalgebra::{DMatrix, RealField};
+use std::borrow::Cow;
 
 /// The two precisions that a block runs in.
-pub trait Real: RealField + Copy + Default + Send + Sync + 'static {
+pub trait Real: RealField + gemmkit::GemmScalar + Copy + Default + Send + Sync + 'static {
     /// Rounds to nearest.
     fn from_f64(x: f64) -> Self;
     fn to_f64(self) -> f64;
+    /// The same numbers in double precision.
+    fn wide(m: &DMatrix<Self>) -> Cow<'_, DMatrix<f64>>;
 }
 
 impl Real for f64 {
@@ -30,6 +33,9 @@ impl Real for f64 {
     }
     fn to_f64(self) -> f64 {
         self
+    }
+    fn wide(m: &DMatrix<f64>) -> Cow<'_, DMatrix<f64>> {
+        Cow::Borrowed(m)
     }
 }
 
@@ -40,6 +46,9 @@ impl Real for f32 {
     }
     fn to_f64(self) -> f64 {
         f64::from(self)
+    }
+    fn wide(m: &DMatrix<f32>) -> Cow<'_, DMatrix<f64>> {
+        Cow::Owned(m.map(f64::from))
     }
 }
 
