@@ -44,7 +44,16 @@ pub struct Workspace<T: Real = f64> {
     pub(in crate::attention) read_outs: Vec<T>,
     /// what every token's output starts from
     bias: Vec<T>,
-    by_tokens: bool,
+    way: Way,
+}
+
+/// Which way heads go that are one matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// that of fewer operations
+    Cheaper,
+    Tokens,
+    Moments,
 }
 
 impl<T: Real> Default for Workspace<T> {
@@ -58,14 +67,20 @@ impl<T: Real> Workspace<T> {
     pub fn new() -> Self {
         let (algebra, plan) =
             (Algebra { moments: Vec::new(), maps: Vec::new(), parts: Vec::new() }, Plan::new());
-        Self { plan, rooms: Vec::new(), algebra, read_outs: Vec::new(), bias: Vec::new(), by_tokens: false }
+        Self { plan, rooms: Vec::new(), algebra, read_outs: Vec::new(), bias: Vec::new(), way: Way::Cheaper }
     }
 
     /// A workspace whose passes go through every head token by token, also where the algebra of linear heads that see
     /// every token takes fewer operations: for comparing the two.
     #[must_use]
     pub fn by_tokens() -> Self {
-        Self { by_tokens: true, ..Self::new() }
+        Self { way: Way::Tokens, ..Self::new() }
+    }
+
+    /// A workspace whose passes use that algebra wherever it is exact.
+    #[must_use]
+    pub fn by_moments() -> Self {
+        Self { way: Way::Moments, ..Self::new() }
     }
 
     /// [`crate::attention::forward()`] into `output`, which keeps its memory when it has the right shape.
@@ -91,7 +106,11 @@ impl<T: Real> Workspace<T> {
     ) -> Result<(), ForwardError> {
         check(block, streams)?;
         let parallel = is_parallel(block, streams);
-        let algebra = !self.by_tokens && pays(block, streams);
+        let algebra = match self.way {
+            Way::Cheaper => pays(block, streams),
+            Way::Tokens => false,
+            Way::Moments => block.heads.iter().any(applies),
+        };
         let done = self.attempt(block, streams, keep, algebra, parallel, output);
         if algebra && done.is_err() {
             // Second moments can overflow where the heads do not; and only the heads can say which one did.

@@ -8,15 +8,16 @@
 //! dL/dC = sum_h W_V^T dL/dM W_K     dL/dx_j += A^T G_j + dL/dC x_j + (dL/dC)^T x_j
 //! ```
 //!
-//! No product is longer than the tokens are wide but for `dL/dA` and the last line.
+//! No product is longer than the tokens are wide but for `dL/dA` and the last line; only those two are in the precision of the
+//! block, all others in double precision, as on the way there.
 
 use super::block::Path;
 use super::maps::outer;
 use super::types::{HeadGradient, MemoryGradient};
-use crate::attention::forward::algebra::{Algebra, Moments, Part};
+use crate::attention::forward::algebra::{Algebra, Moments, Part, Wide};
 use crate::attention::forward::blocks::chunks;
 use crate::attention::{Block, Head, Streams};
-use crate::linalg::{Operand, Real, count, gemm, gemm_into, real};
+use crate::linalg::{Operand, Real, count, gemm_into, real};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -40,13 +41,14 @@ struct ByMoments<T: Real> {
 }
 
 /// One head's derivatives, and what it asks of its moments.
-struct Share<T: Real> {
+struct Share<'a, T: Real> {
     gradient: HeadGradient<T>,
+    weights: Wide<'a>,
     /// `dL/dM W_K`, `[d_v, width]`
-    moved: DMatrix<T>,
+    moved: DMatrix<f64>,
     /// `dL/dM b_K` and `(dL/dM)^T b_V`
-    values: DVector<T>,
-    keys: DVector<T>,
+    values: DVector<f64>,
+    keys: DVector<f64>,
 }
 
 /// From `d_output = dL/dY` and its sum over tokens.
@@ -63,18 +65,16 @@ pub(super) fn backward<T: Real>(
         .iter()
         .map(|m| outer(Operand::of(d_output), Operand::of(&streams[&m.stream]), parallel))
         .collect();
-    let one = |part: &Part<T>| {
-        share(&block.heads[part.head], part, &of.moments[part.moments], &maps[part.map], d_sum)
+    let wide: Vec<_> = maps.iter().map(T::wide).collect();
+    let d_sum = d_sum.map(Real::to_f64);
+    let one = |part: &Part| {
+        share(&block.heads[part.head], part, &of.moments[part.moments], &wide[part.map], &d_sum)
     };
-    let shares: Vec<Share<T>> =
+    let shares: Vec<Share<'_, T>> =
         if parallel { of.parts.par_iter().map(one).collect() } else { of.parts.iter().map(one).collect() };
     let moments = of.moments.iter().enumerate().map(|(m, moments)| {
         let heads = || {
-            of.parts
-                .iter()
-                .zip(&shares)
-                .filter(move |(part, _)| part.moments == m)
-                .map(|(part, share)| (&block.heads[part.head], share))
+            of.parts.iter().zip(&shares).filter(move |(part, _)| part.moments == m).map(|(_, share)| share)
         };
         by_moments(moments, &heads().collect::<Vec<_>>(), parallel)
     });
@@ -83,62 +83,74 @@ pub(super) fn backward<T: Real>(
     Found { heads, maps, moments }
 }
 
-fn share<T: Real>(
-    head: &Head<T>,
-    part: &Part<T>,
-    moments: &Moments<T>,
-    d_map: &DMatrix<T>,
-    d_sum: &DVector<T>,
-) -> Share<T> {
-    let (one, zero) = (T::one(), T::zero());
+fn share<'a, T: Real>(
+    head: &'a Head<T>,
+    part: &Part,
+    moments: &Moments,
+    d_map: &DMatrix<f64>,
+    d_sum: &DVector<f64>,
+) -> Share<'a, T> {
+    let weights = Wide::of(head);
+    let [b_q, b_k, b_v] = [&head.b_q, &head.b_k, &head.b_v].map(|b| b.map(Real::to_f64));
+    let (scale, n) = (head.scale.to_f64(), count(moments.tokens));
     let (d_k, d_v, d_model) = (head.d_key(), head.d_value(), head.w_o.nrows());
     let read = Operand::from_columns(&part.read, d_model, d_k);
     let memory = Operand::from_columns(&part.memory, d_v, d_k);
     let moved = Operand::from_columns(&part.moved, d_v, head.w_k.ncols());
     let c = Operand::from_columns(&moments.c, head.w_v.ncols(), head.w_k.ncols());
-    let product = |rows: usize, columns: usize, alpha: T, a: Operand<'_, T>, b: Operand<'_, T>| {
+    let product = |rows: usize, columns: usize, alpha: f64, a: Operand<'_, f64>, b: Operand<'_, f64>| {
         let mut out = DMatrix::zeros(rows, columns);
-        gemm_into(out.as_mut_slice(), alpha, a, b, zero);
+        gemm_into(out.as_mut_slice(), alpha, a, b, 0.0);
         out
     };
-    let column = |v: &DVector<T>| -> DMatrix<T> { DMatrix::from_column_slice(v.len(), 1, v.as_slice()) };
 
-    let w_q = product(d_k, head.w_q.ncols(), head.scale, read.t(), Operand::of(d_map));
-    let b_q = product(d_k, 1, head.scale, read.t(), Operand::of(&column(d_sum)));
-    let mut d_fold = product(d_model, d_k, one, Operand::of(d_map), Operand::of(&head.w_q).t());
-    d_fold.ger(one, d_sum, &head.b_q, one);
-    let scale = part.read.iter().zip(d_fold.iter()).fold(zero, |sum, (a, b)| sum + *a * *b);
-    d_fold *= head.scale;
-    let w_o = product(d_model, d_v, one, Operand::of(&d_fold), memory.t());
-    let mut d_memory = DMatrix::zeros(d_v, d_k);
-    gemm(&mut d_memory, one, &head.w_o, true, &d_fold, false, zero);
+    let d_w_q = product(d_k, head.w_q.ncols(), scale, read.t(), Operand::of(d_map));
+    let d_b_q = product(d_k, 1, scale, read.t(), Operand::from_columns(d_sum.as_slice(), d_model, 1));
+    let mut d_fold = product(d_model, d_k, 1.0, Operand::of(d_map), Operand::of(&weights.w_q).t());
+    d_fold.ger(1.0, d_sum, &b_q, 1.0);
+    let d_scale = part.read.iter().zip(d_fold.iter()).fold(0.0, |sum, (a, b)| sum + *a * *b);
+    d_fold *= scale;
+    let d_w_o = product(d_model, d_v, 1.0, Operand::of(&d_fold), memory.t());
+    let d_memory = product(d_v, d_k, 1.0, Operand::of(&weights.w_o).t(), Operand::of(&d_fold));
 
     // M = W_V C W_K^T + (W_V s_V) b_K^T + b_V (W_K s_K)^T + n b_V b_K^T.
-    let n: T = real(count(moments.tokens));
-    let sums = |w: &DMatrix<T>, sum: &[T], b: &DVector<T>| w * DVector::from_column_slice(sum) + b * n;
-    let values = &d_memory * &head.b_k;
-    let keys = d_memory.transpose() * &head.b_v;
-    let b_v = &d_memory * sums(&head.w_k, &moments.keys, &head.b_k);
-    let b_k = d_memory.transpose() * sums(&head.w_v, &moments.values, &head.b_v);
-    let onward = product(d_v, head.w_k.ncols(), one, Operand::of(&d_memory), Operand::of(&head.w_k));
-    let mut w_v = product(d_v, head.w_v.ncols(), one, Operand::of(&onward), c.t());
-    w_v.ger(one, &values, &DVector::from_column_slice(&moments.values), one);
-    let mut w_k = product(d_k, head.w_k.ncols(), one, Operand::of(&d_memory).t(), moved);
-    w_k.ger(one, &keys, &DVector::from_column_slice(&moments.keys), one);
-    let b_q = b_q.column(0).into_owned();
-    let gradient = HeadGradient { w_q, w_k, w_v, w_o, b_q, b_k, b_v, scale, memory: MemoryGradient::None };
-    Share { gradient, moved: onward, values, keys }
+    let sums = |w: &DMatrix<f64>, sum: &[f64], b: &DVector<f64>| w * DVector::from_column_slice(sum) + b * n;
+    let values = &d_memory * &b_k;
+    let keys = d_memory.transpose() * &b_v;
+    let d_b_v = &d_memory * sums(&weights.w_k, &moments.keys, &b_k);
+    let d_b_k = d_memory.transpose() * sums(&weights.w_v, &moments.values, &b_v);
+    let onward = product(d_v, head.w_k.ncols(), 1.0, Operand::of(&d_memory), Operand::of(&weights.w_k));
+    let mut d_w_v = product(d_v, head.w_v.ncols(), 1.0, Operand::of(&onward), c.t());
+    d_w_v.ger(1.0, &values, &DVector::from_column_slice(&moments.values), 1.0);
+    let mut d_w_k = product(d_k, head.w_k.ncols(), 1.0, Operand::of(&d_memory).t(), moved);
+    d_w_k.ger(1.0, &keys, &DVector::from_column_slice(&moments.keys), 1.0);
+    let gradient = HeadGradient {
+        w_q: round(&d_w_q),
+        w_k: round(&d_w_k),
+        w_v: round(&d_w_v),
+        w_o: round(&d_w_o),
+        b_q: d_b_q.column(0).map(real),
+        b_k: d_b_k.map(real),
+        b_v: d_b_v.map(real),
+        scale: real(d_scale),
+        memory: MemoryGradient::None,
+    };
+    Share { gradient, weights, moved: onward, values, keys }
 }
 
-fn by_moments<T: Real>(of: &Moments<T>, heads: &[(&Head<T>, &Share<T>)], parallel: bool) -> ByMoments<T> {
+fn round<T: Real>(m: &DMatrix<f64>) -> DMatrix<T> {
+    m.map(real)
+}
+
+fn by_moments<T: Real>(of: &Moments, heads: &[&Share<'_, T>], parallel: bool) -> ByMoments<T> {
     let (rows, columns) = (of.values.len(), of.keys.len());
     let mut c = DMatrix::zeros(rows, columns);
     let same = of.value_stream == of.key_stream;
     chunks(c.as_mut_slice(), rows, PANEL, parallel, |first, panel| {
         let width = panel.len() / rows;
-        for (head, share) in heads {
+        for share in heads {
             let moved = Operand::columns(&share.moved, first, width);
-            gemm_into(panel, T::one(), Operand::of(&head.w_v).t(), moved, T::one());
+            gemm_into(panel, 1.0, Operand::of(&share.weights.w_v).t(), moved, 1.0);
         }
     });
     if same {
@@ -146,14 +158,15 @@ fn by_moments<T: Real>(of: &Moments<T>, heads: &[(&Head<T>, &Share<T>)], paralle
     }
     let mut values = DVector::zeros(rows);
     let mut keys = DVector::zeros(columns);
-    for (head, share) in heads {
-        values += head.w_v.transpose() * &share.values;
-        keys += head.w_k.transpose() * &share.keys;
+    for share in heads {
+        values += share.weights.w_v.transpose() * &share.values;
+        keys += share.weights.w_k.transpose() * &share.keys;
     }
     if same {
         values += &keys;
     }
-    ByMoments { c, values: values.as_slice().to_vec(), keys: keys.as_slice().to_vec() }
+    let rounded = |sum: DVector<f64>| sum.iter().map(|x| real(*x)).collect();
+    ByMoments { c: round(&c), values: rounded(values), keys: rounded(keys) }
 }
 
 impl<T: Real> Found<T> {

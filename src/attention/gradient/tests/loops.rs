@@ -3,8 +3,8 @@
 use super::{Named, gradient, named, worst, worst_above};
 use crate::attention::forward::tests::agreement::{MASKS, kernels};
 use crate::attention::forward::tests::random::{Draw, rows, spec, stream};
-use crate::attention::gradient::{MemoryGradient, backward};
-use crate::attention::{Block, Head, Kernel, Memory, Normalisation, Streams};
+use crate::attention::gradient::{Gradient, MemoryGradient, StackGradient, Tape, backward};
+use crate::attention::{Block, Head, Kernel, Memory, Normalisation, Streams, Workspace};
 use crate::oracle::gradients as oracle;
 use nalgebra::DMatrix;
 use proptest::prelude::*;
@@ -53,7 +53,11 @@ fn by_loops(block: &Block, streams: &Streams, d_output: &DMatrix<f64>) -> Named 
 
 fn check(block: &Block, streams: &Streams, draw: &mut Draw, claim: &str) {
     let (found, d_output) = gradient(block, streams, draw);
-    let (got, want) = (named(&found.block, &found.streams), by_loops(block, streams, &d_output));
+    compare(&found, &d_output, block, streams, claim);
+}
+
+fn compare(found: &Gradient, d_output: &DMatrix<f64>, block: &Block, streams: &Streams, claim: &str) {
+    let (got, want) = (named(&found.block, &found.streams), by_loops(block, streams, d_output));
     let is_cancelled = |name: &str| {
         let power = |h: &Head| matches!(h.kernel, Kernel::Power(_)) && h.normalisation == Normalisation::Sum;
         let mut heads = block.heads.iter().enumerate().filter(|(_, head)| power(head));
@@ -164,8 +168,12 @@ fn heads_that_are_one_matrix() {
         heads.push(Head { value_stream, w_v, ..draw.head(d_k, d_v) });
         heads.push(Head { mask: MASKS[1], ..draw.head(d_k, d_v) });
         let (block, streams) = (draw.block(heads), draw.streams(n, n));
-        assert!(crate::attention::forward::algebra::pays(&block, &streams), "the claim is about that route");
-        check(&block, &streams, draw, &format!("{n} tokens, {d_k} x {d_v}"));
+        let (claim, blocks) = (format!("{n} tokens, {d_k} x {d_v}"), [block]);
+        let d_output = draw.matrix(blocks[0].d_model, n);
+        let tape = Tape::record_with(&blocks, &streams, vec![Workspace::by_moments()]).unwrap();
+        let StackGradient { blocks: mut found, streams: d_streams } = tape.backward(&d_output).unwrap();
+        let found = Gradient { block: found.remove(0), streams: d_streams };
+        compare(&found, &d_output, &blocks[0], &streams, &claim);
     }
 }
 
