@@ -112,7 +112,11 @@ impl<T: Real> Room<T> {
             if seat.route == Route::Tiles {
                 let out = place(&mut self.read, plan.keep, window, rows);
                 let maxima = place(&mut self.maxima, plan.keep, window, 1);
-                tiles::read(x, window.first, Scoring::of(head), &self.weights, parallel, out, maxima);
+                let (how, turned) = (Scoring::of(head), &mut self.scratch[0]);
+                if window.first == 0 {
+                    tiles::turn(keys, values, head.d_value(), turned);
+                }
+                tiles::read(x, window.first, how, &self.weights, parallel, turned, out, maxima);
             } else if let Some(rule) = rule_of(head) {
                 self.rate(head, seat, plan, window);
                 let rates = place(&mut self.rates, plan.keep, window, n_rates(head));
