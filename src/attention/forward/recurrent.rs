@@ -25,14 +25,16 @@ pub(in crate::attention) enum Rule<T> {
     Gated(GateSide),
 }
 
-/// What one token writes and asks: its key, its query times the scale, and what goes along the key.
+/// What one token writes and asks, and how the memory fades.
 #[derive(Clone, Copy)]
 struct Token<'a, T> {
     key: &'a [T],
     query: &'a [T],
-    written: &'a [T],
+    value: &'a [T],
+    rates: &'a [T],
     scale: T,
     mask: Mask,
+    rule: Rule<T>,
 }
 
 /// Read-outs `[d_v, n]` (nothing with a full mask); `memory` moves on. `rates` is `[1 or rows, n]`.
@@ -42,27 +44,16 @@ pub(in crate::attention) fn scan<T: Real>(
     rule: Rule<T>,
     rates: &[T],
     memory: &mut [T],
-    error: &mut Vec<T>,
     out: &mut [T],
 ) {
     let (d_v, n) = x.values.shape();
-    if d_v == 0 || n == 0 {
-        return;
+    if d_v > 0 && n > 0 {
+        walk(x, mask, rule, rates, memory, out);
     }
-    error.resize(d_v, T::zero());
-    walk(x, mask, rule, rates, memory, error, out);
 }
 
 #[multiversion(targets("x86_64+avx2+fma"))]
-fn walk<T: Real>(
-    x: View<'_, T>,
-    mask: Mask,
-    rule: Rule<T>,
-    rates: &[T],
-    memory: &mut [T],
-    error: &mut [T],
-    out: &mut [T],
-) {
+fn walk<T: Real>(x: View<'_, T>, mask: Mask, rule: Rule<T>, rates: &[T], memory: &mut [T], out: &mut [T]) {
     let (d_v, n) = x.values.shape();
     let n_rates = rates.len() / n;
     for step in 0..n {
@@ -71,65 +62,94 @@ fn walk<T: Real>(
         let query = if mask == Mask::Full { key } else { x.queries.column(t) };
         let out: &mut [T] = if mask == Mask::Full { &mut [] } else { &mut out[t * d_v..(t + 1) * d_v] };
         let rates = &rates[t * n_rates..(t + 1) * n_rates];
-        let mut token = Token { key, query, written: value, scale: x.scale, mask };
-        match rule {
-            Rule::Plain(g) if g == T::one() => sweep(memory, token, out, |_, m| m),
-            Rule::Plain(g) => sweep(memory, token, out, |_, m| m * g),
-            Rule::Delta => {
-                error.fill(T::zero());
-                for (column, k) in memory.chunks_exact(d_v).zip(key) {
-                    error.iter_mut().zip(column).for_each(|(e, m)| *e += *m * *k);
-                }
-                for (a, (e, v)) in error.iter_mut().zip(value).enumerate() {
-                    *e = rates[if n_rates == 1 { 0 } else { a }] * (*v - *e);
-                }
-                token.written = error;
-                sweep(memory, token, out, |_, m| m);
+        let token = Token { key, query, value, rates, scale: x.scale, mask, rule };
+        // Rows that fit in the registers while the token goes over their columns.
+        let mut row = 0;
+        while size_of::<T>() < size_of::<f64>() && row + 16 <= d_v {
+            rows::<T, 16>(token, row, memory, out);
+            row += 16;
+        }
+        while row + 8 <= d_v {
+            rows::<T, 8>(token, row, memory, out);
+            row += 8;
+        }
+        while row + 4 <= d_v {
+            rows::<T, 4>(token, row, memory, out);
+            row += 4;
+        }
+        while row < d_v {
+            rows::<T, 1>(token, row, memory, out);
+            row += 1;
+        }
+    }
+}
+
+/// One token on `R` rows from `row` on: no row of a memory knows of another.
+#[inline(always)]
+fn rows<T: Real, const R: usize>(x: Token<'_, T>, row: usize, memory: &mut [T], out: &mut [T]) {
+    let d_v = x.value.len();
+    let mut written: [T; R] = std::array::from_fn(|a| x.value[row + a]);
+    if let Rule::Delta = x.rule {
+        let mut recalled = [T::zero(); R];
+        for (column, k) in memory.chunks_exact(d_v).zip(x.key) {
+            let Some(m) = column[row..].first_chunk::<R>() else { return };
+            for a in 0..R {
+                recalled[a] += m[a] * *k;
             }
-            Rule::Gated(GateSide::Value) if n_rates > 1 => sweep_rows(memory, token, out, rates),
-            Rule::Gated(_) => sweep(memory, token, out, |b, m| m * rates[if n_rates == 1 { 0 } else { b }]),
+        }
+        for a in 0..R {
+            written[a] = x.rates[if x.rates.len() == 1 { 0 } else { row + a }] * (written[a] - recalled[a]);
+        }
+    }
+    let gains: [T; R] = match x.rule {
+        Rule::Gated(GateSide::Value) if x.rates.len() > 1 => std::array::from_fn(|a| x.rates[row + a]),
+        _ => [T::one(); R],
+    };
+    let out: &mut [T] = if x.mask == Mask::Full { &mut [] } else { &mut out[row..row + R] };
+    match x.rule {
+        Rule::Plain(g) if g == T::one() => sweep(x, row, &written, memory, out, |_, _, m| m),
+        Rule::Plain(g) => sweep(x, row, &written, memory, out, |_, _, m| m * g),
+        Rule::Delta => sweep(x, row, &written, memory, out, |_, _, m| m),
+        Rule::Gated(GateSide::Value) if x.rates.len() > 1 => {
+            sweep(x, row, &written, memory, out, |a, _, m| m * gains[a]);
+        }
+        Rule::Gated(_) => {
+            let wide = x.rates.len() > 1;
+            sweep(x, row, &written, memory, out, |_, b, m| m * x.rates[if wide { b } else { 0 }]);
         }
     }
 }
 
-/// One token; `fade(b, m)` is what is left of a number in column `b`.
+/// One token; `fade(a, b, m)` is what is left of the number in row `a` and column `b`.
 #[inline(always)]
-fn sweep<T: Real>(memory: &mut [T], x: Token<'_, T>, out: &mut [T], fade: impl Fn(usize, T) -> T) {
-    out.fill(T::zero());
-    for (b, column) in memory.chunks_exact_mut(x.written.len()).enumerate() {
+fn sweep<T: Real, const R: usize>(
+    x: Token<'_, T>,
+    row: usize,
+    written: &[T; R],
+    memory: &mut [T],
+    out: &mut [T],
+    fade: impl Fn(usize, usize, T) -> T,
+) {
+    let mut read = [T::zero(); R];
+    for (b, column) in memory.chunks_exact_mut(x.value.len()).enumerate() {
         let (k, q) = (x.key[b], x.scale * x.query[b]);
-        let numbers = column.iter_mut().zip(x.written);
-        match x.mask {
-            Mask::Full => numbers.for_each(|(m, w)| *m = fade(b, *m) + *w * k),
-            Mask::Causal => numbers.zip(&mut *out).for_each(|((m, w), u)| {
-                *m = fade(b, *m) + *w * k;
-                *u += *m * q;
-            }),
-            Mask::Strict => numbers.zip(&mut *out).for_each(|((m, w), u)| {
-                *u += *m * q;
-                *m = fade(b, *m) + *w * k;
-            }),
+        let Some(part) = column[row..].first_chunk_mut::<R>() else { return };
+        // One short loop for each result: so they vectorise.
+        let mut m = *part;
+        if x.mask == Mask::Strict {
+            for a in 0..R {
+                read[a] += m[a] * q;
+            }
         }
-    }
-}
-
-/// The same with a gain for each row.
-#[inline(always)]
-fn sweep_rows<T: Real>(memory: &mut [T], x: Token<'_, T>, out: &mut [T], gains: &[T]) {
-    out.fill(T::zero());
-    for (b, column) in memory.chunks_exact_mut(x.written.len()).enumerate() {
-        let (k, q) = (x.key[b], x.scale * x.query[b]);
-        let numbers = column.iter_mut().zip(x.written).zip(gains);
-        match x.mask {
-            Mask::Full => numbers.for_each(|((m, w), g)| *m = *m * *g + *w * k),
-            Mask::Causal => numbers.zip(&mut *out).for_each(|(((m, w), g), u)| {
-                *m = *m * *g + *w * k;
-                *u += *m * q;
-            }),
-            Mask::Strict => numbers.zip(&mut *out).for_each(|(((m, w), g), u)| {
-                *u += *m * q;
-                *m = *m * *g + *w * k;
-            }),
+        for a in 0..R {
+            m[a] = fade(a, b, m[a]) + written[a] * k;
         }
+        if x.mask == Mask::Causal {
+            for a in 0..R {
+                read[a] += m[a] * q;
+            }
+        }
+        *part = m;
     }
+    out.iter_mut().zip(read).for_each(|(u, r)| *u = r);
 }

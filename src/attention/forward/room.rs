@@ -80,7 +80,7 @@ impl<T: Real> Room<T> {
         if let Some(rule) = rule_of(head) {
             let x = View { queries: keys, keys, values, scale: T::one(), backwards: false };
             let rates = place(&mut self.rates, plan.keep, window, n_rates(head));
-            recurrent::scan(x, Mask::Full, rule, rates, &mut self.memory, &mut self.scratch[0], &mut []);
+            recurrent::scan(x, Mask::Full, rule, rates, &mut self.memory, &mut []);
         } else {
             linear::absorb(keys, values, &self.weights, &mut self.memory, &mut self.scratch[1]);
         }
@@ -121,7 +121,7 @@ impl<T: Real> Room<T> {
                 self.rate(head, seat, plan, window);
                 let rates = place(&mut self.rates, plan.keep, window, n_rates(head));
                 let out = place(&mut self.read, plan.keep, window, rows);
-                recurrent::scan(x, head.mask, rule, rates, &mut self.memory, &mut self.scratch[0], out);
+                recurrent::scan(x, head.mask, rule, rates, &mut self.memory, out);
             } else {
                 let out = place(&mut self.read, plan.keep, window, rows);
                 let lag = usize::from(head.mask == Mask::Strict);

@@ -55,7 +55,7 @@ fn swept<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, mask: Mask) -> Back<T> {
         memory.fill(T::zero());
         let view = View { queries, keys, values, scale: T::one(), backwards };
         let out = out.as_mut_slice();
-        recurrent::scan(view, mask, Rule::Plain(T::one()), &[], &mut memory, &mut Vec::new(), out);
+        recurrent::scan(view, mask, Rule::Plain(T::one()), &[], &mut memory, out);
     }
     back
 }
