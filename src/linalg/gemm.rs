@@ -1,7 +1,7 @@
 //! `C = alpha op(A) op(B) + beta C`: every product of the crate, on one thread.
 //!
-//! A transposed operand is a view with swapped strides. Large products in double precision run in nalgebra's packed kernel
-//! (matrixmultiply), all others in gemmkit's, which is faster for small and thin shapes and in single precision; a few
+//! A transposed operand is a view with swapped strides. Large products in double precision and those with a small result run
+//! in nalgebra's packed kernel (matrixmultiply), all others in gemmkit's, which is faster for thin shapes and in single precision; a few
 //! multiplications run in plain loops. nalgebra is asked for no more than that: with a dimension of 5 or less it reads swapped
 //! strides beyond the end of the slice (0.35), and it never takes `A^T B` to its packed kernel.
 
@@ -11,6 +11,8 @@ use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn};
 
 /// nalgebra's packed kernel needs more than this in every dimension.
 const THIN: usize = 5;
+/// It is the faster one for results of at most so many rows and columns.
+const FEW: usize = 16;
 /// From so many multiplications on its packed kernel is the faster one in double precision.
 const LARGE: usize = 1 << 20;
 /// Below so many a call costs more than the work.
@@ -159,7 +161,9 @@ pub fn gemm_rows<'a, T: Real>(
     let work = m * n * k;
     if work < TINY {
         loops(c, c_rows, alpha, a, b, beta);
-    } else if size_of::<T>() == size_of::<f64>() && work >= LARGE && m.min(n).min(k) > THIN {
+    } else if m.min(n).min(k) > THIN
+        && (m.max(n) <= FEW || size_of::<T>() == size_of::<f64>() && work >= LARGE)
+    {
         packed(c, c_rows, alpha, a, b, beta);
     } else {
         let view = |x: Operand<'a, T>| {

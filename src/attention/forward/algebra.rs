@@ -87,7 +87,8 @@ pub(super) fn applies<T: Real>(head: &Head<T>) -> bool {
 }
 
 /// Whether the algebra of all heads that allow it takes fewer operations than going token by token.
-pub(in crate::attention) fn pays<T: Real>(block: &Block<T>, streams: &Streams<T>) -> bool {
+/// The way back, if there will be one, saves twice what the way there does.
+pub(in crate::attention) fn pays<T: Real>(block: &Block<T>, streams: &Streams<T>, and_back: bool) -> bool {
     // Operations in double precision count as those of `T` that take as long.
     let slow = size_of::<f64>() / size_of::<T>();
     let tokens = |name: &str| streams.get(name).map_or(0, DMatrix::ncols);
@@ -109,7 +110,7 @@ pub(in crate::attention) fn pays<T: Real>(block: &Block<T>, streams: &Streams<T>
             by_algebra += n_q * block.d_model * h.w_q.ncols();
         }
     }
-    by_algebra + OVERHEAD < by_tokens
+    by_algebra + OVERHEAD / if and_back { 3 } else { 1 } < by_tokens
 }
 
 impl Moments {

@@ -107,7 +107,7 @@ impl<T: Real> Workspace<T> {
         check(block, streams)?;
         let parallel = is_parallel(block, streams);
         let algebra = match self.way {
-            Way::Cheaper => pays(block, streams),
+            Way::Cheaper => pays(block, streams, keep),
             Way::Tokens => false,
             Way::Moments => block.heads.iter().any(applies),
         };
