@@ -15,13 +15,13 @@ scores and chunks, chosen before the rounds. Rows of decay, delta and gated memo
 heads. `general` goes through heads token by token where `full` may use the algebra of second moments.
 """
 
-import json
-import subprocess
 import sys
 import time
 
 import torch
 import torch.nn.functional as F
+
+from ours import Ours
 
 ROUNDS = 3
 SIZES = {"large": (512, 8, 4096), "middle": (64, 4, 256), "small": (16, 2, 32)}
@@ -49,26 +49,6 @@ ROWS = [
     ("causal_step", "small", (30.0, 30.0)),
 ]
 TYPES = {"f32": torch.float32, "f64": torch.float64}
-
-
-class Ours:
-    """The bench binary, answering one line at a time."""
-
-    def __init__(self, binary):
-        binary = binary or self.build()
-        self.process = subprocess.Popen([binary, "--bench"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    @staticmethod
-    def build():
-        build = ["cargo", "bench", "--bench", "attention", "--no-run", "--message-format=json"]
-        lines = subprocess.run(build, check=True, capture_output=True, text=True).stdout.splitlines()
-        found = [json.loads(l) for l in lines if '"executable"' in l]
-        return [m["executable"] for m in found if m.get("target", {}).get("name") == "attention"][-1]
-
-    def ask(self, work, d, heads, n, precision, threads, samples):
-        self.process.stdin.write(f"{work} {d} {heads} {n} {precision} {threads} {samples}\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
 
 
 class Theirs:

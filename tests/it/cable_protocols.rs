@@ -1,5 +1,5 @@
 //! The published experiments on the reduced neuron: short variants in every run, the whole of them on demand with
-//! `cargo test --release --test it cable_protocols -- --ignored` (a quarter of an hour on two cores).
+//! `cargo test --release --test it cable_protocols -- --ignored` (ten minutes on two cores).
 
 use pulvinar::experiments::match_and_control::published::OFFSETS;
 use pulvinar::seed;
@@ -116,7 +116,7 @@ fn the_closed_form_explains_the_reduced_neuron() {
 }
 
 #[test]
-#[ignore = "about six minutes; cargo test --release --test it cable_protocols -- --ignored"]
+#[ignore = "about five minutes; cargo test --release --test it cable_protocols -- --ignored"]
 fn calcium_peaks_seven_ms_after_the_key() {
     let (neuron, settings) = reduced();
     let delays = delays(&neuron, &settings, 10, 1).expect("runs");
@@ -139,7 +139,7 @@ fn calcium_peaks_seven_ms_after_the_key() {
 }
 
 #[test]
-#[ignore = "about five minutes; cargo test --release --test it cable_protocols -- --ignored"]
+#[ignore = "about four minutes; cargo test --release --test it cable_protocols -- --ignored"]
 fn match_phases_are_told_apart_as_published() {
     let (neuron, settings) = reduced();
     let delays = delays(&neuron, &settings, 10, 1).expect("runs");
@@ -167,7 +167,7 @@ fn match_phases_are_told_apart_as_published() {
 }
 
 #[test]
-#[ignore = "about eight minutes; cargo test --release --test it cable_protocols -- --ignored"]
+#[ignore = "about five minutes; cargo test --release --test it cable_protocols -- --ignored"]
 fn matched_axons_control_the_soma_as_published() {
     let (neuron, settings) = reduced();
     let delays = delays(&neuron, &settings, 10, 1).expect("runs");
