@@ -1,8 +1,7 @@
 //! Every shipped circuit against numbers that PyTorch computed from equations written by hand (`tests/golden`).
 
-use crate::support::{load, relative, root, shipped};
+use crate::support::{load, lost_to_cancellation, relative, root, shipped};
 use nalgebra::DMatrix;
-use pulvinar::attention::{Block, Kernel, Memory, Normalisation, Streams};
 use pulvinar::compile::compile;
 use pulvinar::files::read_tokens;
 use pulvinar::simulate::{inputs, run};
@@ -13,9 +12,6 @@ use std::path::PathBuf;
 const F64: f64 = 1e-12;
 /// The same in single precision, with fewer to spare: 3e-6 is fifty.
 const F32: f64 = 3e-6;
-/// Circuits whose output, here one number, is what is left of terms that cancel each other: in single precision they are
-/// held to one rounding of the sum of the terms' absolute values (one is 2,000 times the output).
-const CANCELLING: &[&str] = &["learn_in_context"];
 /// Golden files are kept small enough to be looked at in a review.
 const MAX_BYTES: u64 = 40_000;
 
@@ -68,29 +64,6 @@ fn circuits_of_spikes_say_what_stands_in_for_their_golden_output() {
     }
 }
 
-/// One rounding of single precision of the sum of the absolute values of the terms of the largest output, which linear heads
-/// compute from absolute weights and tokens.
-fn lost_to_cancellation(blocks: &[Block], tokens: &Streams) -> f64 {
-    let absolute = |m: &mut DMatrix<f64>| m.apply(|x| *x = x.abs());
-    let mut blocks = blocks.to_vec();
-    for head in blocks.iter_mut().flat_map(|b| &mut b.heads) {
-        assert!(head.kernel == Kernel::Linear && head.normalisation == Normalisation::None, "linear heads");
-        assert!(matches!(head.memory, Memory::None | Memory::Hebbian), "sums of tokens");
-        [&mut head.w_q, &mut head.w_k, &mut head.w_v, &mut head.w_o].into_iter().for_each(absolute);
-        for bias in [&mut head.b_q, &mut head.b_k, &mut head.b_v] {
-            bias.apply(|x| *x = x.abs());
-        }
-        head.scale = head.scale.abs();
-    }
-    for block in &mut blocks {
-        block.residual.iter_mut().for_each(|path| absolute(&mut path.matrix));
-        block.b_o.apply(|x| *x = x.abs());
-    }
-    let mut tokens = tokens.clone();
-    tokens.values_mut().for_each(absolute);
-    f64::from(f32::EPSILON) / 2.0 * run::<f64>(&blocks, &tokens).expect("finite").output.amax()
-}
-
 #[test]
 fn shipped_circuits_reproduce_their_golden_outputs() {
     for file in shipped() {
@@ -105,9 +78,8 @@ fn shipped_circuits_reproduce_their_golden_outputs() {
         let double = run::<f64>(&blocks, &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
         let single = run::<f32>(&blocks, &tokens).unwrap_or_else(|d| panic!("{name}: {d}")).output;
         let single: DMatrix<f64> = single.map(f64::from);
-        let cancels = CANCELLING.contains(&name.as_str());
-        let lost = if cancels { lost_to_cancellation(&blocks, &tokens) / want.amax() } else { F32 };
-        for (precision, got, limit) in [("f64", double, F64), ("f32", single, lost)] {
+        let f32 = lost_to_cancellation(&name, &blocks, &tokens, &want).unwrap_or(F32);
+        for (precision, got, limit) in [("f64", double, F64), ("f32", single, f32)] {
             let error = relative(&got, &want);
             assert!(error < limit, "{name}: {precision} differs from the golden output by {error:e}");
         }

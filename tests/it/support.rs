@@ -1,9 +1,10 @@
 //! What several test files need: a wired circuit as input of the plain-loop oracle, and comparisons.
 
 use nalgebra::DMatrix;
-use pulvinar::attention::Streams;
+use pulvinar::attention::{Kernel, Memory, Normalisation, Streams};
 use pulvinar::circuit::{self, Circuit, IndexRule, Output, PopulationId};
 use pulvinar::oracle::cells as oracle;
+use pulvinar::simulate::run;
 use pulvinar::spec::{AccumulateSpec, ActivationSpec, Document, Effect, MaskSpec, Part};
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,42 @@ pub fn relative(a: &DMatrix<f64>, b: &DMatrix<f64>) -> f64 {
         return 0.0;
     }
     (a - b).amax() / b.amax().max(1e-300)
+}
+
+/// Circuits whose output, here one number, is what is left of terms that cancel each other: in single precision they are
+/// held to one rounding of the sum of the terms' absolute values (one is 2,000 times the output).
+const CANCELLING: &[&str] = &["learn_in_context"];
+
+/// One rounding of single precision of the sum of the absolute values of the terms of the largest output, relative to it; `None`
+/// for circuits that do not cancel. Linear heads compute that sum from absolute weights and tokens.
+pub fn lost_to_cancellation(
+    name: &str,
+    blocks: &[pulvinar::attention::Block],
+    tokens: &Streams,
+    want: &DMatrix<f64>,
+) -> Option<f64> {
+    if !CANCELLING.contains(&name) {
+        return None;
+    }
+    let absolute = |m: &mut DMatrix<f64>| m.apply(|x| *x = x.abs());
+    let mut blocks = blocks.to_vec();
+    for head in blocks.iter_mut().flat_map(|b| &mut b.heads) {
+        assert!(head.kernel == Kernel::Linear && head.normalisation == Normalisation::None, "linear heads");
+        assert!(matches!(head.memory, Memory::None | Memory::Hebbian), "sums of tokens");
+        [&mut head.w_q, &mut head.w_k, &mut head.w_v, &mut head.w_o].into_iter().for_each(absolute);
+        for bias in [&mut head.b_q, &mut head.b_k, &mut head.b_v] {
+            bias.apply(|x| *x = x.abs());
+        }
+        head.scale = head.scale.abs();
+    }
+    for block in &mut blocks {
+        block.residual.iter_mut().for_each(|path| absolute(&mut path.matrix));
+        block.b_o.apply(|x| *x = x.abs());
+    }
+    let mut tokens = tokens.clone();
+    tokens.values_mut().for_each(absolute);
+    let terms = run::<f64>(&blocks, &tokens).expect("finite").output.amax();
+    Some(f64::from(f32::EPSILON) / 2.0 * terms / want.amax())
 }
 
 /// The circuit's answer by plain loops over cells, `[d_model, n_tokens]`.
