@@ -60,7 +60,7 @@ pub fn draw(lab: &Lab<'_>) -> Result<Figure, Diagnostics> {
                 panels: vec![panel("success", 1.0, success), panel("spurious", 1.0, spurious)],
             },
             Row { height_mm: 44.0, panels: by("keys followed", 1.1, Which::Success) },
-            Row { height_mm: 44.0, panels: by("spurious spikes", 0.8, Which::Spurious) },
+            Row { height_mm: 44.0, panels: by("spurious spikes", 1.0, Which::Spurious) },
         ],
         tolerance: TOLERANCE,
     })
