@@ -4,7 +4,7 @@
 //! `benches/peers.py` asks; without standard input to read, a short list is measured.
 
 use nalgebra::{DMatrix, DVector};
-use pulvinar::attention::gradient::{Counted, Tape, squared_error};
+use pulvinar::attention::gradient::{Counted, Tape, squared_error_into};
 use pulvinar::attention::{
     Block, FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Streams, Workspace,
 };
@@ -129,13 +129,13 @@ fn measure<T: Real>(work: &str, d: usize, heads: usize, n: usize, threads: usize
     if work.contains("step") {
         let target = matrix::<T>(d, n, 100, 1.0);
         let blocks = [block];
-        let mut kept = vec![workspace()];
+        let (mut kept, mut d_output) = (vec![workspace()], DMatrix::zeros(0, 0));
         return fastest(samples, || {
             let tape =
                 Tape::record_with(black_box(&blocks), &streams, std::mem::take(&mut kept)).expect("finite");
-            let (_, d_output) = squared_error(tape.output(), &target, Counted::All).expect("fits");
-            black_box(tape.backward(&d_output).expect("finite"));
-            kept = tape.into_workspaces();
+            squared_error_into(tape.output(), &target, Counted::All, &mut d_output).expect("fits");
+            let gradient = black_box(tape.backward(&d_output).expect("finite"));
+            kept = tape.into_workspaces_with(gradient);
         });
     }
     let (mut workspace, mut y) = (workspace(), DMatrix::zeros(d, n));

@@ -1,24 +1,10 @@
-//! Whether streams fit a head; and its keys, queries and values on their own.
+//! Whether streams fit a head; and its queries and keys on their own.
 
 use super::blocks::for_each_block;
 use super::error::ForwardError;
 use crate::attention::{FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Streams};
 use crate::linalg::{Operand, Real, gemm_into};
 use nalgebra::{DMatrix, DVector};
-
-/// Keys, queries and values of one head.
-///
-/// Queries are multiplied by the head's scale, so that a score is just `k . q`. Feature maps are applied. With
-/// [`Normalisation::Sum`] the values have one more row, always 1: read out like a value, it is the sum of the
-/// scores, whatever the mask and the decay.
-pub(in crate::attention) struct Inputs<T: Real> {
-    /// `[d_k, n_query]`
-    pub queries: DMatrix<T>,
-    /// `[d_k, n_context]`
-    pub keys: DMatrix<T>,
-    /// `[d_v, n_context]`, or `[d_v + 1, n_context]` when normalised
-    pub values: DMatrix<T>,
-}
 
 /// Reads one head's streams.
 pub(in crate::attention) struct Reader<'a, T: Real> {
@@ -55,23 +41,19 @@ impl<T: Real> Reader<'_, T> {
         }
     }
 
-    /// Keys, queries and values of a head whose streams fit.
-    pub fn inputs(&self) -> Inputs<T> {
+    /// Queries `[d_k, n_query]` and keys `[d_k, n_context]` of a head whose streams fit, after their feature maps; queries
+    /// times the head's scale, so that a score is just `k . q`.
+    pub fn queries_and_keys(&self) -> [DMatrix<T>; 2] {
         let h = self.head;
         let project = |w, b, stream: &String| affine(w, b, &self.streams[stream], false);
         let mut queries = project(&h.w_q, &h.b_q, &h.query_stream);
         let mut keys = project(&h.w_k, &h.b_k, &h.context_stream);
-        let mut values = project(&h.w_v, &h.b_v, &h.value_stream);
         if let Kernel::Feature { key, query } = h.kernel {
             map_all(&mut keys, key);
             map_all(&mut queries, query);
         }
-        if h.normalisation == Normalisation::Sum {
-            let last = values.nrows();
-            values = values.insert_row(last, T::one());
-        }
         queries *= h.scale;
-        Inputs { queries, keys, values }
+        [queries, keys]
     }
 
     fn check_gate(&self, gate: &Gate<T>, rows: usize, of: &str) -> Result<(), ForwardError> {

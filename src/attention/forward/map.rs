@@ -30,11 +30,11 @@ pub fn attention_map<T: Real>(
     }
     let reader = Reader { head, index: head_index, streams };
     reader.check()?;
-    let x = reader.inputs();
-    let n = x.keys.ncols();
+    let [queries, keys] = reader.queries_and_keys();
+    let n = keys.ncols();
     let g = decay_of(head).map_or(1.0, Real::to_f64);
-    let mut map = DMatrix::zeros(x.queries.ncols(), n);
-    gemm(&mut map, T::one(), &x.queries, true, &x.keys, false, T::zero());
+    let mut map = DMatrix::zeros(queries.ncols(), n);
+    gemm(&mut map, T::one(), &queries, true, &keys, false, T::zero());
     for (i, mut row) in map.row_iter_mut().enumerate() {
         let visible = seen(head.mask, i, n);
         for j in visible..n {

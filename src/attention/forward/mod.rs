@@ -24,6 +24,7 @@ mod pass;
 pub(super) mod plan;
 pub(super) mod recurrent;
 pub(super) mod room;
+pub(super) mod spare;
 mod stream;
 #[cfg(test)]
 pub(super) mod tests;

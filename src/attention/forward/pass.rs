@@ -5,6 +5,7 @@ use super::blocks::{BLOCK, chunks};
 use super::error::ForwardError;
 use super::plan::{Plan, Route};
 use super::room::{Room, Window, first_not_finite};
+use super::spare::Spare;
 use super::{check, is_parallel};
 use crate::attention::{Block, Mask, Streams};
 use crate::linalg::{Operand, Real, gemm_into};
@@ -44,6 +45,8 @@ pub struct Workspace<T: Real = f64> {
     pub(in crate::attention) read_outs: Vec<T>,
     /// what every token's output starts from
     bias: Vec<T>,
+    /// of the way back
+    pub(in crate::attention) spare: Spare<T>,
     way: Way,
 }
 
@@ -67,7 +70,8 @@ impl<T: Real> Workspace<T> {
     pub fn new() -> Self {
         let (algebra, plan) =
             (Algebra { moments: Vec::new(), maps: Vec::new(), parts: Vec::new() }, Plan::new());
-        Self { plan, rooms: Vec::new(), algebra, read_outs: Vec::new(), bias: Vec::new(), way: Way::Cheaper }
+        let (rooms, read_outs, bias) = (Vec::new(), Vec::new(), Vec::new());
+        Self { plan, rooms, algebra, read_outs, bias, spare: Spare::new(), way: Way::Cheaper }
     }
 
     /// A workspace whose passes go through every head token by token, also where the algebra of linear heads that see

@@ -16,6 +16,7 @@ use super::maps::outer;
 use super::types::{HeadGradient, MemoryGradient};
 use crate::attention::forward::algebra::{Algebra, Moments, Part, Wide};
 use crate::attention::forward::blocks::chunks;
+use crate::attention::forward::spare::Spare;
 use crate::attention::{Block, Head, Streams};
 use crate::linalg::{Operand, Real, count, gemm_into, real};
 use nalgebra::{DMatrix, DVector};
@@ -58,12 +59,13 @@ pub(super) fn backward<T: Real>(
     streams: &Streams<T>,
     d_output: &DMatrix<T>,
     d_sum: &DVector<T>,
+    spare: &Spare<T>,
     parallel: bool,
 ) -> Found<T> {
     let maps: Vec<DMatrix<T>> = of
         .maps
         .iter()
-        .map(|m| outer(Operand::of(d_output), Operand::of(&streams[&m.stream]), parallel))
+        .map(|m| outer(Operand::of(d_output), Operand::of(&streams[&m.stream]), spare, parallel))
         .collect();
     let wide: Vec<_> = maps.iter().map(T::wide).collect();
     let d_sum = d_sum.map(Real::to_f64);

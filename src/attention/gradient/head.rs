@@ -3,11 +3,11 @@
 use super::maps::{dot, outer, slope, sum_tokens, times_slopes};
 use super::types::{GateGradient, MemoryGradient};
 use super::{linear, recurrent, tiles};
-use crate::attention::forward::decay_of;
-use crate::attention::forward::inputs::Inputs;
 use crate::attention::forward::plan::{Plan, Seat, Slot};
 use crate::attention::forward::room::{Room, n_rates, side_of};
+use crate::attention::forward::spare::Spare;
 use crate::attention::forward::tiles::Scoring;
+use crate::attention::forward::{View, decay_of};
 use crate::attention::{Gate, Head, Kernel, Memory, Normalisation, Rate};
 use crate::linalg::{Operand, Real, gemm};
 use nalgebra::{DMatrix, DVector};
@@ -24,10 +24,19 @@ pub(super) struct Back<T: Real> {
 }
 
 impl<T: Real> Back<T> {
-    pub fn zeros(x: &Inputs<T>) -> Self {
-        let like = |m: &DMatrix<T>| DMatrix::zeros(m.nrows(), m.ncols());
-        let (queries, keys, values) = (like(&x.queries), like(&x.keys), like(&x.values));
+    /// Of any value but for decay and rates.
+    pub fn unset(x: &View<'_, T>, spare: &Spare<T>) -> Self {
+        let like = |m: Operand<'_, T>| spare.matrix(m.shape().0, m.shape().1);
+        let (queries, keys, values) = (like(x.queries), like(x.keys), like(x.values));
         Self { queries, keys, values, decay: T::zero(), rates: DMatrix::zeros(0, 0) }
+    }
+
+    pub fn zeros(x: &View<'_, T>, spare: &Spare<T>) -> Self {
+        let mut all = Self::unset(x, spare);
+        for m in [&mut all.queries, &mut all.keys, &mut all.values] {
+            m.fill(T::zero());
+        }
+        all
     }
 }
 
@@ -42,6 +51,16 @@ pub(super) struct HeadBack<T: Real> {
     pub scale: T,
     /// but for features and bias of a gate, which are projections
     pub memory: MemoryGradient<T>,
+}
+
+impl<T: Real> HeadBack<T> {
+    /// Derivatives by scale and memory rule; the others have been used.
+    pub fn rest(self, spare: &Spare<T>) -> (T, MemoryGradient<T>) {
+        for d in [self.queries, self.keys, self.values] {
+            spare.give_matrix(d);
+        }
+        (self.scale, self.memory)
+    }
 }
 
 /// What a head has read, kept by a forward pass.
@@ -61,30 +80,40 @@ impl<T: Real> Kept<'_, T> {
     }
 }
 
-/// Back through a head, from `d_read = dL/du` `[d_v, n_query]`.
-pub(super) fn backward<T: Real>(kept: Kept<'_, T>, mut d_read: DMatrix<T>, parallel: bool) -> HeadBack<T> {
+/// Back through a head, from `read = dL/du` `[d_v, n_query]`.
+pub(super) fn backward<T: Real>(
+    kept: Kept<'_, T>,
+    read: Operand<'_, T>,
+    spare: &Spare<T>,
+    parallel: bool,
+) -> HeadBack<T> {
     let Kept { head, seat, n_query, n_context, .. } = kept;
-    let features = copy(kept.view(seat.query, n_query));
-    let x = Inputs {
-        queries: &features * head.scale,
-        keys: copy(kept.view(seat.key, n_context)),
-        values: copy(kept.view(seat.value, n_context)),
+    let x = View {
+        queries: kept.view(seat.query, n_query),
+        keys: kept.view(seat.key, n_context),
+        values: kept.view(seat.value, n_context),
+        scale: head.scale,
+        backwards: false,
     };
-    if head.normalisation == Normalisation::Sum {
-        d_read = undivide(&d_read, &kept.room.read);
-    }
-    let mut back = through(kept, &x, &d_read, parallel);
-    drop(d_read);
-    if head.normalisation == Normalisation::Sum {
+    let mut back = if head.normalisation == Normalisation::Sum {
+        let parts = undivide(read, &kept.room.read, spare);
+        let mut back = through(kept, x, Operand::of(&parts), spare, parallel);
+        spare.give_matrix(parts);
         back.values.row_mut(seat.value.rows - 1).fill(T::zero());
-    }
+        back
+    } else {
+        through(kept, x, read, spare, parallel)
+    };
 
     // q = scale * map(z): first the scale, then the map.
-    let scale = dot(back.queries.as_slice(), features.as_slice());
-    back.queries *= head.scale;
+    let mut scale = T::zero();
+    for (i, token) in back.queries.as_mut_slice().chunks_exact_mut(seat.query.rows.max(1)).enumerate() {
+        scale += dot(token, x.queries.column(i));
+        token.iter_mut().for_each(|d| *d *= head.scale);
+    }
     if let Kernel::Feature { key, query } = head.kernel {
-        times_slopes(&mut back.queries, query, &features);
-        times_slopes(&mut back.keys, key, &x.keys);
+        times_slopes(&mut back.queries, query, x.queries);
+        times_slopes(&mut back.keys, key, x.keys);
     }
     let (memory, gate) = match &head.memory {
         Memory::None | Memory::Hebbian => (MemoryGradient::None, None),
@@ -111,7 +140,13 @@ fn copy<T: Real>(x: Operand<'_, T>) -> DMatrix<T> {
 }
 
 /// From `dL/du` of read-outs to keys, scaled queries and values.
-fn through<T: Real>(kept: Kept<'_, T>, x: &Inputs<T>, d_read: &DMatrix<T>, parallel: bool) -> Back<T> {
+fn through<T: Real>(
+    kept: Kept<'_, T>,
+    x: View<'_, T>,
+    read: Operand<'_, T>,
+    spare: &Spare<T>,
+    parallel: bool,
+) -> Back<T> {
     let Kept { head, room, n_query, n_context, .. } = kept;
     let rates = n_rates(head);
     match head.kernel {
@@ -119,34 +154,34 @@ fn through<T: Real>(kept: Kept<'_, T>, x: &Inputs<T>, d_read: &DMatrix<T>, paral
             let delta = matches!(head.memory, Memory::Delta(_));
             let rule = if delta { recurrent::Rule::Delta } else { recurrent::Rule::Gated(side_of(head)) };
             let rates = DMatrix::from_column_slice(rates, n_context, &room.rates[..rates * n_context]);
-            recurrent::backward(x, d_read, head.mask, rule, &rates)
+            recurrent::backward(x, read, head.mask, rule, &rates, spare)
         }
         Kernel::Linear | Kernel::Feature { .. } => {
-            linear::backward(x, d_read, head.mask, decay_of(head), parallel)
+            linear::backward(x, read, head.mask, decay_of(head), spare, parallel)
         }
         Kernel::Exp | Kernel::Power(_) => {
-            tiles::backward(x, d_read, Scoring::of(head), &room.maxima[..n_query], parallel)
+            tiles::backward(x, read, Scoring::of(head), &room.maxima[..n_query], spare, parallel)
         }
     }
 }
 
 /// Derivatives by numerator and sum (the last row) of `u = numerator / sum`: `e / sum` and `-(e . u) / sum`.
 ///
-/// `read` holds `u` and below it the sum. Where the sum is 0 the read-out is 0 by convention, a constant: both
+/// `room` holds `u` and below it the sum. Where the sum is 0 the read-out is 0 by convention, a constant: both
 /// derivatives are 0.
-fn undivide<T: Real>(d_read: &DMatrix<T>, read: &[T]) -> DMatrix<T> {
-    let rows = d_read.nrows();
-    let mut out = DMatrix::zeros(rows + 1, d_read.ncols());
-    for (i, token) in read.chunks_exact(rows + 1).take(d_read.ncols()).enumerate() {
+fn undivide<T: Real>(read: Operand<'_, T>, room: &[T], spare: &Spare<T>) -> DMatrix<T> {
+    let (rows, n) = read.shape();
+    let mut out = spare.matrix(rows + 1, n);
+    let tokens = out.as_mut_slice().chunks_exact_mut(rows + 1).zip(room.chunks_exact(rows + 1));
+    for (i, (out, token)) in tokens.enumerate() {
         let (u, sum) = (&token[..rows], token[rows]);
         if sum.is_zero() {
+            out.fill(T::zero());
             continue;
         }
-        let e = d_read.column(i);
-        for a in 0..rows {
-            out[(a, i)] = e[a] / sum;
-        }
-        out[(rows, i)] = -dot(e.as_slice(), u) / sum;
+        let e = read.column(i);
+        out.iter_mut().zip(e).for_each(|(d, e)| *d = *e / sum);
+        out[rows] = -dot(e, u) / sum;
     }
     out
 }
@@ -167,7 +202,7 @@ fn through_gate<T: Real>(
     }
     let gradient = GateGradient {
         constant: sum_tokens(d_gains),
-        weights: outer(Operand::of(d_gains), Operand::of(values), false),
+        weights: outer(Operand::of(d_gains), Operand::of(values), &Spare::new(), false),
         features: DMatrix::zeros(0, 0),
         bias: DVector::zeros(0),
     };

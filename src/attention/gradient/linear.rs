@@ -16,67 +16,74 @@ use super::maps::{dot, outer};
 use crate::attention::Mask;
 use crate::attention::forward::View;
 use crate::attention::forward::blocks::{for_each_block, powers};
-use crate::attention::forward::inputs::Inputs;
 use crate::attention::forward::recurrent::{self, Rule};
+use crate::attention::forward::spare::Spare;
 use crate::linalg::{Operand, Real, count, gemm_into, real};
 use nalgebra::DMatrix;
 
-/// Derivatives by keys, queries, values and decay, from `d_read = dL/du` `[value rows, n_query]`.
+/// Derivatives by keys, scaled queries, values and decay, from `read = dL/du` `[value rows, n_query]`.
 pub(super) fn backward<T: Real>(
-    x: &Inputs<T>,
-    d_read: &DMatrix<T>,
+    x: View<'_, T>,
+    read: Operand<'_, T>,
     mask: Mask,
     decay: Option<T>,
+    spare: &Spare<T>,
     parallel: bool,
 ) -> Back<T> {
+    let size = x.values.shape().0 * x.keys.shape().0;
     match mask {
-        Mask::Full => full(x, d_read, decay, parallel),
-        _ if decay.is_none() && recurrent::is_small::<T>(x.values.nrows() * x.keys.nrows()) => {
-            swept(x, d_read, mask)
-        }
-        Mask::Causal => chunked(x, d_read, decay, 0),
-        Mask::Strict => chunked(x, d_read, decay, 1),
+        _ if size == 0 || x.keys.shape().1 == 0 => Back::zeros(&x, spare),
+        Mask::Full => full(x, read, decay, spare, parallel),
+        _ if decay.is_none() && recurrent::is_small::<T>(size) => swept(x, read, mask, spare),
+        Mask::Causal => chunked(x, read, decay, 0, spare),
+        Mask::Strict => chunked(x, read, decay, 1, spare),
     }
 }
 
 /// Small memories, token by token. Each of the three derivatives is a read-out of a memory of its own:
 /// `dL/dq_i = (sum_j k_j v_j^T) e_i` over what `i` sees, `dL/dv_j = (sum_i e_i q_i^T) k_j` and
 /// `dL/dk_j = (sum_i q_i e_i^T) v_j` over those who see `j`, from the last token to the first.
-fn swept<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, mask: Mask) -> Back<T> {
-    let mut back = Back::zeros(x);
-    let [k, q, v, e] = [&x.keys, &x.queries, &x.values, d_read].map(Operand::of);
-    let mut memory = vec![T::zero(); k.shape().0 * v.shape().0];
+fn swept<T: Real>(x: View<'_, T>, read: Operand<'_, T>, mask: Mask, spare: &Spare<T>) -> Back<T> {
+    let mut back = Back::unset(&x, spare);
+    let mut memory = vec![T::zero(); x.keys.shape().0 * x.values.shape().0];
+    let one = T::one();
     let all = [
-        (v, e, k, false, &mut back.queries),
-        (q, k, e, true, &mut back.values),
-        (e, v, q, true, &mut back.keys),
+        (x.values, read, x.keys, one, false, &mut back.queries),
+        (x.queries, x.keys, read, x.scale, true, &mut back.values),
+        (read, x.values, x.queries, x.scale, true, &mut back.keys),
     ];
-    for (keys, queries, values, backwards, out) in all {
+    for (keys, queries, values, scale, backwards, out) in all {
         memory.fill(T::zero());
-        let view = View { queries, keys, values, scale: T::one(), backwards };
+        let view = View { queries, keys, values, scale, backwards };
         let out = out.as_mut_slice();
-        recurrent::scan(view, mask, Rule::Plain(T::one()), &[], &mut memory, out);
+        recurrent::scan(view, mask, Rule::Plain(one), &[], &mut memory, out);
     }
     back
 }
 
 /// `M = sum_j g^(N-1-j) v_j k_j^T`, `R = sum_i e_i q_i^T`.
-fn full<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, decay: Option<T>, parallel: bool) -> Back<T> {
+fn full<T: Real>(
+    x: View<'_, T>,
+    read: Operand<'_, T>,
+    decay: Option<T>,
+    spare: &Spare<T>,
+    parallel: bool,
+) -> Back<T> {
     let (d_k, n) = x.keys.shape();
-    let mut back = Back::zeros(x);
+    let mut back = Back::unset(&x, spare);
     let weights = if decay.is_some() { powers(decay, n) } else { Vec::new() };
     let memory = if decay.is_some() {
-        let faded = DMatrix::from_fn(d_k, n, |b, j| x.keys[(b, j)] * weights[n - 1 - j]);
-        outer(Operand::of(&x.values), Operand::of(&faded), parallel)
+        let faded = DMatrix::from_fn(d_k, n, |b, j| x.keys.column(j)[b] * weights[n - 1 - j]);
+        outer(x.values, Operand::of(&faded), spare, parallel)
     } else {
-        outer(Operand::of(&x.values), Operand::of(&x.keys), parallel)
+        outer(x.values, x.keys, spare, parallel)
     };
-    let adjoint = outer(Operand::of(d_read), Operand::of(&x.queries), parallel);
-    let multiply = |out: &mut DMatrix<T>, m: Operand<'_, T>, x: &DMatrix<T>, fades: bool| {
+    let mut adjoint = outer(read, x.queries, spare, parallel);
+    adjoint *= x.scale;
+    let multiply = |out: &mut DMatrix<T>, m: Operand<'_, T>, x: Operand<'_, T>, fades: bool| {
         let rows = out.nrows();
         for_each_block(out, parallel, |first, block| {
-            let x = Operand::columns(x, first, block.len() / rows);
-            gemm_into(block, T::one(), m, x, T::zero());
+            gemm_into(block, T::one(), m, x.cols(first, block.len() / rows), T::zero());
             if fades {
                 for (j, token) in block.chunks_exact_mut(rows).enumerate() {
                     scale(token, weights[n - 1 - first - j]);
@@ -84,36 +91,36 @@ fn full<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, decay: Option<T>, parallel:
             }
         });
     };
-    multiply(&mut back.queries, Operand::of(&memory).t(), d_read, false);
-    multiply(&mut back.values, Operand::of(&adjoint), &x.keys, decay.is_some());
-    multiply(&mut back.keys, Operand::of(&adjoint).t(), &x.values, decay.is_some());
+    multiply(&mut back.queries, Operand::of(&memory).t(), read, false);
+    multiply(&mut back.values, Operand::of(&adjoint), x.keys, decay.is_some());
+    multiply(&mut back.keys, Operand::of(&adjoint).t(), x.values, decay.is_some());
     if let Some(g) = decay {
-        let mut sum = T::zero();
+        // Terms of both signs that nearly cancel where read-outs are divided by their sum.
+        let mut sum = 0.0;
         for j in 0..n {
-            let along = dot(x.keys.column(j).as_slice(), back.keys.column(j).as_slice());
-            sum += real::<T>(count(n - 1 - j)) * along;
+            let d_key = back.keys.column(j);
+            let pairs = x.keys.column(j).iter().zip(d_key.iter());
+            let along = pairs.fold(0.0, |sum, (k, d)| sum + k.to_f64() * d.to_f64());
+            sum += count(n - 1 - j) * along;
         }
-        back.decay = sum / g;
+        back.decay = real(sum / g.to_f64());
     }
     back
 }
 
 /// Causal (`lag` 0) and strict (`lag` 1) heads.
-fn chunked<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, decay: Option<T>, lag: usize) -> Back<T> {
-    let (rows, d_k, n) = (x.values.nrows(), x.keys.nrows(), x.keys.ncols());
-    let mut back = Back::zeros(x);
-    if rows == 0 || d_k == 0 || n == 0 {
-        return back;
-    }
+fn chunked<T: Real>(
+    x: View<'_, T>,
+    read: Operand<'_, T>,
+    decay: Option<T>,
+    lag: usize,
+    spare: &Spare<T>,
+) -> Back<T> {
+    let (rows, d_k, n) = (x.values.shape().0, x.keys.shape().0, x.keys.shape().1);
+    let mut back = Back::unset(&x, spare);
     let size = d_k.max(rows).clamp(32, 64).min(n);
-    let mut sweep = Sweep {
-        x,
-        d_read,
-        lag,
-        fade: decay.map(|g| (g, powers(decay, size))),
-        size,
-        room: Room::new(x, size),
-    };
+    let fade = decay.map(|g| (g, powers(decay, size)));
+    let mut sweep = Sweep { x, read, lag, fade, size, room: Room::new(rows, d_k, size) };
     for first in (0..n).step_by(size) {
         sweep.forwards(first, &mut back);
     }
@@ -126,8 +133,8 @@ fn chunked<T: Real>(x: &Inputs<T>, d_read: &DMatrix<T>, decay: Option<T>, lag: u
 
 /// One pass over the chunks.
 struct Sweep<'a, T: Real> {
-    x: &'a Inputs<T>,
-    d_read: &'a DMatrix<T>,
+    x: View<'a, T>,
+    read: Operand<'a, T>,
     lag: usize,
     /// the decay and its powers `g^0 .. g^size`
     fade: Option<(T, Vec<T>)>,
@@ -137,9 +144,9 @@ struct Sweep<'a, T: Real> {
 
 /// Memory of a sweep: two states and a few chunks.
 struct Room<T> {
-    /// `M` before the chunk, then `R` after it: `[rows, d_k]`
+    /// `M^T` before the chunk, `[d_k, rows]`; on the way back `R` after it, `[rows, d_k]`
     state: Vec<T>,
-    /// `dM/dg`
+    /// `dM^T/dg`
     slope: Vec<T>,
     /// `[context, query]` of a chunk: scores, and `v_j . e_i`
     scores: Vec<T>,
@@ -150,8 +157,7 @@ struct Room<T> {
 }
 
 impl<T: Real> Room<T> {
-    fn new(x: &Inputs<T>, size: usize) -> Self {
-        let (rows, d_k) = (x.values.nrows(), x.keys.nrows());
+    fn new(rows: usize, d_k: usize, size: usize) -> Self {
         let zeros = |n| vec![T::zero(); n];
         let wide = rows.max(d_k) * size;
         Self {
@@ -165,33 +171,29 @@ impl<T: Real> Room<T> {
     }
 }
 
-impl<T: Real> Sweep<'_, T> {
+impl<'a, T: Real> Sweep<'a, T> {
     /// Queries, the pairs within the chunk, and the decay; then `M` moves on.
     fn forwards(&mut self, first: usize, back: &mut Back<T>) {
-        let (rows, d_k, n) = (self.x.values.nrows(), self.x.keys.nrows(), self.x.keys.ncols());
-        let (one, lag) = (T::one(), self.lag);
+        let (rows, d_k, n) = (self.x.values.shape().0, self.x.keys.shape().0, self.x.keys.shape().1);
+        let (one, zero, lag, by) = (T::one(), T::zero(), self.lag, self.x.scale);
         let count = self.size.min(n - first);
-        let [keys, queries, values, read] = chunk(self.x, self.d_read, first, count);
+        let [keys, queries, values, read] = self.chunk(first, count);
         let Room { state, slope, scores, gains, faded, product } = &mut self.room;
-        let memory = Operand::from_columns(state, rows, d_k);
+        let memory = Operand::from_columns(state, d_k, rows);
         let d_queries = &mut back.queries.as_mut_slice()[first * d_k..(first + count) * d_k];
 
         // Earlier chunks: u_i = g^(i + 1 - lag) M q_i.
         match &self.fade {
             _ if first == 0 => {}
-            None => gemm_into(d_queries, one, memory.t(), read, T::zero()),
+            None => gemm_into(d_queries, one, memory, read, zero),
             Some((g, weights)) => {
-                let faded = &mut faded[..rows * count];
-                faded.copy_from_slice(&self.d_read.as_slice()[first * rows..(first + count) * rows]);
-                fade_tokens(faded, rows, |i| weights[i + 1 - lag]);
-                let faded = Operand::from_columns(faded, rows, count);
-                gemm_into(d_queries, one, memory.t(), faded, T::zero());
+                let faded = fade_tokens(read, faded, |i| weights[i + 1 - lag]);
+                gemm_into(d_queries, one, memory, faded, zero);
                 let product = &mut product[..d_k * count];
-                gemm_into(product, one, Operand::from_columns(slope, rows, d_k).t(), faded, T::zero());
+                gemm_into(product, by, Operand::from_columns(slope, d_k, rows), faded, zero);
                 for i in 0..count {
-                    let q = self.x.queries.column(first + i);
-                    let (q, token) = (q.as_slice(), i * d_k..(i + 1) * d_k);
-                    let age = real::<T>(crate::linalg::count(i + 1 - lag));
+                    let (q, token) = (queries.column(i), i * d_k..(i + 1) * d_k);
+                    let age = by * real::<T>(crate::linalg::count(i + 1 - lag));
                     back.decay += age / *g * dot(q, &d_queries[token.clone()]) + dot(q, &product[token]);
                 }
             }
@@ -199,14 +201,14 @@ impl<T: Real> Sweep<'_, T> {
 
         // This chunk: u_i = sum_{j <= i - lag} g^(i - j - lag) (k_j . q_i) v_j.
         let (scores, gains) = (&mut scores[..count * count], &mut gains[..count * count]);
-        gemm_into(scores, one, keys.t(), queries, T::zero());
-        gemm_into(gains, one, values.t(), read, T::zero());
+        gemm_into(scores, by, keys.t(), queries, zero);
+        gemm_into(gains, one, values.t(), read, zero);
         for (i, (s, gain)) in scores.chunks_exact_mut(count).zip(gains.chunks_exact_mut(count)).enumerate() {
             let seen = i + 1 - lag;
-            s[seen..].fill(T::zero());
-            gain[seen..].fill(T::zero());
+            s[seen..].fill(zero);
+            gain[seen..].fill(zero);
             if let Some((g, weights)) = &self.fade {
-                let mut sum = T::zero();
+                let mut sum = zero;
                 for (j, (s, gain)) in s[..seen].iter_mut().zip(&mut gain[..seen]).enumerate() {
                     let age = seen - 1 - j;
                     *s *= weights[age];
@@ -218,18 +220,18 @@ impl<T: Real> Sweep<'_, T> {
         }
         let scores = Operand::from_columns(scores, count, count);
         let gains = Operand::from_columns(gains, count, count);
-        gemm_into(d_queries, one, keys, gains, one);
+        gemm_into(d_queries, one, keys, gains, if first == 0 { zero } else { one });
         let d_keys = &mut back.keys.as_mut_slice()[first * d_k..(first + count) * d_k];
-        gemm_into(d_keys, one, queries, gains.t(), T::zero());
+        gemm_into(d_keys, by, queries, gains.t(), zero);
         let d_values = &mut back.values.as_mut_slice()[first * rows..(first + count) * rows];
-        gemm_into(d_values, one, read, scores.t(), T::zero());
+        gemm_into(d_values, one, read, scores.t(), zero);
 
         // The state after this chunk, and its derivative by g.
         if first + count == n {
             return;
         }
         let Some((g, weights)) = &self.fade else {
-            gemm_into(state, one, values, keys.t(), one);
+            gemm_into(state, one, keys, values.t(), one);
             return;
         };
         let age = |j: usize| real::<T>(crate::linalg::count(count - 1 - j));
@@ -237,21 +239,18 @@ impl<T: Real> Sweep<'_, T> {
         for (d, m) in slope.iter_mut().zip(state.iter()) {
             *d = (*d * *g + length * *m) * weights[count - 1];
         }
-        let source = &self.x.keys.as_slice()[first * d_k..(first + count) * d_k];
-        let faded = &mut faded[..d_k * count];
-        faded.copy_from_slice(source);
-        fade_tokens(faded, d_k, |j| weights[count - 1 - j]);
-        gemm_into(state, one, values, Operand::from_columns(faded, d_k, count).t(), weights[count]);
-        fade_tokens(faded, d_k, |j| age(j) / *g);
-        gemm_into(slope, one, values, Operand::from_columns(faded, d_k, count).t(), one);
+        let passed = fade_tokens(keys, faded, |j| weights[count - 1 - j]);
+        gemm_into(state, one, passed, values.t(), weights[count]);
+        let aged = fade_tokens(keys, faded, |j| weights[count - 1 - j] * (age(j) / *g));
+        gemm_into(slope, one, aged, values.t(), one);
     }
 
     /// Keys and values, read by later chunks; then `R` moves back.
     fn backwards(&mut self, first: usize, back: &mut Back<T>) {
-        let (rows, d_k, n) = (self.x.values.nrows(), self.x.keys.nrows(), self.x.keys.ncols());
-        let one = T::one();
+        let (rows, d_k, n) = (self.x.values.shape().0, self.x.keys.shape().0, self.x.keys.shape().1);
+        let (one, by) = (T::one(), self.x.scale);
         let count = self.size.min(n - first);
-        let [keys, queries, values, read] = chunk(self.x, self.d_read, first, count);
+        let [keys, queries, values, read] = self.chunk(first, count);
         let Room { state, faded, product, .. } = &mut self.room;
         if first + count < n {
             let adjoint = Operand::from_columns(state, rows, d_k);
@@ -273,34 +272,36 @@ impl<T: Real> Sweep<'_, T> {
             return;
         }
         if let Some((_, weights)) = &self.fade {
-            let faded = &mut faded[..rows * count];
-            faded.copy_from_slice(&self.d_read.as_slice()[first * rows..(first + count) * rows]);
-            fade_tokens(faded, rows, |i| weights[i + 1 - self.lag]);
-            gemm_into(state, one, Operand::from_columns(faded, rows, count), queries.t(), weights[count]);
+            let faded = fade_tokens(read, faded, |i| weights[i + 1 - self.lag]);
+            gemm_into(state, by, faded, queries.t(), weights[count]);
         } else {
-            gemm_into(state, one, read, queries.t(), one);
+            gemm_into(state, by, read, queries.t(), one);
         }
     }
-}
 
-/// Keys, queries, values and `dL/du` of one chunk.
-fn chunk<'a, T: Real>(
-    x: &'a Inputs<T>,
-    d_read: &'a DMatrix<T>,
-    first: usize,
-    count: usize,
-) -> [Operand<'a, T>; 4] {
-    [&x.keys, &x.queries, &x.values, d_read].map(|m| Operand::columns(m, first, count))
+    /// Keys, queries, values and `dL/du` of one chunk.
+    fn chunk(&self, first: usize, count: usize) -> [Operand<'a, T>; 4] {
+        [self.x.keys, self.x.queries, self.x.values, self.read].map(|m| m.cols(first, count))
+    }
 }
 
 fn scale<T: Real>(token: &mut [T], by: T) {
     token.iter_mut().for_each(|x| *x *= by);
 }
 
-fn fade_tokens<T: Real>(tokens: &mut [T], rows: usize, weight: impl Fn(usize) -> T) {
-    for (i, token) in tokens.chunks_exact_mut(rows).enumerate() {
-        scale(token, weight(i));
+/// Tokens, each times its weight, in `room`.
+fn fade_tokens<'a, T: Real>(
+    tokens: Operand<'_, T>,
+    room: &'a mut [T],
+    weight: impl Fn(usize) -> T,
+) -> Operand<'a, T> {
+    let (rows, count) = tokens.shape();
+    let room = &mut room[..rows * count];
+    for (i, token) in room.chunks_exact_mut(rows).enumerate() {
+        let weight = weight(i);
+        token.iter_mut().zip(tokens.column(i)).for_each(|(to, x)| *to = *x * weight);
     }
+    Operand::from_columns(room, rows, count)
 }
 
 fn add_faded<T: Real>(to: &mut [T], from: &[T], rows: usize, weight: impl Fn(usize) -> T) {

@@ -26,6 +26,21 @@ pub fn squared_error<T: Real>(
     t: &DMatrix<T>,
     counted: Counted<'_>,
 ) -> Result<(T, DMatrix<T>), ForwardError> {
+    let mut d_output = DMatrix::zeros(0, 0);
+    let loss = squared_error_into(y, t, counted, &mut d_output)?;
+    Ok((loss, d_output))
+}
+
+/// [`squared_error`] with `dL/dY` into `d_output`, which keeps its memory when it has the right shape.
+///
+/// # Errors
+/// As [`squared_error`]; `d_output` is then as it was.
+pub fn squared_error_into<T: Real>(
+    y: &DMatrix<T>,
+    t: &DMatrix<T>,
+    counted: Counted<'_>,
+    d_output: &mut DMatrix<T>,
+) -> Result<T, ForwardError> {
     let misfit = |what: &str, shape| {
         let (what, other) = (what.to_owned(), "the output".to_owned());
         Err(ForwardError::Shape { what, shape, other, other_shape: y.shape() })
@@ -43,13 +58,21 @@ pub fn squared_error<T: Real>(
         Counted::Last => i + 1 == y.ncols(),
         Counted::Marked(marks) => marks[i],
     };
-    let mut d_output = DMatrix::zeros(y.nrows(), y.ncols());
+    if d_output.shape() != y.shape() {
+        *d_output = DMatrix::zeros(y.nrows(), y.ncols());
+    }
+    let rows = y.nrows().max(1);
+    let tokens = y.as_slice().chunks_exact(rows).zip(t.as_slice().chunks_exact(rows));
     let mut loss = 0.0;
-    for (i, mut d) in d_output.column_iter_mut().enumerate().filter(|(i, _)| counts(*i)) {
-        for (a, d) in d.iter_mut().enumerate() {
-            *d = y[(a, i)] - t[(a, i)];
+    for (i, (d, (y, t))) in d_output.as_mut_slice().chunks_exact_mut(rows).zip(tokens).enumerate() {
+        if !counts(i) {
+            d.fill(T::zero());
+            continue;
+        }
+        for (d, (y, t)) in d.iter_mut().zip(y.iter().zip(t)) {
+            *d = *y - *t;
             loss += 0.5 * d.to_f64().powi(2);
         }
     }
-    Ok((real(loss), d_output))
+    Ok(real(loss))
 }

@@ -2,6 +2,7 @@
 
 use crate::attention::FeatureMap;
 use crate::attention::forward::blocks::{BLOCK, chunks};
+use crate::attention::forward::spare::Spare;
 use crate::linalg::{Operand, Real, gemm_into};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
@@ -36,19 +37,24 @@ pub(super) fn slope<T: Real>(map: FeatureMap, value: T) -> T {
 }
 
 /// Multiplies `d` by the slopes at `values`.
-pub(super) fn times_slopes<T: Real>(d: &mut DMatrix<T>, map: FeatureMap, values: &DMatrix<T>) {
+pub(super) fn times_slopes<T: Real>(d: &mut DMatrix<T>, map: FeatureMap, values: Operand<'_, T>) {
     if map != FeatureMap::Identity {
-        for (d, value) in d.iter_mut().zip(values.iter()) {
-            *d *= slope(map, *value);
+        for (j, mut d) in d.column_iter_mut().enumerate() {
+            d.iter_mut().zip(values.column(j)).for_each(|(d, value)| *d *= slope(map, *value));
         }
     }
 }
 
 /// `sum_i a_i b_i^T` over tokens, `[a rows, b rows]`; in [`PARTS`] sums over some of the tokens each, added in order.
-pub(super) fn outer<T: Real>(a: Operand<'_, T>, b: Operand<'_, T>, parallel: bool) -> DMatrix<T> {
+pub(super) fn outer<T: Real>(
+    a: Operand<'_, T>,
+    b: Operand<'_, T>,
+    spare: &Spare<T>,
+    parallel: bool,
+) -> DMatrix<T> {
     let (rows, n) = a.shape();
     let columns = b.shape().0;
-    let mut out = DMatrix::zeros(rows, columns);
+    let mut out = spare.matrix(rows, columns);
     let sum = |first: usize, count: usize, out: &mut [T]| {
         gemm_into(out, T::one(), a.cols(first, count), b.cols(first, count).t(), T::zero());
     };
@@ -57,7 +63,7 @@ pub(super) fn outer<T: Real>(a: Operand<'_, T>, b: Operand<'_, T>, parallel: boo
         return out;
     }
     let size = n.div_ceil(PARTS);
-    let mut parts = vec![T::zero(); (PARTS - 1) * rows * columns];
+    let mut parts = spare.take((PARTS - 1) * rows * columns);
     let all = std::iter::once(out.as_mut_slice()).chain(parts.chunks_mut((rows * columns).max(1)));
     all.collect::<Vec<_>>().into_par_iter().enumerate().for_each(|(p, part)| {
         let first = (p * size).min(n);
@@ -68,6 +74,7 @@ pub(super) fn outer<T: Real>(a: Operand<'_, T>, b: Operand<'_, T>, parallel: boo
             out.iter_mut().zip(&part[first * rows..]).for_each(|(a, b)| *a += *b);
         }
     });
+    spare.give(parts);
     out
 }
 
@@ -104,7 +111,8 @@ mod tests {
 
     #[test]
     fn sums_in_parts_are_the_sum() {
-        let least = 2 * PARTS * BLOCK;
+        let (least, spare) = (2 * PARTS * BLOCK, Spare::new());
+        spare.give(vec![7.0; 10_000]);
         for (rows, columns, n) in [
             (3, 5, least - 1),
             (3, 5, least),
@@ -119,7 +127,7 @@ mod tests {
             // Whole numbers: every order of the sum gives the same.
             let want = DMatrix::from_fn(rows, columns, |i, j| a.row(i).dot(&b.row(j)));
             for parallel in [false, true] {
-                let got = outer(Operand::of(&a), Operand::of(&b), parallel);
+                let got = outer(Operand::of(&a), Operand::of(&b), &spare, parallel);
                 assert_eq!(got, want, "{rows} x {columns}, {n} tokens, {parallel}");
             }
         }

@@ -25,7 +25,8 @@
 //! **Memory.** Keys, queries, values and read-outs of every head and their derivatives, each as long as the tokens;
 //! beyond them one state and one chunk of at most 64 tokens per linear head, two tiles of 128 x 256 scores and four
 //! sums for keys and values per exponential or power head, and `2 sqrt(N) + 4` states per delta or gated head.
-//! No matrix of all pairs of tokens exists. Blocks have constant sizes and sums a fixed order: the bytes do not
+//! No matrix of all pairs of tokens exists. A step in the memory of the one before ([`Tape::record_with`],
+//! [`squared_error_into`], [`Tape::into_workspaces_with`]) asks for no long vector. Blocks have constant sizes and sums a fixed order: the bytes do not
 //! depend on the number of threads.
 //!
 //! Sources: reverse accumulation (Linnainmaa 1970); softmax in tiles after Dao et al. 2022 (arXiv 2205.14135);
@@ -74,7 +75,7 @@ mod tests;
 mod tiles;
 mod types;
 
-pub use loss::{Counted, squared_error};
+pub use loss::{Counted, squared_error, squared_error_into};
 pub use tape::Tape;
 pub use types::{
     BlockGradient, GateGradient, Gradient, HeadGradient, MemoryGradient, StackGradient, parameters_mut,

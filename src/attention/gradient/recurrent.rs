@@ -16,7 +16,8 @@
 
 use super::Back;
 use super::maps::dot;
-use crate::attention::forward::inputs::Inputs;
+use crate::attention::forward::View;
+use crate::attention::forward::spare::Spare;
 use crate::attention::{GateSide, Mask};
 use crate::linalg::{Operand, Real, gemm_into};
 use nalgebra::DMatrix;
@@ -28,16 +29,17 @@ pub(super) enum Rule {
     Gated(GateSide),
 }
 
-/// Derivatives by keys, queries, values and rates (which is `[1 or rows, n_context]`), from `d_read = dL/du`.
+/// Derivatives by keys, scaled queries, values and rates (which is `[1 or rows, n_context]`), from `read = dL/du`.
 pub(super) fn backward<T: Real>(
-    x: &Inputs<T>,
-    d_read: &DMatrix<T>,
+    x: View<'_, T>,
+    read: Operand<'_, T>,
     mask: Mask,
     rule: Rule,
     rates: &DMatrix<T>,
+    spare: &Spare<T>,
 ) -> Back<T> {
-    let (d_v, d_k, n) = (x.values.nrows(), x.keys.nrows(), x.keys.ncols());
-    let mut back = Back::zeros(x);
+    let (d_v, d_k, n) = (x.values.shape().0, x.keys.shape().0, x.keys.shape().1);
+    let mut back = Back::zeros(&x, spare);
     back.rates = DMatrix::zeros(rates.nrows(), n);
     if d_v * d_k == 0 {
         return back;
@@ -46,7 +48,7 @@ pub(super) fn backward<T: Real>(
     let step = (1..).find(|c| c * c >= n).unwrap_or(1).max(1);
     let mut walk = Walk {
         x,
-        d_read,
+        read,
         mask,
         rule,
         rates,
@@ -67,11 +69,9 @@ pub(super) fn backward<T: Real>(
     }
     if mask == Mask::Full {
         // All queries read the last state.
-        let e = Operand::of(d_read);
-        let q = Operand::of(&x.queries);
-        gemm_into(&mut walk.adjoint, T::one(), e, q.t(), T::zero());
+        gemm_into(&mut walk.adjoint, x.scale, read, x.queries.t(), T::zero());
         let memory = Operand::from_columns(&memory, d_v, d_k);
-        gemm_into(walk.back.queries.as_mut_slice(), T::one(), memory.t(), e, T::zero());
+        gemm_into(walk.back.queries.as_mut_slice(), T::one(), memory.t(), read, T::zero());
     }
 
     // The states within each stretch, then back through it.
@@ -94,8 +94,8 @@ pub(super) fn backward<T: Real>(
 }
 
 struct Walk<'a, T: Real> {
-    x: &'a Inputs<T>,
-    d_read: &'a DMatrix<T>,
+    x: View<'a, T>,
+    read: Operand<'a, T>,
     mask: Mask,
     rule: Rule,
     rates: &'a DMatrix<T>,
@@ -119,22 +119,20 @@ impl<T: Real> Walk<'_, T> {
 
     /// `M_{t-1}` to `M_t`.
     fn write(&mut self, t: usize, memory: &mut [T]) {
-        let d_v = self.error.len();
-        let (keys, values) = (&self.x.keys, &self.x.values);
-        let (key, value) = (keys.column(t), values.column(t));
+        let (key, value) = (self.x.keys.column(t), self.x.values.column(t));
         match self.rule {
             Rule::Delta => {
-                multiply(memory, key.as_slice(), &mut self.error);
-                for a in 0..d_v {
-                    self.error[a] = self.rate(a, t) * (value[a] - self.error[a]);
+                multiply(memory, key, &mut self.error);
+                for (a, v) in value.iter().enumerate() {
+                    self.error[a] = self.rate(a, t) * (*v - self.error[a]);
                 }
             }
             Rule::Gated(side) => {
                 self.gain(t, side, memory);
-                self.error.copy_from_slice(value.as_slice());
+                self.error.copy_from_slice(value);
             }
         }
-        add_outer(memory, &self.error, key.as_slice());
+        add_outer(memory, &self.error, key);
     }
 
     /// Multiplies rows or columns by the gains of token `t`.
@@ -152,7 +150,6 @@ impl<T: Real> Walk<'_, T> {
             self.read(t, after);
         }
         let (key, value) = (self.x.keys.column(t), self.x.values.column(t));
-        let (key, value) = (key.as_slice(), value.as_slice());
         multiply(&self.adjoint, key, &mut self.error); // r = R k
         match self.rule {
             Rule::Delta => self.back_delta(t, before, key, value),
@@ -202,9 +199,10 @@ impl<T: Real> Walk<'_, T> {
 
     /// The read of token `t` from the state `memory`.
     fn read(&mut self, t: usize, memory: &[T]) {
-        let (e, q) = (self.d_read.column(t), self.x.queries.column(t));
-        multiply_transposed(memory, e.as_slice(), self.back.queries.column_mut(t).as_mut_slice());
-        add_outer(&mut self.adjoint, e.as_slice(), q.as_slice());
+        let (e, q) = (self.read.column(t), self.x.queries.column(t));
+        multiply_transposed(memory, e, self.back.queries.column_mut(t).as_mut_slice());
+        self.error.iter_mut().zip(e).for_each(|(scaled, e)| *scaled = *e * self.x.scale);
+        add_outer(&mut self.adjoint, &self.error, q);
     }
 }
 

@@ -52,7 +52,9 @@ impl<'a, T: Real> Tape<'a, T> {
                 }
                 streams.to_mut().insert(relay, output);
             }
-            let mut y = DMatrix::zeros(0, 0);
+            workspace.spare.next_pass();
+            let n = streams.get(&block.clock_stream).map_or(0, DMatrix::ncols);
+            let mut y = workspace.spare.matrix(block.d_model, n);
             workspace.run(block, &streams, true, &mut y).map_err(|e| e.in_block(&block.relay))?;
             output = Some(y);
         }
@@ -63,7 +65,24 @@ impl<'a, T: Real> Tape<'a, T> {
     /// Its memory, for the next tape.
     #[must_use]
     pub fn into_workspaces(self) -> Vec<Workspace<T>> {
+        if let Some(last) = self.kept.last() {
+            last.spare.give_matrix(self.output);
+        }
         self.kept
+    }
+
+    /// The same with the memory of a gradient that has served, so that a step asks for no long vector.
+    #[must_use]
+    pub fn into_workspaces_with(self, gradient: StackGradient<T>) -> Vec<Workspace<T>> {
+        let kept = self.into_workspaces();
+        for (workspace, block) in kept.iter().zip(gradient.blocks) {
+            let heads = block.heads.into_iter().flat_map(|head| [head.w_q, head.w_k, head.w_v, head.w_o]);
+            heads.chain(block.residual).for_each(|d| workspace.spare.give_matrix(d));
+        }
+        if let Some(first) = kept.first() {
+            gradient.streams.into_values().for_each(|d| first.spare.give_matrix(d));
+        }
+        kept
     }
 
     /// What the last block gives, `[d_model, n_tokens]`: the same bytes as [`crate::attention::forward()`].

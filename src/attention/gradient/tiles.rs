@@ -13,33 +13,34 @@
 
 use super::Back;
 use crate::attention::Kernel;
+use crate::attention::forward::View;
 use crate::attention::forward::blocks::powers;
-use crate::attention::forward::inputs::Inputs;
+use crate::attention::forward::spare::Spare;
 use crate::attention::forward::tiles::{CONTEXT, QUERIES, Scoring, age, fade_exponents, seen};
 use crate::linalg::{Operand, Real, count, exp_nonpositive, gemm_into, real};
-use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 /// Queries are cut into this many parts; each has sums of its own for keys and values, added in order.
 const PARTS: usize = 4;
 
-/// Derivatives by keys, queries, values and decay, from `d_read = dL/du` `[value rows, n_query]` and the maxima of
+/// Derivatives by keys, scaled queries, values and decay, from `read = dL/du` `[value rows, n_query]` and the maxima of
 /// the forward pass.
 pub(super) fn backward<T: Real>(
-    x: &Inputs<T>,
-    d_read: &DMatrix<T>,
+    x: View<'_, T>,
+    read: Operand<'_, T>,
     how: Scoring<T>,
     maxima: &[T],
+    spare: &Spare<T>,
     parallel: bool,
 ) -> Back<T> {
-    let mut back = Back::zeros(x);
+    let mut back = Back::zeros(&x, spare);
     let (d_k, n) = x.keys.shape();
-    let n_query = x.queries.ncols();
+    let n_query = x.queries.shape().1;
     if d_k * n * n_query == 0 {
         return back;
     }
     let fade = powers(how.decay, if how.decay.is_some() { n } else { 0 });
-    let pass = Pass { x, d_read, how, maxima, fade };
+    let pass = Pass { x, read, how, maxima, fade };
     let size = n_query.div_ceil(QUERIES).div_ceil(PARTS) * QUERIES;
     let queries = back.queries.as_mut_slice();
     let parts: Vec<Part<T>> = if parallel {
@@ -67,8 +68,8 @@ struct Part<T> {
 }
 
 struct Pass<'a, T: Real> {
-    x: &'a Inputs<T>,
-    d_read: &'a DMatrix<T>,
+    x: View<'a, T>,
+    read: Operand<'a, T>,
     how: Scoring<T>,
     maxima: &'a [T],
     /// `g^0, g^1, ...`; only `g^0` without decay
@@ -78,7 +79,7 @@ struct Pass<'a, T: Real> {
 impl<T: Real> Pass<'_, T> {
     /// Queries from `first` on, as many as `d_queries` has room for.
     fn part(&self, first: usize, d_queries: &mut [T]) -> Part<T> {
-        let (rows, d_k, n) = (self.x.values.nrows(), self.x.keys.nrows(), self.x.keys.ncols());
+        let (rows, d_k, n) = (self.x.values.shape().0, self.x.keys.shape().0, self.x.keys.shape().1);
         let last = first + d_queries.len() / d_k - 1;
         let end = seen(self.how.mask, last, n);
         let zeros = |n| vec![T::zero(); n];
@@ -93,14 +94,14 @@ impl<T: Real> Pass<'_, T> {
                 let height = CONTEXT.min(end - start);
                 let (weights, slopes) = (&mut weights[..height * count], &mut slopes[..height * count]);
                 self.tile(first, start, height, weights, slopes, &mut part.decay);
-                let keys = Operand::columns(&self.x.keys, start, height);
-                let queries = Operand::columns(&self.x.queries, first, count);
-                let read = Operand::columns(self.d_read, first, count);
+                let keys = self.x.keys.cols(start, height);
+                let queries = self.x.queries.cols(first, count);
+                let read = self.read.cols(first, count);
                 let weights = Operand::from_columns(weights, height, count);
                 let slopes = Operand::from_columns(slopes, height, count);
                 gemm_into(d_queries, T::one(), keys, slopes, T::one());
                 let d_keys = &mut part.keys[start * d_k..(start + height) * d_k];
-                gemm_into(d_keys, T::one(), queries, slopes.t(), T::one());
+                gemm_into(d_keys, self.x.scale, queries, slopes.t(), T::one());
                 let d_values = &mut part.values[start * rows..(start + height) * rows];
                 gemm_into(d_values, T::one(), read, weights.t(), T::one());
             }
@@ -119,12 +120,12 @@ impl<T: Real> Pass<'_, T> {
         decay: &mut T,
     ) {
         let how = self.how;
-        let n = self.x.keys.ncols();
+        let n = self.x.keys.shape().1;
         let queries = weights.len() / height;
-        let keys = Operand::columns(&self.x.keys, start, height);
-        let values = Operand::columns(&self.x.values, start, height);
-        gemm_into(weights, T::one(), keys.t(), Operand::columns(&self.x.queries, first, queries), T::zero());
-        gemm_into(slopes, T::one(), values.t(), Operand::columns(self.d_read, first, queries), T::zero());
+        let keys = self.x.keys.cols(start, height);
+        let values = self.x.values.cols(start, height);
+        gemm_into(weights, self.x.scale, keys.t(), self.x.queries.cols(first, queries), T::zero());
+        gemm_into(slopes, T::one(), values.t(), self.read.cols(first, queries), T::zero());
         let columns = weights.chunks_exact_mut(height).zip(slopes.chunks_exact_mut(height));
         for (a, (weights, slopes)) in columns.enumerate() {
             let visible = seen(how.mask, first + a, n).saturating_sub(start).min(height);

@@ -4,6 +4,7 @@ mod differences;
 mod failures;
 mod identities;
 mod loops;
+mod memory;
 mod precision;
 mod stacks;
 
