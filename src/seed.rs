@@ -48,11 +48,28 @@ pub fn uniform(rng: &mut impl Rng, low: f64, high: f64) -> f64 {
 /// Lower-case SHA-256 of `bytes`.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, b| {
-        let _ = write!(text, "{b:02x}");
-        text
-    })
+    let mut sum = Checksum::default();
+    sum.add(bytes);
+    sum.hex()
+}
+
+/// [`sha256_hex`] of bytes that come piece by piece.
+#[derive(Clone, Debug, Default)]
+pub struct Checksum(Sha256);
+
+impl Checksum {
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    #[must_use]
+    pub fn hex(self) -> String {
+        use std::fmt::Write;
+        self.0.finalize().iter().fold(String::with_capacity(64), |mut text, b| {
+            let _ = write!(text, "{b:02x}");
+            text
+        })
+    }
 }
 
 #[cfg(test)]

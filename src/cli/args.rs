@@ -217,6 +217,9 @@ pub struct Simulate {
     /// Tokens, one row each: .npy, .npz, .csv or .safetensors
     #[arg(long, value_name = "[NAME=]FILE")]
     pub tokens: Vec<String>,
+    /// Read tokens piece by piece, from .npy files of any length, in memory that does not grow with them
+    #[arg(long)]
+    pub stream: bool,
     /// (default: what the circuit is made for: spiking for circuits of spikes, else algebraic)
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,

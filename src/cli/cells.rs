@@ -6,15 +6,15 @@ use super::cells_report::{Algebra, Job};
 use super::intact::change;
 use super::load::overrides;
 use super::report::{Outcome, Reporter, diagnostics_json, not_yet};
+use super::resolved::Tokens;
 use super::run_files::RunFiles;
-use super::simulate::bytes;
 use super::{load, page};
 use crate::attention::Streams;
 use crate::compile::{Compiled, compile};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::figures::canvas::svg::Fonts;
 use crate::figures::cells::plan;
-use crate::files::{Array, Dtype, atomic_write, prepare_output_dir, write_npy, write_npz};
+use crate::files::{Array, Dtype, atomic_write, little_endian, prepare_output_dir, write_npy, write_npz};
 use crate::seed::sha256_hex;
 use crate::simulate::cells::{End, Run, Settings, extents, lesioned, notes, run as run_cells, windows};
 use crate::simulate::{inputs, run as run_algebra};
@@ -27,6 +27,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         return Err(not_yet("`--precision f32` for cells", "cells run in f64; leave it out"));
     }
     super::simulate::no_trials(args)?;
+    super::simulate::no_stream(args)?;
     let document = load::document(&args.file, &args.reading)?;
     let circuit = load::circuit(&document, &args.file)?;
     let mut settings = Settings::of(&document.spec);
@@ -86,13 +87,13 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         windows: windows(&circuit, &settings).map_err(placed)?,
         change,
         notes: notes(&circuit, &settings).map_err(placed)?,
-        hash: (!diverged).then(|| sha256_hex(&bytes(&run.output))),
+        hash: (!diverged).then(|| sha256_hex(&little_endian(run.output.as_slice()))),
     };
     let files = match &args.output {
         None => Vec::new(),
         Some(dir) => {
             let ran = as_run(&document, &settings);
-            let mut folder = RunFiles::open(dir, &ran, &circuit, &streams, &overrides)?;
+            let mut folder = RunFiles::open(dir, &ran, &circuit, Tokens::Copied(&streams), &overrides)?;
             if !diverged {
                 write_npy(&folder.path("output.npy"), &run.output)?;
             }

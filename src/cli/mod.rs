@@ -20,6 +20,7 @@ mod interrupt;
 mod load;
 mod new;
 mod page;
+mod pieces;
 mod progress;
 mod report;
 mod resolved;

@@ -12,31 +12,49 @@ pub const FILES: &str = "files.safetensors";
 /// Tokens of every stream that was read.
 pub const INPUTS: &str = "inputs.npz";
 
+/// Where a run has its tokens from.
+#[derive(Clone, Copy)]
+pub enum Tokens<'a> {
+    /// copied to the run directory
+    Copied(&'a Streams),
+    /// left where they are
+    Left,
+}
+
+impl Tokens<'_> {
+    fn are_copied(self, stream: &str) -> bool {
+        matches!(self, Self::Copied(inputs) if inputs.contains_key(stream))
+    }
+}
+
 /// The circuit with every file in it replaced by its copy in the run directory, and the arrays of [`FILES`].
 ///
-/// Tokens given with `--tokens` or read from a file become arrays of [`INPUTS`]; drawn tokens stay draws.
+/// Tokens given with `--tokens` or read from a file become arrays of [`INPUTS`] where they are copied, else paths that lead to them
+/// from anywhere; drawn tokens stay draws.
 ///
 /// # Errors
 /// Weight files that changed since they were read and can no longer be.
 pub fn resolved(
     document: &Document,
-    inputs: &Streams,
+    tokens: Tokens<'_>,
     overrides: &Overrides,
 ) -> Result<(CircuitSpec, Vec<(String, Array)>), Diagnostic> {
     let mut spec = document.spec.clone();
     for (name, stream) in &mut spec.tokens.streams.0 {
-        let Some(InputSpec::File { path, .. }) = &mut stream.input else {
-            if overrides.contains_key(name) {
-                stream.input = Some(copy(name));
+        let read = match (&stream.input, overrides.get(name)) {
+            (_, Some(file)) => Some((file.clone(), None)),
+            (Some(InputSpec::File { path, array }), None) => {
+                Some((document.folder.join(path), array.clone()))
             }
-            continue;
+            _ => None,
         };
-        if inputs.contains_key(name) {
-            stream.input = Some(copy(name));
-        } else {
-            // Nothing reads it: no copy, but a path that still leads there.
-            let there = document.folder.join(&*path);
-            *path = std::path::absolute(&there).unwrap_or(there).display().to_string();
+        if let Some((file, array)) = read {
+            stream.input = Some(if tokens.are_copied(name) {
+                InputSpec::File { path: INPUTS.to_owned(), array: Some(name.clone()) }
+            } else {
+                let path = std::path::absolute(&file).unwrap_or(file).display().to_string();
+                InputSpec::File { path, array }
+            });
         }
     }
     let mut arrays = Vec::new();
@@ -44,10 +62,6 @@ pub fn resolved(
         weights(&mut projection.weights, name, &document.folder, &mut arrays)?;
     }
     Ok((spec, arrays))
-}
-
-fn copy(stream: &str) -> InputSpec {
-    InputSpec::File { path: INPUTS.to_owned(), array: Some(stream.to_owned()) }
 }
 
 fn weights(

@@ -1,8 +1,7 @@
 //! A run directory: the circuit, its inputs and weights, what a run gave, and a manifest written last.
 
 use super::report::Failure;
-use super::resolved::{FILES, INPUTS, resolved};
-use crate::attention::Streams;
+use super::resolved::{FILES, INPUTS, Tokens, resolved};
 use crate::circuit::Circuit;
 use crate::files::{Array, atomic_write, write_npz, write_safetensors};
 use crate::report::{Page, html};
@@ -25,7 +24,7 @@ pub struct RunFiles<'a> {
 }
 
 impl<'a> RunFiles<'a> {
-    /// Writes what was run: circuit, tokens, weights.
+    /// Writes what was run: circuit, tokens where they are to be copied, weights.
     ///
     /// # Errors
     /// Files that cannot be written, and weight files that changed since they were read.
@@ -33,16 +32,18 @@ impl<'a> RunFiles<'a> {
         dir: &'a Path,
         document: &'a Document,
         circuit: &Circuit,
-        inputs: &Streams,
+        tokens: Tokens<'_>,
         overrides: &Overrides,
     ) -> Result<Self, Failure> {
-        let (spec, copies) = resolved(document, inputs, overrides)?;
+        let (spec, copies) = resolved(document, tokens, overrides)?;
         let yaml = crate::spec::to_yaml(&spec);
         let mut run = Self { dir, document, circuit_sha256: sha256_hex(yaml.as_bytes()), files: Vec::new() };
         run.text("circuit.yaml", &yaml)?;
-        let tokens: Vec<(String, Array)> =
-            inputs.iter().map(|(name, x)| (name.clone(), Array::from_tokens(x))).collect();
-        write_npz(&run.path(INPUTS), &tokens)?;
+        if let Tokens::Copied(inputs) = tokens {
+            let tokens: Vec<(String, Array)> =
+                inputs.iter().map(|(name, x)| (name.clone(), Array::from_tokens(x))).collect();
+            write_npz(&run.path(INPUTS), &tokens)?;
+        }
         let weights: Vec<(String, Array)> = circuit
             .projections
             .iter()

@@ -2,13 +2,14 @@
 
 use super::args::{Mode, Precision, Simulate};
 use super::report::{Failure, Outcome, Reporter};
+use super::resolved::Tokens;
 use super::run_files::RunFiles;
-use super::{load, page};
+use super::{load, page, pieces};
 use crate::attention::Streams;
 use crate::circuit::Circuit;
 use crate::compile::Compiled;
 use crate::diag::{Diagnostic, codes};
-use crate::files::{prepare_output_dir, write_npy};
+use crate::files::{little_endian, prepare_output_dir, write_npy};
 use crate::linalg::Real;
 use crate::report::Page;
 use crate::seed::sha256_hex;
@@ -49,6 +50,16 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     refuse_reserved(&document, &circuit).map_err(|d| load::placed(&document, &args.file, d))?;
     let compiled = load::compiled(&document, &circuit, &args.file)?;
     let overrides = load::overrides(&args.tokens, &circuit)?;
+    if args.stream {
+        let job = pieces::Job {
+            args,
+            document: &document,
+            circuit: &circuit,
+            compiled: &compiled,
+            overrides: &overrides,
+        };
+        return job.run(out);
+    }
     // Refused before the work, not after it.
     if let Some(dir) = &args.output {
         prepare_output_dir(dir, args.force)?;
@@ -81,6 +92,15 @@ pub(super) fn no_trials(args: &Simulate) -> Result<(), Diagnostic> {
     }
     Err(Diagnostic::error(codes::U005, "", "--trials is of circuits of spikes")
         .help("leave it out; tokens say how much is run"))
+}
+
+/// Only compiled heads read tokens piece by piece.
+pub(super) fn no_stream(args: &Simulate) -> Result<(), Diagnostic> {
+    if !args.stream {
+        return Ok(());
+    }
+    Err(Diagnostic::error(codes::U005, "", "--stream is of compiled heads; cells hold all tokens")
+        .help("leave it out, or run `--mode algebraic`"))
 }
 
 /// Keys of the file that would change the answer, and that the algebra cannot follow.
@@ -125,100 +145,115 @@ struct Job<'a> {
     out: &'a Reporter,
 }
 
-impl Job<'_> {
-    fn finish<T: Real>(&self, run: &Run<T>) -> Outcome {
-        let shape = [run.output.ncols(), run.output.nrows()];
-        let hash = sha256_hex(&bytes(&run.output));
-        let files = match &self.args.output {
-            Some(dir) => self.write(dir, run, &hash)?,
-            None => Vec::new(),
-        };
-        let relay = self.compiled.blocks.last().map_or("", |b| b.block.relay.as_str());
-        if self.out.json {
+/// What a run came to.
+pub(super) struct Ending<'a> {
+    /// `[n_tokens, d_model]`
+    pub shape: [usize; 2],
+    pub sha256: &'a str,
+    /// largest |y|
+    pub largest: f64,
+    pub files: &'a [String],
+    /// name, number of tokens and width of every stream
+    pub tokens: Vec<(&'a str, usize, usize)>,
+}
+
+impl Ending<'_> {
+    pub fn tell(&self, args: &Simulate, document: &Document, compiled: &Compiled, out: &Reporter) {
+        let relay = compiled.blocks.last().map_or("", |b| b.block.relay.as_str());
+        let [n, width] = self.shape;
+        if out.json {
             let mut rest = Map::new();
-            rest.insert("output_shape".to_owned(), json!(shape));
-            rest.insert("output_sha256".to_owned(), json!(hash));
-            rest.insert("files".to_owned(), json!(files));
+            rest.insert("output_shape".to_owned(), json!(self.shape));
+            rest.insert("output_sha256".to_owned(), json!(self.sha256));
+            rest.insert("files".to_owned(), json!(self.files));
             rest.insert("relay".to_owned(), json!(relay));
             rest.insert("mode".to_owned(), json!("algebraic"));
-            rest.insert("precision".to_owned(), json!(self.precision()));
-            rest.insert("seed".to_owned(), json!(self.document.spec.seed));
-            self.out.object("simulate", true, rest);
-            return Ok(0);
+            rest.insert("precision".to_owned(), json!(precision(args)));
+            rest.insert("seed".to_owned(), json!(document.spec.seed));
+            out.object("simulate", true, rest);
+            return;
         }
-        let largest = run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max);
-        let mut text = super::compile::report(self.document, self.compiled);
-        for (name, tokens) in self.inputs {
-            let _ = write!(text, "\ntokens {name}: {} x {}", tokens.ncols(), tokens.nrows());
+        let mut text = super::compile::report(document, compiled);
+        for (name, n, width) in &self.tokens {
+            let _ = write!(text, "\ntokens {name}: {n} x {width}");
         }
+        let largest = self.largest;
         let _ = writeln!(
             text,
-            "\noutput {relay}: {} x {} ({}), largest |y| {}, sha256 {}",
-            shape[0],
-            shape[1],
-            self.precision(),
+            "\noutput {relay}: {n} x {width} ({}), largest |y| {}, sha256 {}",
+            precision(args),
             if largest < 1e6 { format!("{largest:.6}") } else { format!("{largest:.6e}") },
-            &hash[..16],
+            &self.sha256[..16],
         );
-        self.out.result(text.trim_start_matches('\n'));
-        if let Some(dir) = &self.args.output {
-            self.out.result(&format!("wrote {}: {}\n", dir.display(), files.join(", ")));
+        out.result(text.trim_start_matches('\n'));
+        if let Some(dir) = &args.output {
+            out.result(&format!("wrote {}: {}\n", dir.display(), self.files.join(", ")));
         }
+    }
+
+    /// Closes a run directory.
+    pub fn close(&self, args: &Simulate, folder: RunFiles<'_>) -> Result<Vec<String>, Failure> {
+        let mut about = Map::new();
+        about.insert("mode".to_owned(), json!("algebraic"));
+        about.insert("precision".to_owned(), json!(precision(args)));
+        about.insert("output_shape".to_owned(), json!(self.shape));
+        about.insert("output_sha256".to_owned(), json!(self.sha256));
+        about.insert("tokens".to_owned(), json!(args.tokens));
+        folder.close(about)
+    }
+
+    /// What the page about the run says first.
+    pub fn facts(&self, args: &Simulate) -> [(&'static str, String); 4] {
+        let [n, width] = self.shape;
+        [
+            ("mode", format!("algebraic, {}", precision(args))),
+            ("output", format!("{n} tokens x {width}")),
+            ("largest |y|", self.largest.to_string()),
+            ("sha256 of the output", self.sha256.to_owned()),
+        ]
+    }
+}
+
+fn precision(args: &Simulate) -> &'static str {
+    match args.precision {
+        Precision::F64 => "f64",
+        Precision::F32 => "f32",
+    }
+}
+
+impl Job<'_> {
+    fn finish<T: Real>(&self, run: &Run<T>) -> Outcome {
+        let sha256 = sha256_hex(&little_endian(run.output.as_slice()));
+        let mut ending = Ending {
+            shape: [run.output.ncols(), run.output.nrows()],
+            sha256: &sha256,
+            largest: run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max),
+            files: &[],
+            tokens: self.inputs.iter().map(|(name, x)| (name.as_str(), x.ncols(), x.nrows())).collect(),
+        };
+        let files = match &self.args.output {
+            Some(dir) => self.write(dir, run, &ending)?,
+            None => Vec::new(),
+        };
+        ending.files = &files;
+        ending.tell(self.args, self.document, self.compiled, self.out);
         Ok(0)
     }
 
-    fn precision(&self) -> &'static str {
-        match self.args.precision {
-            Precision::F64 => "f64",
-            Precision::F32 => "f32",
-        }
-    }
-
     /// The page about the run.
-    fn page<T: Real>(&self, run: &Run<T>, hash: &str) -> Result<Page, Failure> {
-        let facts = [
-            ("mode", format!("algebraic, {}", self.precision())),
-            ("output", format!("{} tokens x {}", run.output.ncols(), run.output.nrows())),
-            (
-                "largest |y|",
-                format!("{}", run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max)),
-            ),
-            ("sha256 of the output", hash.to_owned()),
-        ];
-        let mut page = page::begun(self.document, self.circuit, "simulate", &facts)?;
+    fn page<T: Real>(&self, run: &Run<T>, ending: &Ending<'_>) -> Result<Page, Failure> {
+        let mut page = page::begun(self.document, self.circuit, "simulate", &ending.facts(self.args))?;
         let wide = |x: &DMatrix<T>| x.map(Real::to_f64);
         let streams: Streams = run.streams.iter().map(|(name, x)| (name.clone(), wide(x))).collect();
         page.sections.extend(page::attention(Ok(self.compiled), Some(&streams))?);
         Ok(page)
     }
 
-    fn write<T: Real>(&self, dir: &Path, run: &Run<T>, hash: &str) -> Result<Vec<String>, Failure> {
-        let mut folder = RunFiles::open(dir, self.document, self.circuit, self.inputs, self.overrides)?;
+    fn write<T: Real>(&self, dir: &Path, run: &Run<T>, ending: &Ending<'_>) -> Result<Vec<String>, Failure> {
+        let tokens = Tokens::Copied(self.inputs);
+        let mut folder = RunFiles::open(dir, self.document, self.circuit, tokens, self.overrides)?;
         write_npy(&folder.path("output.npy"), &run.output)?;
-        folder.report(&self.page(run, hash)?)?;
-        let mut about = Map::new();
-        about.insert("mode".to_owned(), json!("algebraic"));
-        about.insert("precision".to_owned(), json!(self.precision()));
-        about.insert("output_shape".to_owned(), json!([run.output.ncols(), run.output.nrows()]));
-        about.insert("output_sha256".to_owned(), json!(hash));
-        about.insert("tokens".to_owned(), json!(self.args.tokens));
-        folder.close(about)
+        folder.report(&self.page(run, ending)?)?;
+        ending.close(self.args, folder)
     }
-}
-
-/// The output's numbers, token after token, little endian.
-pub(super) fn bytes<T: Real>(output: &DMatrix<T>) -> Vec<u8> {
-    let wide = std::mem::size_of::<T>() == 8;
-    let mut bytes = Vec::with_capacity(output.len() * std::mem::size_of::<T>());
-    for x in output.iter() {
-        let x = Real::to_f64(*x);
-        if wide {
-            bytes.extend_from_slice(&x.to_le_bytes());
-        } else {
-            // Exact: the number was an f32.
-            #[allow(clippy::cast_possible_truncation)]
-            bytes.extend_from_slice(&(x as f32).to_le_bytes());
-        }
-    }
-    bytes
 }

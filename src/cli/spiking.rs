@@ -78,6 +78,7 @@ fn only_spikes(args: &Simulate) -> Result<(), Failure> {
         ("--tokens", !args.tokens.is_empty(), "trains are those of the circuit: `spike_trains`"),
         ("--lesion", !args.lesion.is_empty(), "change the numbers of the circuit, for example by --set"),
         ("--prospective", args.prospective, "leave it out"),
+        ("--stream", args.stream, "leave it out; spikes have no tokens"),
     ];
     match flags.into_iter().find(|(_, given, _)| *given) {
         Some((flag, _, help)) => {

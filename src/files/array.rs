@@ -122,9 +122,7 @@ impl Array {
             })
             .collect();
         index.reverse();
-        Err(Bad::new("F010", format!("{what} {index:?} is {}", self.data[flat])).help(
-            "every number must be finite; look for a division by zero or an overflow where it was written",
-        ))
+        Err(Bad::not_finite(what, &index, self.data[flat]))
     }
 
     /// `F009` if the shape and the data disagree, or the numbers do not fit the type to be written.
@@ -243,8 +241,25 @@ pub(super) fn read_values(
     Ok(out)
 }
 
+/// The bytes of numbers in their own precision, little endian.
+#[must_use]
+pub fn little_endian<T: Real>(numbers: &[T]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size_of_val(numbers));
+    for x in numbers {
+        let x = x.to_f64();
+        if size_of::<T>() == size_of::<f64>() {
+            bytes.extend_from_slice(&x.to_le_bytes());
+        } else {
+            // Exact: the number was an f32.
+            #[allow(clippy::cast_possible_truncation)]
+            bytes.extend_from_slice(&(x as f32).to_le_bytes());
+        }
+    }
+    bytes
+}
+
 /// Widens; `F009` for a 64-bit integer that `f64` cannot hold.
-fn decode(bytes: &[u8], dtype: Dtype, big: bool, out: &mut Vec<f64>) -> Result<(), Bad> {
+pub(super) fn decode(bytes: &[u8], dtype: Dtype, big: bool, out: &mut Vec<f64>) -> Result<(), Bad> {
     macro_rules! widen {
         ($type:ty, $map:expr) => {
             for chunk in bytes.chunks_exact(size_of::<$type>()) {

@@ -18,6 +18,13 @@ impl Bad {
         Self { code, message: message.into(), help: None }
     }
 
+    /// `F010`, a number that is not finite.
+    pub(crate) fn not_finite(what: &str, index: &[usize], number: f64) -> Self {
+        Self::new("F010", format!("{what} {index:?} is {number}")).help(
+            "every number must be finite; look for a division by zero or an overflow where it was written",
+        )
+    }
+
     /// `F007`, malformed.
     pub(crate) fn malformed(message: impl Into<String>) -> Self {
         Self::new("F007", message)

@@ -12,6 +12,7 @@
 //! same numbers give the same bytes.
 //!
 //! - [`npy`], [`npz`], [`csv`], [`safetensors`]: one format each.
+//! - [`rows`]: `.npy` piece by piece, for tokens that do not fit in memory.
 //! - [`mod@write`]: `atomic_write`. [`run_dir`]: output folders.
 //!
 //! **Deliberately absent:** transformer layouts and heads (`weights`), pickles, object arrays, hub downloads.
@@ -21,6 +22,7 @@ pub mod csv;
 mod guard;
 pub mod npy;
 pub mod npz;
+pub mod rows;
 pub mod run_dir;
 pub mod safetensors;
 pub mod write;
@@ -30,11 +32,12 @@ mod fuzz;
 #[cfg(test)]
 mod testing;
 
-pub use array::{Array, Dtype};
+pub use array::{Array, Dtype, little_endian};
 pub use csv::write_csv;
 pub(crate) use guard::Bad;
 pub use npy::{write_npy, write_npy_array};
 pub use npz::write_npz;
+pub use rows::{NpyRows, PutRows, write_npy_rows};
 pub use run_dir::prepare_output_dir;
 pub use safetensors::write_safetensors;
 pub use write::{Sink, atomic_write, remove_unfinished};

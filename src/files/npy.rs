@@ -16,17 +16,17 @@ use std::fmt::Write as _;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
-const MAGIC: &[u8; 6] = b"\x93NUMPY";
+pub(super) const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// NumPy itself refuses headers beyond 10 000 bytes.
 const MAX_HEADER: u64 = 1 << 16;
 
 /// What the header says, once it has been believed.
 #[derive(Clone, Debug, PartialEq)]
-struct Header {
-    dtype: Dtype,
-    big: bool,
-    fortran: bool,
-    shape: Vec<usize>,
+pub(super) struct Header {
+    pub dtype: Dtype,
+    pub big: bool,
+    pub fortran: bool,
+    pub shape: Vec<usize>,
     count: usize,
 }
 
@@ -57,7 +57,13 @@ pub(super) fn check(array: &Array) -> Result<(), Bad> {
 
 /// Header and numbers of an array that [`check`] accepts.
 pub(super) fn put(array: &Array, out: &mut impl Write) -> io::Result<()> {
-    let descr = match array.dtype {
+    put_header(array.dtype, &array.shape, out)?;
+    array.encode(out)
+}
+
+/// Everything before the numbers.
+pub(super) fn put_header(dtype: Dtype, axes: &[usize], out: &mut impl Write) -> io::Result<()> {
+    let descr = match dtype {
         Dtype::F64 => "<f8",
         Dtype::F32 => "<f4",
         Dtype::F16 | Dtype::BF16 => "<f2",
@@ -72,10 +78,10 @@ pub(super) fn put(array: &Array, out: &mut impl Write) -> io::Result<()> {
         Dtype::Bool => "|b1",
     };
     let mut shape = String::new();
-    for axis in &array.shape {
+    for axis in axes {
         let _ = write!(shape, "{axis}, ");
     }
-    let shape = if array.shape.len() == 1 { shape.trim_end() } else { shape.trim_end_matches(", ") };
+    let shape = if axes.len() == 1 { shape.trim_end() } else { shape.trim_end_matches(", ") };
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     // The numbers start at a multiple of 64.
     header.push_str(&" ".repeat(63 - (10 + header.len()) % 64));
@@ -84,8 +90,7 @@ pub(super) fn put(array: &Array, out: &mut impl Write) -> io::Result<()> {
     out.write_all(MAGIC)?;
     out.write_all(&[1, 0])?;
     out.write_all(&length.to_le_bytes())?;
-    out.write_all(header.as_bytes())?;
-    array.encode(out)
+    out.write_all(header.as_bytes())
 }
 
 /// Reads a file of `length` bytes.
@@ -146,7 +151,7 @@ fn from_fortran(data: &[f64], shape: &[usize]) -> Vec<f64> {
     }
 }
 
-fn read_header(from: &mut impl Read, length: u64) -> Result<Header, Bad> {
+pub(super) fn read_header(from: &mut impl Read, length: u64) -> Result<Header, Bad> {
     let short = || Bad::malformed(format!("is no .npy file: {length} bytes are not even a header"));
     let mut start = [0u8; 8];
     from.read_exact(&mut start).map_err(|e| match e.kind() {

@@ -33,7 +33,8 @@ pub fn run<T: Real>(blocks: &[Block], inputs: &Streams) -> Result<Run<T>, Diagno
     Ok(Run { output, streams })
 }
 
-fn diverged(relay: &str, error: &ForwardError) -> Diagnostic {
+/// What a block says of its tokens.
+pub(super) fn diverged(relay: &str, error: &ForwardError) -> Diagnostic {
     match error {
         ForwardError::DivisionByZero { .. } | ForwardError::NotFinite { .. } | ForwardError::OutputNotFinite { .. } => {
             Diagnostic::error(codes::R001, "", format!("block `{relay}` diverged: {error}")).help(

@@ -22,6 +22,16 @@ pub type Overrides = BTreeMap<String, PathBuf>;
 /// # Errors
 /// Unknown stream names, streams without input, files that cannot be read, widths or lengths that do not fit.
 pub fn inputs(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result<Streams, Diagnostics> {
+    gather(circuit, overrides, |stream, given| whole(circuit, stream, folder, given), DMatrix::ncols)
+}
+
+/// What `one` makes of every stream that is needed; as many `tokens` on each clock.
+pub(super) fn gather<X>(
+    circuit: &Circuit,
+    overrides: &Overrides,
+    mut one: impl FnMut(&Stream, Option<&PathBuf>) -> Result<X, Diagnostic>,
+    tokens: impl Fn(&X) -> usize,
+) -> Result<BTreeMap<String, X>, Diagnostics> {
     let mut d = Diagnostics::new();
     for name in overrides.keys() {
         if !circuit.streams.iter().any(|s| s.name == *name) {
@@ -31,13 +41,13 @@ pub fn inputs(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result
             );
         }
     }
-    let mut streams = Streams::new();
+    let mut streams = BTreeMap::new();
     for (number, stream) in circuit.streams.iter().enumerate() {
         let given = overrides.get(&stream.name);
         if given.is_none() && !is_needed(circuit, number) {
             continue;
         }
-        match one(circuit, stream, folder, given) {
+        match one(stream, given) {
             Ok(tokens) => {
                 streams.insert(stream.name.clone(), tokens);
             }
@@ -47,7 +57,7 @@ pub fn inputs(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result
     for stream in &circuit.streams {
         let owner = &circuit.streams[stream.clock];
         if let (Some(a), Some(b)) = (streams.get(&stream.name), streams.get(&owner.name))
-            && a.ncols() != b.ncols()
+            && tokens(a) != tokens(b)
         {
             d.push(
                 Diagnostic::error(
@@ -56,9 +66,9 @@ pub fn inputs(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result
                     format!(
                         "stream `{}` has {} tokens, but `{}`, whose clock it shares, has {}",
                         stream.name,
-                        a.ncols(),
+                        tokens(a),
                         owner.name,
-                        b.ncols()
+                        tokens(b)
                     ),
                 )
                 .help("streams on one clock need the same number of tokens"),
@@ -77,17 +87,36 @@ fn is_needed(circuit: &Circuit, number: usize) -> bool {
     })
 }
 
-fn one(
+/// Where the circuit speaks of a stream.
+fn place(circuit: &Circuit, stream: &Stream) -> String {
+    if circuit.streams.len() == 1 && stream.name == "main" {
+        "tokens".to_owned()
+    } else {
+        format!("tokens.streams.{}", stream.name)
+    }
+}
+
+/// `F009` for tokens of another width than the stream's.
+pub(super) fn check_width(circuit: &Circuit, stream: &Stream, width: usize) -> Result<(), Diagnostic> {
+    if width == stream.d_model {
+        return Ok(());
+    }
+    Err(Diagnostic::error(
+        codes::F009,
+        place(circuit, stream),
+        format!("tokens of `{}` have {width} numbers each, but d_model is {}", stream.name, stream.d_model),
+    )
+    .help("one row per token, one column per number; transpose the file or change d_model"))
+}
+
+/// All tokens of a stream.
+pub(super) fn whole(
     circuit: &Circuit,
     stream: &Stream,
     folder: &Path,
     given: Option<&PathBuf>,
 ) -> Result<DMatrix<f64>, Diagnostic> {
-    let path = if circuit.streams.len() == 1 && stream.name == "main" {
-        "tokens".to_owned()
-    } else {
-        format!("tokens.streams.{}", stream.name)
-    };
+    let path = place(circuit, stream);
     let tokens = match (given, &stream.input) {
         (Some(file), _) => from_file(file, None, stream)?,
         (None, Some(InputSpec::File { path: file, array })) => {
@@ -121,19 +150,7 @@ fn one(
             .help(format!("give them: `--tokens {}=FILE.npy`, or add `input:` to the stream", stream.name)));
         }
     };
-    if tokens.nrows() != stream.d_model {
-        return Err(Diagnostic::error(
-            codes::F009,
-            path,
-            format!(
-                "tokens of `{}` have {} numbers each, but d_model is {}",
-                stream.name,
-                tokens.nrows(),
-                stream.d_model
-            ),
-        )
-        .help("one row per token, one column per number; transpose the file or change d_model"));
-    }
+    check_width(circuit, stream, tokens.nrows())?;
     Ok(tokens)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`mod@inputs`]: the tokens of every stream, from the circuit file or from files given on the command line.
 //! - [`algebraic`]: the compiled blocks, one after another; fast.
+//! - [`pieces`]: the same on tokens that come piece by piece, in memory that does not grow with their number.
 //! - [`cells`]: every cell in time.
 //! - [`cable`]: a neuron as a branched cable, with spikes.
 //! - [`spiking`]: circuits of spikes, run on it.
@@ -12,6 +13,7 @@ pub mod algebraic;
 pub mod cable;
 pub mod cells;
 pub mod inputs;
+pub mod pieces;
 pub mod spiking;
 
 pub use algebraic::{Run, run};

@@ -21,6 +21,7 @@ mod cli_codes;
 mod cli_compile;
 mod cli_experiment;
 mod cli_simulate;
+mod cli_stream;
 mod cli_train;
 mod cli_train_tasks;
 mod cli_train_wrong;

@@ -160,7 +160,7 @@ impl<T: Real> Workspace<T> {
     }
 
     /// Contexts that must be known before the first query is read.
-    fn absorb(&mut self, block: &Block<T>, streams: &Streams<T>, parallel: bool) {
+    pub(super) fn absorb(&mut self, block: &Block<T>, streams: &Streams<T>, parallel: bool) {
         let early = self.plan.stacks.iter().filter(|s| s.early && s.rows > 0);
         let longest = early.map(|s| streams[&s.stream].ncols()).max().unwrap_or(0);
         for first in (0..longest).step_by(WINDOW) {

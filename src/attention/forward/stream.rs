@@ -3,7 +3,7 @@
 use super::error::ForwardError;
 use super::pass::Workspace;
 use super::{PARALLEL_FLOP, check, flop};
-use crate::attention::{Block, Kernel, Mask, Streams};
+use crate::attention::{Block, Head, Kernel, Mask, Streams};
 use crate::linalg::Real;
 use nalgebra::DMatrix;
 
@@ -30,6 +30,7 @@ use nalgebra::DMatrix;
 pub struct Stream<'a, T: Real = f64> {
     block: &'a Block<T>,
     workspace: Workspace<T>,
+    is_laid_out: bool,
 }
 
 impl<T: Real> Block<T> {
@@ -39,22 +40,41 @@ impl<T: Real> Block<T> {
     /// [`ForwardError::Unsupported`] where a head needs tokens that have not come yet (a full mask) or all that have
     /// (an exponential or power kernel, which has no memory of constant size).
     pub fn stream(&self) -> Result<Stream<'_, T>, ForwardError> {
-        for (index, head) in self.heads.iter().enumerate() {
-            let fail = |what: &str| Err(ForwardError::Unsupported { head: index, what: what.to_owned() });
-            if matches!(head.kernel, Kernel::Exp | Kernel::Power(_)) {
-                return fail("scores of this kernel need all earlier tokens, so it cannot run as a stream");
-            }
-            if head.mask == Mask::Full {
-                return fail(
-                    "a full mask needs all tokens before the first output, so it cannot run as a stream",
-                );
-            }
+        if let Some(head) = self.heads.iter().position(|head| head.mask == Mask::Full) {
+            let what = "a full mask needs all tokens before the first output, so it cannot run as a stream";
+            return Err(ForwardError::Unsupported { head, what: what.to_owned() });
         }
-        Ok(Stream { block: self, workspace: Workspace::new() })
+        self.stream_in_passes()
+    }
+
+    /// The same for tokens that can be gone through twice: first all of them to [`Stream::absorb`], for the heads with a
+    /// full mask, then again to [`Stream::push`].
+    ///
+    /// # Errors
+    /// [`ForwardError::Unsupported`] for an exponential or power kernel.
+    pub fn stream_in_passes(&self) -> Result<Stream<'_, T>, ForwardError> {
+        let scored = |head: &Head<T>| matches!(head.kernel, Kernel::Exp | Kernel::Power(_));
+        match self.heads.iter().position(scored) {
+            Some(head) => {
+                let what = "scores of this kernel need all earlier tokens, so it cannot run as a stream";
+                Err(ForwardError::Unsupported { head, what: what.to_owned() })
+            }
+            None => Ok(Stream { block: self, workspace: Workspace::new(), is_laid_out: false }),
+        }
     }
 }
 
 impl<T: Real> Stream<'_, T> {
+    /// Reads the next tokens into the memories of heads with a full mask; other heads take no notice.
+    ///
+    /// # Errors
+    /// As [`crate::attention::forward()`] for streams that do not fit.
+    pub fn absorb(&mut self, streams: &Streams<T>) -> Result<(), ForwardError> {
+        let parallel = self.begin(streams)?;
+        self.workspace.absorb(self.block, streams, parallel);
+        Ok(())
+    }
+
     /// Outputs of the next tokens, which stand in `streams` alone: `output` becomes `[d_model, n]` for `n` new tokens.
     ///
     /// Equal to the columns of [`crate::attention::forward()`] on the whole sequence up to rounding; the same bytes when
@@ -64,11 +84,27 @@ impl<T: Real> Stream<'_, T> {
     /// As [`crate::attention::forward()`], tokens counted from the first of this piece. After an error the memories are
     /// of no use.
     pub fn push(&mut self, streams: &Streams<T>, output: &mut DMatrix<T>) -> Result<(), ForwardError> {
-        check(self.block, streams)?;
-        if self.workspace.rooms.len() != self.block.heads.len() || self.workspace.plan.seats.is_empty() {
-            self.workspace.start(self.block, false, false, |_| 0);
-        }
-        let parallel = flop(self.block, streams) > PARALLEL_FLOP;
+        let parallel = self.begin(streams)?;
         self.workspace.advance(self.block, streams, parallel, output)
+    }
+
+    /// Before the first token again; what heads with a full mask have absorbed stays.
+    pub fn rewind(&mut self) {
+        let Workspace { plan, rooms, .. } = &mut self.workspace;
+        for ((room, seat), head) in rooms.iter_mut().zip(&plan.seats).zip(&self.block.heads) {
+            if head.mask != Mask::Full {
+                room.reset(head, *seat, 0);
+            }
+        }
+    }
+
+    /// Whether the tokens fit, and whether they are enough for threads.
+    fn begin(&mut self, streams: &Streams<T>) -> Result<bool, ForwardError> {
+        check(self.block, streams)?;
+        if !self.is_laid_out {
+            self.workspace.start(self.block, false, false, |_| 0);
+            self.is_laid_out = true;
+        }
+        Ok(flop(self.block, streams) > PARALLEL_FLOP)
     }
 }

@@ -6,7 +6,7 @@
 use super::Job;
 use crate::circuit::{AxisMap, Weights};
 use crate::cli::report::Failure;
-use crate::cli::resolved::{FILES, resolved};
+use crate::cli::resolved::{FILES, Tokens, resolved};
 use crate::diag::{Diagnostic, codes};
 use crate::experiments::learning::Course;
 use crate::files::{Array, atomic_write, remove_unfinished, write_safetensors};
@@ -180,7 +180,7 @@ fn learned(
     route: Option<RouteSpec>,
     prepared: &Prepared,
 ) -> Result<(CircuitSpec, Vec<(String, Array)>), Failure> {
-    let (mut spec, mut copies) = resolved(&job.lesson.document, &Default::default(), &Default::default())?;
+    let (mut spec, mut copies) = resolved(&job.lesson.document, Tokens::Left, &Default::default())?;
     for (k, p) in prepared.circuit.projections.iter().enumerate() {
         let plastic = prepared.plastic.iter().find(|q| q.k == k);
         if !is_held(job, prepared, k, &p.name) {

@@ -1,0 +1,122 @@
+//! `pulvinar simulate FILE --stream`: compiled heads on tokens that are read and written piece by piece.
+
+use super::args::{Precision, Simulate};
+use super::interrupt::{self, INTERRUPTED};
+use super::progress::bar;
+use super::report::{Failure, Outcome, Reporter};
+use super::resolved::Tokens;
+use super::run_files::RunFiles;
+use super::simulate::Ending;
+use super::{load, page};
+use crate::attention::Block;
+use crate::circuit::Circuit;
+use crate::compile::Compiled;
+use crate::diag::{Diagnostic, codes};
+use crate::files::{PutRows, little_endian, prepare_output_dir, write_npy_rows};
+use crate::linalg::Real;
+use crate::seed::Checksum;
+use crate::simulate::inputs::Overrides;
+use crate::simulate::pieces::{self, Feeds, feeds};
+use crate::spec::Document;
+use nalgebra::DMatrix;
+
+/// A circuit that is to be run.
+pub struct Job<'a> {
+    pub args: &'a Simulate,
+    pub document: &'a Document,
+    pub circuit: &'a Circuit,
+    pub compiled: &'a Compiled,
+    pub overrides: &'a Overrides,
+}
+
+/// Why a run ended early.
+enum Stop {
+    Failed(Failure),
+    Interrupted,
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(d: Diagnostic) -> Self {
+        Self::Failed(d.into())
+    }
+}
+
+/// What the output came to.
+struct Sums {
+    sha256: Checksum,
+    largest: f64,
+}
+
+impl Job<'_> {
+    pub fn run(&self, out: &Reporter) -> Outcome {
+        if let Some(dir) = &self.args.output {
+            prepare_output_dir(dir, self.args.force)?;
+        }
+        let placed = |d| load::placed(self.document, &self.args.file, d);
+        let mut feeds = feeds(self.circuit, &self.document.folder, self.overrides).map_err(placed)?;
+        for (name, feed) in &feeds {
+            out.detail(&format!("stream {name}: {} tokens x {}", feed.n_tokens(), feed.width()));
+        }
+        interrupt::listen();
+        let done = match self.args.precision {
+            Precision::F64 => self.pass::<f64>(&mut feeds, out),
+            Precision::F32 => self.pass::<f32>(&mut feeds, out),
+        };
+        match done {
+            Ok(()) => Ok(0),
+            Err(Stop::Interrupted) => Ok(INTERRUPTED),
+            Err(Stop::Failed(failure)) => Err(failure),
+        }
+    }
+
+    fn pass<T: Real>(&self, feeds: &mut Feeds, out: &Reporter) -> Result<(), Stop> {
+        let blocks: Vec<Block<T>> = self.compiled.blocks.iter().map(|b| b.block.cast()).collect();
+        let (n, width) = pieces::output_shape(&blocks, feeds);
+        let bar = bar(out, pieces::n_passes(&blocks) * pieces::n_pieces(feeds), "pieces");
+        let mut work = |put: PutRows<'_, T>| {
+            let mut sums = Sums { sha256: Checksum::default(), largest: 0.0 };
+            let output = |y: &DMatrix<T>| {
+                sums.sha256.add(&little_endian(y.as_slice()));
+                sums.largest = y.iter().map(|x| x.to_f64().abs()).fold(sums.largest, f64::max);
+                put(y).map_err(|e| {
+                    Diagnostic::error(codes::F004, "", format!("output.npy could not be written: {e}")).into()
+                })
+            };
+            let done = || {
+                bar.inc(1);
+                if interrupt::asked() { Err(Stop::Interrupted) } else { Ok(()) }
+            };
+            pieces::run(&blocks, feeds, output, done).map(|()| sums)
+        };
+        let (mut folder, sums) = match &self.args.output {
+            None => (None, work(&mut |_| Ok(()))?),
+            Some(dir) => {
+                let opened = RunFiles::open(dir, self.document, self.circuit, Tokens::Left, self.overrides);
+                let mut folder = opened.map_err(Stop::Failed)?;
+                let sums = write_npy_rows(&folder.path("output.npy"), (n, width), work)?;
+                (Some(folder), sums)
+            }
+        };
+        bar.finish_and_clear();
+        let sha256 = sums.sha256.hex();
+        let tokens =
+            feeds.iter().map(|(name, feed)| (name.as_str(), feed.n_tokens(), feed.width())).collect();
+        let mut ending =
+            Ending { shape: [n, width], sha256: &sha256, largest: sums.largest, files: &[], tokens };
+        let files = match folder.take() {
+            None => Vec::new(),
+            Some(folder) => self.close(folder, &ending).map_err(Stop::Failed)?,
+        };
+        ending.files = &files;
+        ending.tell(self.args, self.document, self.compiled, out);
+        Ok(())
+    }
+
+    /// Page and manifest.
+    fn close(&self, mut folder: RunFiles<'_>, ending: &Ending<'_>) -> Result<Vec<String>, Failure> {
+        let mut page = page::begun(self.document, self.circuit, "simulate", &ending.facts(self.args))?;
+        page.sections.extend(page::attention(Ok(self.compiled), None)?);
+        folder.report(&page)?;
+        ending.close(self.args, folder)
+    }
+}
