@@ -1,11 +1,11 @@
 //! `C = alpha op(A) op(B) + beta C`: every product of the crate, on one thread.
 //!
 //! A transposed operand is a view with swapped strides. Large products in double precision and those with a small result run
-//! in nalgebra's packed kernel (matrixmultiply), all others in gemmkit's, which is faster for thin shapes and in single precision; a few
-//! multiplications run in plain loops. nalgebra is asked for no more than that: with a dimension of 5 or less it reads swapped
+//! in nalgebra's packed kernel (matrixmultiply), all others in gemmkit's, which is faster for thin shapes and in single precision; those
+//! of up to some thousand multiplications in `small`, which packs nothing. nalgebra is asked for no more than that: with a dimension of 5 or less it reads swapped
 //! strides beyond the end of the slice (0.35), and it never takes `A^T B` to its packed kernel.
 
-use super::Real;
+use super::{Real, small};
 use gemmkit::{MatMut, MatRef, Parallelism};
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn};
 
@@ -15,17 +15,16 @@ const THIN: usize = 5;
 const FEW: usize = 16;
 /// From so many multiplications on its packed kernel is the faster one in double precision.
 const LARGE: usize = 1 << 20;
-/// Below so many a call costs more than the work.
-const TINY: usize = 128;
 
 /// A read-only view of a column-major matrix; [`Operand::t`] transposes it by swapping strides.
 #[derive(Clone, Copy, Debug)]
 pub struct Operand<'a, T> {
-    data: &'a [T],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+    pub(super) data: &'a [T],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    /// one of the two strides is 1
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
 }
 
 impl<'a, T: Real> Operand<'a, T> {
@@ -102,10 +101,6 @@ impl<'a, T: Real> Operand<'a, T> {
     pub fn shape(self) -> (usize, usize) {
         (self.rows, self.cols)
     }
-
-    fn at(self, i: usize, j: usize) -> T {
-        self.data[i * self.row_stride + j * self.col_stride]
-    }
 }
 
 /// `C = alpha op(A) op(B) + beta C` on whole matrices; `op` transposes where asked.
@@ -159,8 +154,8 @@ pub fn gemm_rows<'a, T: Real>(
         c.len()
     );
     let work = m * n * k;
-    if work < TINY {
-        loops(c, c_rows, alpha, a, b, beta);
+    if small::is_small(a, n) {
+        small::multiply(c, c_rows, alpha, a, b, beta);
     } else if m.min(n).min(k) > THIN
         && (m.max(n) <= FEW || size_of::<T>() == size_of::<f64>() && work >= LARGE)
     {
@@ -185,32 +180,7 @@ fn packed<T: Real>(c: &mut [T], c_rows: usize, alpha: T, a: Operand<'_, T>, b: O
     to.gemm(alpha, &left, &right, beta);
 }
 
-/// Plain loops: sums of columns of `a`, or inner products when the rows of `a` are the contiguous ones.
-fn loops<T: Real>(c: &mut [T], c_rows: usize, alpha: T, a: Operand<'_, T>, b: Operand<'_, T>, beta: T) {
-    for (j, column) in c.chunks_exact_mut(c_rows.max(1)).enumerate() {
-        let column = &mut column[..a.rows];
-        scale(column, beta);
-        if a.row_stride == 1 {
-            for p in 0..a.cols {
-                let factor = alpha * b.at(p, j);
-                let from = &a.data[p * a.col_stride..][..a.rows];
-                for (x, y) in column.iter_mut().zip(from) {
-                    *x += factor * *y;
-                }
-            }
-        } else {
-            for (i, x) in column.iter_mut().enumerate() {
-                let mut sum = T::zero();
-                for p in 0..a.cols {
-                    sum += a.at(i, p) * b.at(p, j);
-                }
-                *x += alpha * sum;
-            }
-        }
-    }
-}
-
-fn scale<T: Real>(column: &mut [T], beta: T) {
+pub(super) fn scale<T: Real>(column: &mut [T], beta: T) {
     if beta.is_zero() {
         column.fill(T::zero());
     } else if beta != T::one() {

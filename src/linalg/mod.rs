@@ -9,6 +9,7 @@
 
 mod exp;
 mod gemm;
+mod small;
 mod svd;
 
 pub use exp::{all_finite, exp_nonpositive, maximum, sum};

@@ -8,6 +8,7 @@ use super::View;
 use crate::attention::{GateSide, Mask};
 use crate::linalg::Real;
 use multiversion::multiversion;
+use multiversion::target::target_cfg_f;
 
 /// Bytes of a memory that a token may sweep over where chunks of tokens would do.
 const SMALL: usize = 8192;
@@ -35,6 +36,16 @@ struct Token<'a, T> {
     scale: T,
     mask: Mask,
     rule: Rule<T>,
+    /// whether the processor multiplies and adds in one
+    fused: bool,
+}
+
+impl<T: Real> Token<'_, T> {
+    /// `sum + x y`.
+    #[inline(always)]
+    fn add(&self, sum: T, x: T, y: T) -> T {
+        if self.fused { x.mul_add(y, sum) } else { sum + x * y }
+    }
 }
 
 /// Read-outs `[d_v, n]` (nothing with a full mask); `memory` moves on. `rates` is `[1 or rows, n]`.
@@ -56,13 +67,14 @@ pub(in crate::attention) fn scan<T: Real>(
 fn walk<T: Real>(x: View<'_, T>, mask: Mask, rule: Rule<T>, rates: &[T], memory: &mut [T], out: &mut [T]) {
     let (d_v, n) = x.values.shape();
     let n_rates = rates.len() / n;
+    let fused = target_cfg_f!(target_feature = "fma");
     for step in 0..n {
         let t = if x.backwards { n - 1 - step } else { step };
         let (key, value) = (x.keys.column(t), x.values.column(t));
         let query = if mask == Mask::Full { key } else { x.queries.column(t) };
         let out: &mut [T] = if mask == Mask::Full { &mut [] } else { &mut out[t * d_v..(t + 1) * d_v] };
         let rates = &rates[t * n_rates..(t + 1) * n_rates];
-        let token = Token { key, query, value, rates, scale: x.scale, mask, rule };
+        let token = Token { key, query, value, rates, scale: x.scale, mask, rule, fused };
         // Rows that fit in the registers while the token goes over their columns.
         let mut row = 0;
         while size_of::<T>() < size_of::<f64>() && row + 16 <= d_v {
@@ -88,13 +100,14 @@ fn walk<T: Real>(x: View<'_, T>, mask: Mask, rule: Rule<T>, rates: &[T], memory:
 #[inline(always)]
 fn rows<T: Real, const R: usize>(x: Token<'_, T>, row: usize, memory: &mut [T], out: &mut [T]) {
     let d_v = x.value.len();
-    let mut written: [T; R] = std::array::from_fn(|a| x.value[row + a]);
+    let Some(value) = x.value[row..].first_chunk::<R>() else { return };
+    let mut written = *value;
     if let Rule::Delta = x.rule {
         let mut recalled = [T::zero(); R];
         for (column, k) in memory.chunks_exact(d_v).zip(x.key) {
             let Some(m) = column[row..].first_chunk::<R>() else { return };
             for a in 0..R {
-                recalled[a] += m[a] * *k;
+                recalled[a] = x.add(recalled[a], m[a], *k);
             }
         }
         for a in 0..R {
@@ -102,7 +115,9 @@ fn rows<T: Real, const R: usize>(x: Token<'_, T>, row: usize, memory: &mut [T], 
         }
     }
     let gains: [T; R] = match x.rule {
-        Rule::Gated(GateSide::Value) if x.rates.len() > 1 => std::array::from_fn(|a| x.rates[row + a]),
+        Rule::Gated(GateSide::Value) if x.rates.len() > 1 => {
+            x.rates[row..].first_chunk::<R>().map_or([T::one(); R], |gains| *gains)
+        }
         _ => [T::one(); R],
     };
     let out: &mut [T] = if x.mask == Mask::Full { &mut [] } else { &mut out[row..row + R] };
@@ -132,24 +147,26 @@ fn sweep<T: Real, const R: usize>(
 ) {
     let mut read = [T::zero(); R];
     for (b, column) in memory.chunks_exact_mut(x.value.len()).enumerate() {
-        let (k, q) = (x.key[b], x.scale * x.query[b]);
+        let (k, q) = (x.key[b], x.query[b]);
         let Some(part) = column[row..].first_chunk_mut::<R>() else { return };
         // One short loop for each result: so they vectorise.
         let mut m = *part;
         if x.mask == Mask::Strict {
             for a in 0..R {
-                read[a] += m[a] * q;
+                read[a] = x.add(read[a], m[a], q);
             }
         }
         for a in 0..R {
-            m[a] = fade(a, b, m[a]) + written[a] * k;
+            m[a] = x.add(fade(a, b, m[a]), written[a], k);
         }
         if x.mask == Mask::Causal {
             for a in 0..R {
-                read[a] += m[a] * q;
+                read[a] = x.add(read[a], m[a], q);
             }
         }
         *part = m;
     }
-    out.iter_mut().zip(read).for_each(|(u, r)| *u = r);
+    if let Some(out) = out.first_chunk_mut::<R>() {
+        *out = read.map(|u| u * x.scale);
+    }
 }

@@ -157,7 +157,8 @@ fn through<T: Real>(
             recurrent::backward(x, read, head.mask, rule, &rates, spare)
         }
         Kernel::Linear | Kernel::Feature { .. } => {
-            linear::backward(x, read, head.mask, decay_of(head), spare, parallel)
+            let divided = head.normalisation == Normalisation::Sum;
+            linear::backward(x, read, head.mask, decay_of(head), divided, spare, parallel)
         }
         Kernel::Exp | Kernel::Power(_) => {
             tiles::backward(x, read, Scoring::of(head), &room.maxima[..n_query], spare, parallel)

@@ -21,19 +21,21 @@ use crate::attention::forward::spare::Spare;
 use crate::linalg::{Operand, Real, count, gemm_into, real};
 use nalgebra::DMatrix;
 
-/// Derivatives by keys, scaled queries, values and decay, from `read = dL/du` `[value rows, n_query]`.
+/// Derivatives by keys, scaled queries, values and decay, from `read = dL/du` `[value rows, n_query]`; `divided` where the last
+/// row is that of the sum that the others are divided by.
 pub(super) fn backward<T: Real>(
     x: View<'_, T>,
     read: Operand<'_, T>,
     mask: Mask,
     decay: Option<T>,
+    divided: bool,
     spare: &Spare<T>,
     parallel: bool,
 ) -> Back<T> {
     let size = x.values.shape().0 * x.keys.shape().0;
     match mask {
         _ if size == 0 || x.keys.shape().1 == 0 => Back::zeros(&x, spare),
-        Mask::Full => full(x, read, decay, spare, parallel),
+        Mask::Full => full(x, read, decay, divided, spare, parallel),
         _ if decay.is_none() && recurrent::is_small::<T>(size) => swept(x, read, mask, spare),
         Mask::Causal => chunked(x, read, decay, 0, spare),
         Mask::Strict => chunked(x, read, decay, 1, spare),
@@ -66,6 +68,7 @@ fn full<T: Real>(
     x: View<'_, T>,
     read: Operand<'_, T>,
     decay: Option<T>,
+    divided: bool,
     spare: &Spare<T>,
     parallel: bool,
 ) -> Back<T> {
@@ -95,13 +98,15 @@ fn full<T: Real>(
     multiply(&mut back.values, Operand::of(&adjoint), x.keys, decay.is_some());
     multiply(&mut back.keys, Operand::of(&adjoint).t(), x.values, decay.is_some());
     if let Some(g) = decay {
-        // Terms of both signs that nearly cancel where read-outs are divided by their sum.
+        // Longer keys change no read-out that is divided by its sum, so `sum_j k_j . dL/dk_j = 0`: ages may be counted from
+        // the middle, which leaves less to cancel.
+        let youngest = if divided { -0.5 * count(n - 1) } else { 0.0 };
         let mut sum = 0.0;
         for j in 0..n {
             let d_key = back.keys.column(j);
             let pairs = x.keys.column(j).iter().zip(d_key.iter());
             let along = pairs.fold(0.0, |sum, (k, d)| sum + k.to_f64() * d.to_f64());
-            sum += count(n - 1 - j) * along;
+            sum += (youngest + count(n - 1 - j)) * along;
         }
         back.decay = real(sum / g.to_f64());
     }
