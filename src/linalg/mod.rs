@@ -2,6 +2,7 @@
 //!
 //! - [`gemm()`]: the one matrix product of the crate, on whole matrices.
 //! - [`gemm_into`], [`gemm_rows`]: the same on [`Operand`]s, views of columns that transpose for free.
+//! - [`copy_rows`]: some rows of many columns.
 //! - [`exp_nonpositive`], [`maximum`], [`sum`]: the sweeps of softmax, as vector code; [`all_finite`] likewise.
 //!
 //! **Deliberately absent:** threads (callers split the work, each product runs on one thread, so that results
@@ -9,11 +10,13 @@
 
 mod exp;
 mod gemm;
+mod rows;
 mod small;
 mod svd;
 
 pub use exp::{all_finite, exp_nonpositive, maximum, sum};
 pub use gemm::{Operand, gemm, gemm_into, gemm_rows};
+pub use rows::copy_rows;
 pub use svd::{Svd, svd};
 
 use nalgebra::{DMatrix, RealField};

@@ -246,6 +246,7 @@ impl<T: Real> Workspace<T> {
         });
         let bad = AtomicUsize::new(usize::MAX);
         let (read_outs, bias, maps) = (&self.read_outs, &self.bias, &self.algebra.maps);
+        let is_biased = bias.iter().any(|b| !b.is_zero());
         let w_o = Operand::from_columns(&self.plan.w_o, rows, wide);
         let apart = block.residual.iter().filter(|path| maps.iter().all(|map| map.stream != path.stream));
         let is_identity = |m: &DMatrix<T>| m.is_square() && m.is_identity(T::zero());
@@ -254,24 +255,31 @@ impl<T: Real> Workspace<T> {
         chunks(tokens, rows, BLOCK, parallel, |at, y| {
             let count = y.len() / rows;
             let of = |stream: &str| Operand::columns(&streams[stream], window.first + at, count);
-            for token in y.chunks_exact_mut(rows) {
-                token.copy_from_slice(bias);
+            // 0 until something is there to be added to.
+            let mut before = T::zero();
+            if is_biased {
+                y.chunks_exact_mut(rows).for_each(|token| token.copy_from_slice(bias));
+                before = T::one();
             }
             for (path, is_identity) in &paths {
-                if *is_identity {
-                    let x = &streams[&path.stream].as_slice()[(window.first + at) * rows..][..y.len()];
-                    y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
+                let x = &streams[&path.stream].as_slice()[(window.first + at) * path.matrix.ncols()..];
+                if !*is_identity {
+                    gemm_into(y, T::one(), Operand::of(&path.matrix), of(&path.stream), before);
+                } else if before.is_zero() {
+                    y.copy_from_slice(&x[..y.len()]);
                 } else {
-                    gemm_into(y, T::one(), Operand::of(&path.matrix), of(&path.stream), T::one());
+                    y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
                 }
+                before = T::one();
             }
             for map in maps {
                 let x = of(&map.stream);
-                gemm_into(y, T::one(), Operand::from_columns(&map.matrix, rows, x.shape().0), x, T::one());
+                gemm_into(y, T::one(), Operand::from_columns(&map.matrix, rows, x.shape().0), x, before);
+                before = T::one();
             }
             let from = (start + at) * wide;
             let u = Operand::from_columns(&read_outs[from..from + wide * count], wide, count);
-            gemm_into(y, T::one(), w_o, u, T::one());
+            gemm_into(y, T::one(), w_o, u, before);
             if let Some(token) = first_not_finite(y, rows) {
                 bad.fetch_min(window.first + at + token, Ordering::Relaxed);
             }

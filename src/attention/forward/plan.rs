@@ -6,7 +6,7 @@
 
 use super::blocks::{BLOCK, chunks};
 use crate::attention::{Block, FeatureMap, Head, Kernel, Mask, Normalisation, Streams};
-use crate::linalg::{Operand, Real, gemm_into};
+use crate::linalg::{Operand, Real, copy_rows, gemm_into};
 use nalgebra::{DMatrix, DVector};
 
 /// How a head makes its read-outs.
@@ -54,6 +54,8 @@ pub(in crate::attention) struct Stack<T> {
     /// `[rows, width]`
     pub weights: Vec<T>,
     bias: Vec<T>,
+    /// whether any bias is not 0
+    is_biased: bool,
     maps: Vec<(usize, usize, FeatureMap)>,
     /// whether tokens stay: they stand at their own place, else at that within the window
     pub kept: bool,
@@ -70,14 +72,14 @@ impl<T: Real> Stack<T> {
         if self.tokens.len() < needed {
             self.tokens.resize(needed, T::zero());
         }
-        let (weights, bias, maps) =
-            (Operand::from_columns(&self.weights, rows, self.width), &self.bias, &self.maps);
+        let weights = Operand::from_columns(&self.weights, rows, self.width);
+        let (bias, is_biased, maps) = (&self.bias, self.is_biased, &self.maps);
         chunks(&mut self.tokens[start * rows..needed], rows, BLOCK, parallel, |at, block| {
-            for token in block.chunks_exact_mut(rows) {
-                token.copy_from_slice(bias);
+            if is_biased {
+                block.chunks_exact_mut(rows).for_each(|token| token.copy_from_slice(bias));
             }
             let x = Operand::columns(x, first + at, block.len() / rows);
-            gemm_into(block, T::one(), weights, x, T::one());
+            gemm_into(block, T::one(), weights, x, if is_biased { T::one() } else { T::zero() });
             for (from, count, map) in maps {
                 for token in block.chunks_exact_mut(rows) {
                     token[*from..from + count].iter_mut().for_each(|x| *x = map.apply(*x));
@@ -103,9 +105,8 @@ impl<T: Real> Stack<T> {
     fn fill(&mut self, slot: Slot, w: &DMatrix<T>, b: &DVector<T>) {
         let rows = w.nrows();
         self.bias[slot.first..slot.first + rows].copy_from_slice(b.as_slice());
-        for (to, from) in self.weights.chunks_exact_mut(self.rows).zip(w.as_slice().chunks_exact(rows.max(1)))
-        {
-            to[slot.first..slot.first + rows].copy_from_slice(from);
+        if rows > 0 && !w.is_empty() {
+            copy_rows(&mut self.weights[slot.first..], self.rows, w.as_slice(), rows, rows);
         }
     }
 }
@@ -199,6 +200,7 @@ impl<T: Real> Plan<T> {
             width,
             weights: Vec::new(),
             bias: Vec::new(),
+            is_biased: false,
             maps: Vec::new(),
             kept: self.keep,
             tokens: Vec::new(),
@@ -234,6 +236,9 @@ impl<T: Real> Plan<T> {
             }
             let at = seat.read_out * block.d_model;
             self.w_o[at..at + head.w_o.len()].copy_from_slice(head.w_o.as_slice());
+        }
+        for stack in &mut self.stacks {
+            stack.is_biased = stack.bias.iter().any(|b| !b.is_zero());
         }
     }
 }

@@ -7,7 +7,7 @@ use super::recurrent::Rule;
 use super::tiles::Scoring;
 use super::{View, decay_of, linear, recurrent, tiles};
 use crate::attention::{GateSide, Head, Mask, Memory, Normalisation, Rate};
-use crate::linalg::{Operand, Real, all_finite, gemm_into};
+use crate::linalg::{Operand, Real, all_finite, copy_rows, gemm_into};
 
 /// What goes wrong at a token.
 #[derive(Clone, Copy, Debug)]
@@ -156,12 +156,8 @@ impl<T: Real> Room<T> {
     /// Copies the read-outs from token `first` on into rows `row ..` of tokens that are `wide`.
     pub fn gather(&self, seat: Seat, first: usize, row: usize, wide: usize, tokens: &mut [T]) {
         let rows = seat.value.rows;
-        let count = tokens.len() / wide;
-        for (to, from) in tokens
-            .chunks_exact_mut(wide)
-            .zip(self.read[first * rows..][..count * rows].chunks_exact(rows.max(1)))
-        {
-            to[row..row + seat.read_rows].copy_from_slice(&from[..seat.read_rows]);
+        if seat.read_rows > 0 {
+            copy_rows(&mut tokens[row..], wide, &self.read[first * rows..], rows, seat.read_rows);
         }
     }
 

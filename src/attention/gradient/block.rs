@@ -9,7 +9,7 @@ use crate::attention::forward::blocks::{BLOCK, chunks};
 use crate::attention::forward::plan::{Route, Seat, Slot, Stack};
 use crate::attention::forward::spare::Spare;
 use crate::attention::{Block, Streams};
-use crate::linalg::{Operand, Real, gemm_into};
+use crate::linalg::{Operand, Real, copy_rows, gemm_into};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
@@ -137,13 +137,9 @@ fn gathered<T: Real>(
     }
     let mut out = spare.matrix(of.rows, streams[&of.stream].ncols());
     chunks(out.as_mut_slice(), of.rows, BLOCK, parallel, |first, block| {
-        for (slot, d) in &parts {
-            for (to, from) in block
-                .chunks_exact_mut(of.rows)
-                .zip(d.as_slice()[first * slot.rows..].chunks_exact(slot.rows.max(1)))
-            {
-                to[slot.first..slot.first + slot.rows].copy_from_slice(from);
-            }
+        for (slot, d) in parts.iter().filter(|(slot, _)| slot.rows > 0) {
+            let from = &d.as_slice()[first * slot.rows..];
+            copy_rows(&mut block[slot.first..], of.rows, from, slot.rows, slot.rows);
         }
     });
     out
@@ -192,7 +188,10 @@ fn gradient_of<T: Real>(
     let cut = |slot: Slot, rows: usize| match &stacked[slot.stack] {
         Some((w, b)) => {
             let mut cut = spare.matrix(rows, w.ncols());
-            cut.copy_from(&w.rows(slot.first, rows));
+            if rows > 0 {
+                let from = w.as_slice().get(slot.first..).unwrap_or_default();
+                copy_rows(cut.as_mut_slice(), rows, from, w.nrows(), rows);
+            }
             (cut, b.rows(slot.first, rows).into_owned())
         }
         None => (DMatrix::zeros(rows, 0), DVector::zeros(rows)),
@@ -205,6 +204,7 @@ fn gradient_of<T: Real>(
         (gate.features, gate.bias) = cut(slot, slot.rows);
     }
     let mut w_o = spare.matrix(d_w_o.nrows(), seat.read_rows);
-    w_o.copy_from(&d_w_o.columns(seat.read_out, seat.read_rows));
+    let from = seat.read_out * d_w_o.nrows();
+    w_o.as_mut_slice().copy_from_slice(&d_w_o.as_slice()[from..from + seat.read_rows * d_w_o.nrows()]);
     HeadGradient { w_q, w_k, w_v, w_o, b_q, b_k, b_v, scale, memory }
 }
