@@ -34,7 +34,7 @@ pub(super) fn backward<T: Real>(
 ) -> BlockGradient<T> {
     let (plan, spare) = (&kept.plan, &kept.spare);
     let n = d_output.ncols();
-    let b_o = sum_tokens(d_output);
+    let b_o = sum_tokens(d_output, parallel);
     let moments = algebra::backward(block, &kept.algebra, streams, d_output, &b_o, spare, parallel);
 
     // Heads, from dL/du = W_O^T dL/dy.
@@ -73,7 +73,7 @@ pub(super) fn backward<T: Real>(
         .zip(&tokens)
         .map(|(stack, d)| {
             let by_weights = |d| outer(Operand::of(d), Operand::of(&streams[&stack.stream]), spare, parallel);
-            (stack.rows > 0).then(|| (by_weights(d), sum_tokens(d)))
+            (stack.rows > 0).then(|| (by_weights(d), sum_tokens(d, parallel)))
         })
         .collect();
 

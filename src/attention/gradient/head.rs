@@ -202,7 +202,7 @@ fn through_gate<T: Real>(
         }
     }
     let gradient = GateGradient {
-        constant: sum_tokens(d_gains),
+        constant: sum_tokens(d_gains, false),
         weights: outer(Operand::of(d_gains), Operand::of(values), &Spare::new(), false),
         features: DMatrix::zeros(0, 0),
         bias: DVector::zeros(0),

@@ -81,13 +81,26 @@ pub(super) fn outer<T: Real>(
 /// Sums over tokens that [`outer`] adds up.
 const PARTS: usize = 4;
 
-/// `sum_i d_i` over tokens.
-pub(super) fn sum_tokens<T: Real>(d: &DMatrix<T>) -> DVector<T> {
-    let mut sum = DVector::zeros(d.nrows());
-    for token in d.column_iter() {
-        sum += token;
+/// `sum_i d_i` over tokens; like [`outer`] in parts.
+pub(super) fn sum_tokens<T: Real>(d: &DMatrix<T>, parallel: bool) -> DVector<T> {
+    let n = d.ncols();
+    let sum = |first: usize, count: usize| {
+        let mut sum = DVector::zeros(d.nrows());
+        for token in d.columns(first, count).column_iter() {
+            sum += token;
+        }
+        sum
+    };
+    if !parallel || n < 2 * PARTS * BLOCK {
+        return sum(0, n);
     }
-    sum
+    let size = n.div_ceil(PARTS);
+    let part = |p: usize| {
+        let first = (p * size).min(n);
+        sum(first, size.min(n - first))
+    };
+    let parts: Vec<_> = (0..PARTS).into_par_iter().map(part).collect();
+    parts.iter().fold(DVector::zeros(d.nrows()), |sum, part| sum + part)
 }
 
 /// `sum_b a_b b_b`, in four interleaved sums.
@@ -129,6 +142,7 @@ mod tests {
             for parallel in [false, true] {
                 let got = outer(Operand::of(&a), Operand::of(&b), &spare, parallel);
                 assert_eq!(got, want, "{rows} x {columns}, {n} tokens, {parallel}");
+                assert_eq!(sum_tokens(&a, parallel), a.column_sum(), "{rows}, {n} tokens, {parallel}");
             }
         }
     }
