@@ -1,4 +1,4 @@
-//! Memories token by token: delta and gated ones, and any other that is small.
+//! Memories token by token: gated ones, and any other that is small.
 //!
 //! delta: `M_t = M_{t-1} + diag(b_t) (v_t - M_{t-1} k_t) k_t^T` (Widrow & Hoff 1960; Schlag et al. 2021,
 //! arXiv 2102.11174); gated: `M_t = diag(g_t) M_{t-1} + v_t k_t^T`, or with the gains on the columns; plain:

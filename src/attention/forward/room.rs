@@ -5,7 +5,7 @@ use super::error::ForwardError;
 use super::plan::{Plan, Route, Seat};
 use super::recurrent::Rule;
 use super::tiles::Scoring;
-use super::{View, decay_of, linear, recurrent, tiles};
+use super::{View, decay_of, delta, linear, recurrent, tiles};
 use crate::attention::{GateSide, Head, Mask, Memory, Normalisation, Rate};
 use crate::linalg::{Operand, Real, all_finite, copy_rows, gemm_into};
 
@@ -80,7 +80,7 @@ impl<T: Real> Room<T> {
         if let Some(rule) = rule_of(head) {
             let x = View { queries: keys, keys, values, scale: T::one(), backwards: false };
             let rates = place(&mut self.rates, plan.keep, window, n_rates(head));
-            recurrent::scan(x, Mask::Full, rule, rates, &mut self.memory, &mut []);
+            pass(x, Mask::Full, rule, rates, &mut self.memory, &mut self.scratch, &mut []);
         } else {
             linear::absorb(keys, values, &self.weights, &mut self.memory, &mut self.scratch[1]);
         }
@@ -121,7 +121,7 @@ impl<T: Real> Room<T> {
                 self.rate(head, seat, plan, window);
                 let rates = place(&mut self.rates, plan.keep, window, n_rates(head));
                 let out = place(&mut self.read, plan.keep, window, rows);
-                recurrent::scan(x, head.mask, rule, rates, &mut self.memory, out);
+                pass(x, head.mask, rule, rates, &mut self.memory, &mut self.scratch, out);
             } else {
                 let out = place(&mut self.read, plan.keep, window, rows);
                 let lag = usize::from(head.mask == Mask::Strict);
@@ -198,6 +198,23 @@ fn rule_of<T: Real>(head: &Head<T>) -> Option<Rule<T>> {
         Memory::Gated { side, .. } => Some(Rule::Gated(*side)),
         Memory::None | Memory::Hebbian => small.then_some(Rule::Plain(T::one())),
         Memory::Decay(g) => small.then_some(Rule::Plain(*g)),
+    }
+}
+
+/// Tokens past a memory: a large delta memory in chunks, all others one by one.
+fn pass<T: Real>(
+    x: View<'_, T>,
+    mask: Mask,
+    rule: Rule<T>,
+    rates: &[T],
+    memory: &mut [T],
+    room: &mut [Vec<T>; 2],
+    out: &mut [T],
+) {
+    if matches!(rule, Rule::Delta) && !recurrent::is_small::<T>(memory.len()) {
+        delta::scan(x, mask, rates, memory, room, out);
+    } else {
+        recurrent::scan(x, mask, rule, rates, memory, out);
     }
 }
 

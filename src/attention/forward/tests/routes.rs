@@ -152,6 +152,41 @@ fn a_workspace_leaves_no_trace() {
     }
 }
 
+/// Memories beyond the size that is swept token by token.
+#[test]
+fn large_delta_memories_run_in_chunks() {
+    for mask in [Mask::Full, Mask::Causal, Mask::Strict] {
+        for n in [0, 1, 2, 15, 16, 17, 31, 61] {
+            let draw = &mut Draw::new(73, false);
+            let mut heads = Vec::new();
+            for memory in memories(draw, 41, 37).into_iter().filter(|m| matches!(m, Memory::Delta(_))) {
+                let mut head = Head { mask, memory, ..draw.head(41, 37) };
+                assert!(!super::super::recurrent::is_small::<f64>(41 * 37));
+                // Long keys run away.
+                (head.w_k, head.b_k) = (head.w_k * 0.2, head.b_k * 0.2);
+                heads.push(head);
+            }
+            assert!(heads.len() >= 2, "constant rates and gates");
+            let (block, streams) = (draw.block(heads), draw.streams(n, n));
+            let gap = gap(&forward(&block, &streams).unwrap(), &oracle_forward(&block, &streams));
+            assert!(gap < CLOSE, "{mask:?}, {n} tokens: {gap:e}");
+            if mask != Mask::Full && n > 20 {
+                let mut stream = block.stream().unwrap();
+                let (mut y, mut all) = (DMatrix::zeros(0, 0), Vec::new());
+                for (first, size) in [(0, 1), (1, 17), (18, n - 18)] {
+                    let piece = |x: &DMatrix<f64>| x.columns(first, size).into_owned();
+                    stream
+                        .push(&streams.iter().map(|(s, x)| (s.clone(), piece(x))).collect(), &mut y)
+                        .unwrap();
+                    all.extend_from_slice(y.as_slice());
+                }
+                let whole = oracle_forward(&block, &streams);
+                assert!((DMatrix::from_vec(block.d_model, n, all) - &whole).amax() < CLOSE * whole.amax());
+            }
+        }
+    }
+}
+
 #[test]
 fn tokens_in_pieces_are_the_whole_sequence() {
     for mask in [Mask::Causal, Mask::Strict] {
