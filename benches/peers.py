@@ -173,7 +173,7 @@ def main():
                 note("triad", ours.ask("triad", 1, 1, 8_000_000, precision, threads, 2))
                 for work, size, _ in rows:
                     d, heads, n = SIZES[size]
-                    samples = 1 if size == "large" else 5
+                    samples = 1 if size == "large" else 25
                     note((work, size, 0), ours.ask(work, d, heads, n, precision, threads, samples))
                     note((work, size, 1), fastest(peers[work, size].run, samples))
             rate = 2 * 512**3 * threads / best["gemm"]
