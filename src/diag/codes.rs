@@ -158,7 +158,7 @@ codes! {
     F002 "not a regular file": "A directory or a device was given where a file is needed.";
     F003 "file could not be read": "The operating system refused to read the file; the message says why.";
     F004 "file could not be written": "Outputs are written under a temporary name and renamed; the earlier file, if any, is untouched.";
-    F005 "file is too large": "A guard against running out of memory. Tokens and weights may have at most 2^31 bytes.";
+    F005 "file is too large": "A guard against running out of memory. Tokens and weights may have at most 2^31 bytes; `simulate --stream` reads tokens of any length from .npy files.";
     F006 "unknown file format": "Known by their ending: .npy, .npz, .csv, .safetensors.";
     F007 "malformed file": "The header or the body is damaged or lies about its size. Nothing was allocated on its word.";
     F008 "tensor not found in the file": "Name one of the tensors the file holds.";

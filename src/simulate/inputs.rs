@@ -156,9 +156,12 @@ pub(super) fn whole(
 
 /// Reads an array; in a file with several, the one named `array`, else the one named like the stream.
 fn from_file(file: &Path, array: Option<&str>, stream: &Stream) -> Result<DMatrix<f64>, Diagnostic> {
+    let too_long = |d: Diagnostic| {
+        if d.code == codes::F005 { d.help("`simulate --stream` reads .npy files of any length") } else { d }
+    };
     if array.is_some() {
-        return files::read_tokens(file, array);
+        return files::read_tokens(file, array).map_err(too_long);
     }
-    let named = files::list_arrays(file)?.iter().any(|e| e.name == stream.name);
-    files::read_tokens(file, named.then_some(stream.name.as_str()))
+    let named = files::list_arrays(file).map_err(too_long)?.iter().any(|e| e.name == stream.name);
+    files::read_tokens(file, named.then_some(stream.name.as_str())).map_err(too_long)
 }

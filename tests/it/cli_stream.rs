@@ -175,6 +175,11 @@ fn what_cannot_be_streamed_is_refused() {
         assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{}: {}", ran.line, ran.stderr);
         assert!(ran.stderr.contains(said), "{}: {}", ran.line, ran.stderr);
     }
+    // Too long to be held: the error knows a way.
+    fs::write(at("long.npy"), b"").expect("written");
+    fs::OpenOptions::new().write(true).open(at("long.npy")).expect("open").set_len(1 << 33).expect("sparse");
+    let ran = run(&["simulate", four, "--tokens", &at("long.npy")]);
+    assert!(ran.code == 4 && ran.stderr.contains("simulate --stream"), "{}", ran.stderr);
     // A run that fails late leaves neither an output nor rubbish, and the output of an earlier run as it was.
     let out = at("run");
     assert_eq!(run(&["simulate", four, "--stream", "--tokens", &at("good.npy"), "-o", &out]).code, 0);
