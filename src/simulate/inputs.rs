@@ -96,6 +96,11 @@ fn place(circuit: &Circuit, stream: &Stream) -> String {
     }
 }
 
+/// An error of the file that the circuit itself names, at the line that names it.
+pub(super) fn in_circuit(circuit: &Circuit, stream: &Stream, error: Diagnostic) -> Diagnostic {
+    Diagnostic { path: format!("{}.input.file.path", place(circuit, stream)), ..error }
+}
+
 /// `F009` for tokens of another width than the stream's.
 pub(super) fn check_width(circuit: &Circuit, stream: &Stream, width: usize) -> Result<(), Diagnostic> {
     if width == stream.d_model {
@@ -121,7 +126,7 @@ pub(super) fn whole(
         (Some(file), _) => from_file(file, None, stream)?,
         (None, Some(InputSpec::File { path: file, array })) => {
             from_file(&folder.join(file), array.as_deref(), stream)
-                .map_err(|e| Diagnostic { path: format!("{path}.input.file.path"), ..e })?
+                .map_err(|e| in_circuit(circuit, stream, e))?
         }
         (None, Some(InputSpec::Values(rows))) => {
             DMatrix::from_fn(rows[0].len(), rows.len(), |i, j| rows[j][i])

@@ -4,7 +4,7 @@
 //! pass over the tokens before its first output, in which that head reads its context; the blocks before it run again.
 
 use super::algebraic::diverged;
-use super::inputs::{Overrides, check_width, gather, whole};
+use super::inputs::{Overrides, check_width, gather, in_circuit, whole};
 use crate::attention::{Block, ForwardError, Mask, Stream, Streams};
 use crate::circuit::{self, Circuit};
 use crate::diag::{Diagnostic, Diagnostics, codes};
@@ -80,7 +80,8 @@ pub fn feeds(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result<
         };
         match rows.filter(|file| file.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy"))) {
             Some(file) => {
-                let rows = NpyRows::open(&file)?;
+                let own = |e| if given.is_none() { in_circuit(circuit, stream, e) } else { e };
+                let rows = NpyRows::open(&file).map_err(own)?;
                 check_width(circuit, stream, rows.shape().1)?;
                 Ok(Feed::Rows(rows))
             }

@@ -180,6 +180,14 @@ fn what_cannot_be_streamed_is_refused() {
     fs::OpenOptions::new().write(true).open(at("long.npy")).expect("open").set_len(1 << 33).expect("sparse");
     let ran = run(&["simulate", four, "--tokens", &at("long.npy")]);
     assert!(ran.code == 4 && ran.stderr.contains("simulate --stream"), "{}", ran.stderr);
+    // A file that the circuit names is missed at the line that names it, streamed or not.
+    let text = fs::read_to_string(root().join(four)).expect("read");
+    let own = text.replace("{gaussian: {length: 12}}", "{file: {path: lost.npy}}");
+    fs::write(at("own.yaml"), own).expect("written");
+    let (code, whole) = json(&["simulate", &at("own.yaml")]);
+    let (same, streamed) = json(&["simulate", &at("own.yaml"), "--stream"]);
+    assert_eq!((code, same, &streamed["diagnostics"]), (4, 4, &whole["diagnostics"]));
+    assert!(streamed["diagnostics"][0]["line"].is_u64(), "{streamed}");
     // A run that fails late leaves neither an output nor rubbish, and the output of an earlier run as it was.
     let out = at("run");
     assert_eq!(run(&["simulate", four, "--stream", "--tokens", &at("good.npy"), "-o", &out]).code, 0);

@@ -4,8 +4,9 @@
 //! 2. `algebra` turns linear heads that see every token into one matrix, where that takes fewer operations.
 //! 3. Tokens pass in windows of constant size, first those of contexts that must be known before the first query,
 //!    then those of queries. In a window: projections of blocks of tokens; then read-outs `u` of each head (`room`), by
-//!    one of three evaluators, `linear` (linear and feature kernels; cost linear in the number of tokens), `recurrent`
-//!    (gated and small memories, token by token), `delta` (large delta memories) or `tiles` (exponential and power kernels); then outputs of blocks of tokens.
+//!    one of four evaluators, `linear` (linear and feature kernels; cost linear in the number of tokens), `recurrent`
+//!    (gated and small memories, token by token), `delta` (large delta memories, in chunks) or `tiles` (exponential and
+//!    power kernels); then outputs of blocks of tokens.
 //!
 //! A pass above about 3 Mflop uses rayon's current pool. Blocks have constant sizes and sums a fixed order: the
 //! bytes do not depend on the number of threads. Beyond input and output a pass holds the weights, one window and one
