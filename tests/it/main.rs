@@ -51,6 +51,7 @@ mod match_and_control;
 mod minilm;
 mod mistakes;
 mod odd;
+mod older_runs;
 mod random_circuits;
 mod readme;
 mod recorded;
