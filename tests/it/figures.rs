@@ -187,12 +187,12 @@ fn points(name: &str) -> Vec<(String, String, String, f64, f64)> {
     .collect()
 }
 
-/// What the README says of match-and-control is what its figures show.
+/// What docs/match-and-control.md says is what its figures show.
 #[test]
-fn measured_numbers_of_the_readme_are_those_of_the_figures() {
-    let text = fs::read_to_string(root().join("README.md")).expect("README.md");
+fn measured_numbers_of_the_document_are_those_of_the_figures() {
+    let text = fs::read_to_string(root().join("docs/match-and-control.md")).expect("a document");
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let says = |words: String| assert!(text.contains(&words), "the README has not: {words}");
+    let says = |words: String| assert!(text.contains(&words), "the document has not: {words}");
 
     let line: Vec<_> = points("spine-delay").into_iter().filter(|p| p.1 == "least-squares line").collect();
     let place = |p: &(String, String, String, f64, f64)| p.2.parse::<f64>().expect("a distance");

@@ -64,9 +64,9 @@ fn in_context_regression_comes_to_the_floor() {
             let loss = population_loss(block, &setting).expect("a closed form");
             let above = loss / setting.optimum() - 1.0;
             assert!((0.0..0.01).contains(&above), "{set:?} {route:?}: {above:.4} above the floor");
-            let readme = std::fs::read_to_string(root().join("README.md")).expect("there");
+            let document = std::fs::read_to_string(root().join("docs/learning.md")).expect("there");
             let said = format!("| {loss:.4} (+{:.2} %) |", 100.0 * above);
-            assert!(readme.contains(&said), "{set:?}: the README does not say `{said}`");
+            assert!(document.contains(&said), "{set:?}: docs/learning.md does not say `{said}`");
         }
     }
 }

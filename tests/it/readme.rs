@@ -1,12 +1,17 @@
-//! The README's commands and outputs are real: each ```console block is run and compared; `...` leaves lines out.
+//! The commands and outputs of the README and of `docs/` are real: each ```console block is run and compared; `...` leaves
+//! lines out.
 
 use crate::binary::run_in;
 use crate::support::root;
 use std::path::Path;
 
-/// Commands of the README's console blocks and what it prints below them.
-fn sessions() -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+fn document(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// Commands of a document's console blocks and what it prints below them.
+fn sessions(name: &str) -> Vec<(String, String)> {
+    let text = document(name);
     let mut all = Vec::new();
     for block in text.split("```console\n").skip(1) {
         let body = block.split("```").next().unwrap_or_default();
@@ -44,13 +49,10 @@ fn copied() -> tempfile::TempDir {
     dir
 }
 
-#[test]
-fn commands_print_what_the_readme_shows() {
-    let sessions = sessions();
-    assert!(sessions.len() >= 4, "the README shows its commands");
+/// Runs the commands of a document one after another, in a folder of their own.
+fn prints_what_it_shows(document: &str) {
     let folder = copied();
-    let mut compared = 0;
-    for (command, want) in sessions {
+    for (command, want) in sessions(document) {
         let words = command.strip_prefix("cargo run --release -- ").or(command.strip_prefix("pulvinar "));
         let Some(words) = words else {
             assert_eq!(command, "cargo test --release", "only these commands are known");
@@ -69,19 +71,74 @@ fn commands_print_what_the_readme_shows() {
         for (number, part) in want.split("\n...\n").enumerate() {
             let at = rest
                 .find(&format!("{part}\n"))
-                .unwrap_or_else(|| panic!("{command}\n{shown}\nhas not\n{part}"));
-            assert!(number > 0 || at == 0, "{command}: starts with\n{part}");
+                .unwrap_or_else(|| panic!("{document}: {command}\n{shown}\nhas not\n{part}"));
+            assert!(number > 0 || at == 0, "{document}: {command}: starts with\n{part}");
             rest = &rest[at + part.len()..];
         }
-        assert_eq!(rest, "\n", "{command}: ends with more\n{shown}");
-        compared += 1;
+        assert_eq!(rest, "\n", "{document}: {command}: ends with more\n{shown}");
     }
-    assert!(compared >= 3);
+}
+
+/// One test for each document: they run side by side.
+macro_rules! documents {
+    ($($test:ident: $name:literal;)*) => {
+        /// Documents that show commands.
+        const SHOWING: &[&str] = &[$($name),*];
+        $(#[test]
+        fn $test() {
+            prints_what_it_shows($name);
+        })*
+    };
+}
+
+documents! {
+    readme: "README.md";
+    experiments: "docs/experiments.md";
+    figures: "docs/figures.md";
+    heads: "docs/heads.md";
+    learning: "docs/learning.md";
+    match_and_control: "docs/match-and-control.md";
+    models: "docs/models.md";
+}
+
+/// Documents without commands.
+const QUIET: &[&str] =
+    &["docs/cells.md", "docs/circuits.md", "docs/rust.md", "docs/validation.md", "docs/verbs.md"];
+
+fn documents() -> impl Iterator<Item = &'static str> {
+    SHOWING.iter().chain(QUIET).copied()
+}
+
+#[test]
+fn every_document_is_among_them_and_links_lead_somewhere() {
+    let mut names: Vec<String> = std::fs::read_dir(root().join("docs"))
+        .expect("docs/")
+        .map(|e| format!("docs/{}", e.expect("readable").file_name().to_string_lossy()))
+        .collect();
+    names.push("README.md".to_owned());
+    names.sort();
+    let mut listed: Vec<&str> = documents().collect();
+    listed.sort_unstable();
+    assert_eq!(names, listed);
+    assert!(SHOWING.iter().all(|name| !sessions(name).is_empty()), "a document that shows nothing");
+    assert!(QUIET.iter().all(|name| sessions(name).is_empty()), "commands that nobody runs");
+    for name in documents() {
+        let folder = root().join(name).parent().expect("a folder").to_owned();
+        for link in document(name).split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = link.split('#').next().unwrap_or_default();
+            assert!(path.contains("://") || folder.join(path).exists(), "{name}: no {link}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_is_short() {
+    assert!(document("README.md").len() <= 12 * 1024);
 }
 
 #[test]
 fn the_circuit_in_the_readme_compiles() {
-    let text = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+    let text = document("README.md");
     let yaml = text.split("```yaml\n").nth(1).and_then(|t| t.split("```").next()).expect("a circuit");
     assert_eq!(yaml.trim_end().lines().count(), 12, "twelve lines");
     let document =
@@ -91,13 +148,13 @@ fn the_circuit_in_the_readme_compiles() {
     assert_eq!(compiled.blocks[0].heads.len(), 2);
 }
 
-/// Every circuit, verb and path that the README names is there.
+/// Every circuit is named, and so is every path that a reader needs.
 #[test]
-fn what_the_readme_names_exists() {
-    let text = std::fs::read_to_string(root().join("README.md")).expect("README.md");
+fn what_the_documents_name_exists() {
+    let text: String = documents().map(document).collect();
     for file in crate::support::every_shipped() {
         let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
-        assert!(text.contains(&format!("`{name}`")), "the README does not name circuit {name}");
+        assert!(text.contains(&format!("`{name}`")), "no document names circuit {name}");
     }
     for path in [
         "circuits/pulvinar.schema.json",
