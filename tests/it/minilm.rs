@@ -1,5 +1,5 @@
 //! A sentence model of 22 million weights, all-MiniLM-L6-v2: its 72 heads as the library reads them compute what PyTorch
-//! computed. Only where `PULVINAR_REAL_WEIGHTS` names its `model.safetensors`; `tests/golden/minilm.py` says how to get
+//! computed. Ignored, and run where `PULVINAR_REAL_WEIGHTS` names its `model.safetensors`; `tests/golden/minilm.py` says how to get
 //! it and writes the recording: `PULVINAR_REAL_ACTIVATIONS`, or `activations.safetensors` beside the weights.
 
 use super::import::circuit_agrees;
@@ -11,30 +11,27 @@ const LAYERS: usize = 6;
 const HEADS: usize = 12;
 const D: usize = 384;
 
-/// Weights and recording, where asked for.
-fn files() -> Option<(PathBuf, PathBuf)> {
-    let Some(model) = std::env::var_os("PULVINAR_REAL_WEIGHTS").map(PathBuf::from) else {
-        println!(
-            "skipped: PULVINAR_REAL_WEIGHTS is not set (tests/golden/minilm.py says how to get the weights)"
-        );
-        return None;
-    };
+/// Weights and recording.
+fn files() -> (PathBuf, PathBuf) {
+    let model = std::env::var_os("PULVINAR_REAL_WEIGHTS").map(PathBuf::from).expect(
+        "PULVINAR_REAL_WEIGHTS names the model.safetensors (tests/golden/minilm.py says how to get it)",
+    );
     let recording = std::env::var_os("PULVINAR_REAL_ACTIVATIONS")
         .map_or_else(|| model.with_file_name("activations.safetensors"), PathBuf::from);
     for file in [&model, &recording] {
         assert!(file.is_file(), "{} is not there; run tests/golden/minilm.py", file.display());
     }
-    Some((model, recording))
+    (model, recording)
 }
 
 /// Calls `check` for one layer after the other.
 fn for_each_layer(check: impl Fn(&Layer)) {
-    if let Some((model, recording)) = files() {
-        layers(&model, &recording, LAYERS, HEADS).for_each(|layer| check(&layer));
-    }
+    let (model, recording) = files();
+    layers(&model, &recording, LAYERS, HEADS).for_each(|layer| check(&layer));
 }
 
 #[test]
+#[ignore = "needs all-MiniLM-L6-v2: PULVINAR_REAL_WEIGHTS=model.safetensors cargo test --release --test it minilm -- --ignored"]
 fn every_layer_computes_what_pytorch_computes() {
     for_each_layer(|layer| {
         let (at, loaded) = (layer.index, &layer.loaded);
@@ -53,11 +50,13 @@ fn every_layer_computes_what_pytorch_computes() {
 }
 
 #[test]
+#[ignore = "needs all-MiniLM-L6-v2: PULVINAR_REAL_WEIGHTS=model.safetensors cargo test --release --test it minilm -- --ignored"]
 fn every_layer_as_a_circuit_computes_what_pytorch_computes() {
     for_each_layer(|layer| circuit_agrees(layer, F64, F32));
 }
 
 #[test]
+#[ignore = "needs all-MiniLM-L6-v2: PULVINAR_REAL_WEIGHTS=model.safetensors cargo test --release --test it minilm -- --ignored"]
 fn every_head_attends_where_pytorch_does() {
     for_each_layer(|layer| {
         let (map, part) = errors_by_head(layer).expect("some sentences have maps");
@@ -67,8 +66,9 @@ fn every_head_attends_where_pytorch_does() {
 }
 
 #[test]
+#[ignore = "needs all-MiniLM-L6-v2: PULVINAR_REAL_WEIGHTS=model.safetensors cargo test --release --test it minilm -- --ignored"]
 fn another_number_of_heads_does_not_agree() {
-    let Some((model, recording)) = files() else { return };
+    let (model, recording) = files();
     for layer in layers(&model, &recording, LAYERS, HEADS) {
         for heads in [HEADS / 2, HEADS * 2] {
             let wrong =
