@@ -18,7 +18,7 @@ use std::path::PathBuf;
 #[command(name = "pulvinar", version, max_term_width = 100, propagate_version = true)]
 #[command(
     after_help = "Exit codes: 0 yes; 1 it ran and the answer is no; 2 usage; 3 the circuit is invalid or is not \
-                        attention; 4 a file could not be read or written; 130 interrupted.\n\nStart: pulvinar new attention_mask_head -o head.yaml"
+                        attention; 4 a file could not be read or written; 130 interrupted; 143 terminated.\n\nStart: pulvinar new attention_mask_head -o head.yaml"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -77,6 +77,8 @@ pub enum Verb {
     Figures(Figures),
     /// Let a circuit learn, by local plasticity or by the exact gradient
     Train(Train),
+    /// Is a run directory whole? Checksums, versions and what made it
+    Verify(Verify),
     /// Print the JSON Schema of circuit files
     Schema,
     /// Explain the code of a diagnostic
@@ -106,6 +108,7 @@ impl Verb {
             Self::Experiment(_) => "experiment",
             Self::Figures(_) => "figures",
             Self::Train(_) => "train",
+            Self::Verify(_) => "verify",
             Self::Schema => "schema",
             Self::Explain { .. } => "explain",
             Self::Completions { .. } => "completions",
@@ -139,7 +142,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub struct New {
     /// Template; without it, the templates are listed
     pub template: Option<String>,
-    /// File to write (default: stdout)
+    /// File to write, .yaml or .yml (default, and `-`: stdout)
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Replace an existing file
@@ -187,9 +190,20 @@ pub struct Compile {
     /// Print the circuit rewritten with plus and minus cells (Dale's law), as YAML
     #[arg(long, conflicts_with_all = ["emit", "explain", "output"])]
     pub dale: bool,
-    /// Write the heads, in the native safetensors form; with `--emit svg`, to a name that ends in `.svg`, the drawing
+    /// Write what `--emit` names to a file that ends accordingly (`explain U007`), without it the heads (.safetensors); `-` is
+    /// stdout
     #[arg(short, long, value_name = "HEADS.safetensors")]
     pub output: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Run directory (or a .safetensors file of heads or weights)
+    #[arg(value_name = "DIR")]
+    pub path: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -229,7 +243,7 @@ pub struct Simulate {
     /// Run directory to write
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Write into a directory that is not empty
+    /// Replace the files of an earlier run in the directory
     #[arg(long)]
     pub force: bool,
     #[arg(long, value_enum, default_value_t = Precision::F64)]

@@ -7,14 +7,14 @@ use super::intact::change;
 use super::load::overrides;
 use super::report::{Outcome, Reporter, diagnostics_json, not_yet};
 use super::resolved::Tokens;
-use super::run_files::RunFiles;
+use super::run_files::{RunFiles, claim};
 use super::{load, page};
 use crate::attention::Streams;
 use crate::compile::{Compiled, compile};
 use crate::diag::{Diagnostic, Diagnostics};
 use crate::figures::canvas::svg::Fonts;
 use crate::figures::cells::plan;
-use crate::files::{Array, Dtype, atomic_write, little_endian, prepare_output_dir, write_npy, write_npz};
+use crate::files::{Array, Dtype, atomic_write, little_endian, write_npy, write_npz};
 use crate::seed::sha256_hex;
 use crate::simulate::cells::{End, Run, Settings, extents, lesioned, notes, run as run_cells, windows};
 use crate::simulate::{inputs, run as run_algebra};
@@ -39,12 +39,10 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         settings.lesions.push(cells_args::lesion(text)?);
     }
     let overrides = overrides(&args.tokens, &circuit)?;
-    if let Some(dir) = &args.output {
-        prepare_output_dir(dir, args.force)?;
-    }
     let placed = |d: Diagnostic| load::placed(&document, &args.file, d);
     let streams =
         inputs(&circuit, &document.folder, &overrides).map_err(|d| load::placed(&document, &args.file, d))?;
+    let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     for (name, tokens) in &streams {
         out.detail(&format!("stream {name}: {} tokens x {}", tokens.ncols(), tokens.nrows()));
     }
@@ -89,11 +87,11 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         notes: notes(&circuit, &settings).map_err(placed)?,
         hash: (!diverged).then(|| sha256_hex(&little_endian(run.output.as_slice()))),
     };
-    let files = match &args.output {
+    let files = match &claim {
         None => Vec::new(),
-        Some(dir) => {
+        Some(claim) => {
             let ran = as_run(&document, &settings);
-            let mut folder = RunFiles::open(dir, &ran, &circuit, Tokens::Copied(&streams), &overrides)?;
+            let mut folder = RunFiles::open(claim, &ran, &circuit, Tokens::Copied(&streams), &overrides)?;
             if !diverged {
                 write_npy(&folder.path("output.npy"), &run.output)?;
             }

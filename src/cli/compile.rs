@@ -3,27 +3,38 @@
 use super::args::{Compile, Emit};
 use super::emit;
 use super::load;
-use super::report::{Outcome, Reporter, diagnostics_json, exit_code};
+use super::output;
+use super::report::{Failure, Outcome, Reporter, diagnostics_json, exit_code};
 use crate::attention::{Head, Kernel};
 use crate::circuit::Circuit;
 use crate::compile::{Compiled, CompiledBlock, explain::explain};
-use crate::diag::Diagnostic;
-use crate::files::atomic_write;
+use crate::diag::{Diagnostic, codes};
 use crate::spec::Document;
 use crate::weights::dale::rewrite;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
-use std::io::Write as _;
 use std::path::Path;
 
 pub fn run(args: &Compile, out: &Reporter) -> Outcome {
+    if let Some(path) = &args.output {
+        output::for_emit(path, args.emit, args.force)?;
+        if output::is_stdout(path) && out.json {
+            return Err(Diagnostic::error(
+                codes::U005,
+                "",
+                "`-o -` and `--format json` both write to stdout",
+            )
+            .help("give -o the name of a file, or leave `--format json` out")
+            .into());
+        }
+    }
     let document = load::document(&args.file, &args.reading)?;
     // Early stages can be looked at when a later one fails.
     if let Some(stage @ Emit::Spec) = args.emit
-        && args.output.is_none()
+        && !args.explain
     {
-        emitted(out, stage, &crate::spec::to_yaml(&document.spec), Map::new(), true);
+        emitted(args, out, stage, &crate::spec::to_yaml(&document.spec), Map::new(), true)?;
         return Ok(0);
     }
     if let Some(stage @ (Emit::Graph | Emit::Dot | Emit::Svg)) = args.emit
@@ -36,10 +47,7 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
             Emit::Dot => emit::spikes_dot(&circuit),
             _ => emit::svg(&circuit.drawn())?,
         };
-        match &args.output {
-            Some(path) if stage == Emit::Svg && is_svg(path) => drawing(out, path, &text)?,
-            _ => emitted(out, stage, &text, Map::new(), true),
-        }
+        emitted(args, out, stage, &text, Map::new(), true)?;
         return Ok(0);
     }
     let circuit = load::circuit(&document, &args.file)?;
@@ -53,34 +61,30 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         Some(Emit::Svg) => Some(emit::svg(&circuit)?),
         _ => None,
     };
-    // A drawing goes to a file of its own if the file is named like one.
-    let named = |p: &&Path| args.emit == Some(Emit::Svg) && is_svg(p);
-    let picture = args.output.as_deref().filter(named);
-    if let (Some(path), Some(text)) = (picture, &early) {
-        if !args.explain {
-            drawing(out, path, text)?;
-            return Ok(0);
-        }
-        atomic_write(path, |sink| sink.write_all(text.as_bytes()))?;
-        out.note(&format!("wrote {}", path.display()));
-    }
-    let early = early.filter(|_| picture.is_none());
-    if let (Some(stage), Some(text), None, false) = (args.emit, &early, &args.output, args.explain) {
-        emitted(out, stage, text, Map::new(), true);
+    if let (Some(stage), Some(text), false) = (args.emit, &early, args.explain) {
+        emitted(args, out, stage, text, Map::new(), true)?;
         return Ok(0);
+    }
+    // What is explained is compiled as well; a stage that has a file of its own is not printed.
+    let own = args.output.as_deref().filter(|path| args.emit.is_some_and(|s| output::takes(s, path)));
+    if let (Some(path), Some(text)) = (own, &early) {
+        output::write(path, text, out)?;
+        output::say(path, out);
     }
     let compiled = load::compiled(&document, &circuit, &args.file)?;
     let unmet = load::unmet(&document, &compiled);
-    if let Some(path) = args.output.as_ref().filter(|_| picture.is_none()) {
-        crate::weights::write_heads(path, &compiled.plain_blocks())?;
-        out.note(&format!("wrote {}", path.display()));
+    if let Some(path) = args.output.as_ref().filter(|_| own.is_none()) {
+        let blocks = compiled.plain_blocks();
+        output::put(path, |path| Ok(crate::weights::write_heads(path, &blocks)?), out)?;
+        output::say(path, out);
     }
-    let stage = early.or_else(|| match args.emit {
+    let stage = early.filter(|_| own.is_none()).or_else(|| match args.emit {
         Some(Emit::Factors) => Some(compiled.factors.to_string()),
         Some(Emit::Heads) => Some(emit::heads(&compiled)),
         _ => None,
     });
     let origins = args.explain.then(|| explain(&compiled, &circuit, |p| document.line(p)));
+    let is_said = args.output.as_deref().is_some_and(output::is_stdout);
     if out.json {
         let mut rest = if stage.is_some() { Map::new() } else { object(&compiled) };
         rest.insert("name".to_owned(), json!(document.spec.name));
@@ -93,34 +97,21 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
             rest.insert("explain".to_owned(), json!(text));
         }
         match (args.emit, stage) {
-            (Some(name), Some(text)) => emitted(out, name, &text, rest, !unmet.has_errors()),
+            (Some(name), Some(text)) => emitted(args, out, name, &text, rest, !unmet.has_errors())?,
             _ => out.object("compile", !unmet.has_errors(), rest),
         }
     } else {
-        out.result(&stage.unwrap_or_else(|| report(&document, &compiled)));
-        if let Some(text) = origins {
+        match (args.emit, stage) {
+            (Some(name), Some(text)) => emitted(args, out, name, &text, Map::new(), true)?,
+            _ if is_said => {}
+            _ => out.result(&report(&document, &compiled)),
+        }
+        if let Some(text) = origins.filter(|_| !is_said) {
             out.result(&text);
         }
         out.draw(&unmet, Some(&args.file));
     }
     Ok(exit_code(&unmet))
-}
-
-fn is_svg(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("svg"))
-}
-
-/// Writes the drawing to a file of its own.
-fn drawing(out: &Reporter, path: &Path, text: &str) -> Result<(), Diagnostic> {
-    atomic_write(path, |sink| sink.write_all(text.as_bytes()))?;
-    out.note(&format!("wrote {}", path.display()));
-    if out.json {
-        let mut rest = Map::new();
-        rest.insert("emit".to_owned(), json!("svg"));
-        rest.insert("files".to_owned(), json!([path.display().to_string()]));
-        out.object("compile", true, rest);
-    }
-    Ok(())
 }
 
 /// The circuit with plus and minus cells.
@@ -139,16 +130,32 @@ fn dale(document: &Document, circuit: &Circuit, file: &Path, out: &Reporter) -> 
     Ok(0)
 }
 
-/// One stage as text; in JSON it is the value of `text`.
-fn emitted(out: &Reporter, stage: Emit, text: &str, mut rest: Map<String, Value>, ok: bool) {
-    if !out.json {
-        out.result(text);
-        return;
-    }
+/// One stage: to the file that it was given, else to stdout; in JSON it is the value of `text`.
+fn emitted(
+    args: &Compile,
+    out: &Reporter,
+    stage: Emit,
+    text: &str,
+    mut rest: Map<String, Value>,
+    ok: bool,
+) -> Result<(), Failure> {
     let name = stage.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned());
-    rest.insert("emit".to_owned(), json!(name));
-    rest.insert("text".to_owned(), json!(text));
-    out.object("compile", ok, rest);
+    let given = args.output.as_deref();
+    if let Some(path) = given.filter(|path| output::takes(stage, path)) {
+        output::write(path, text, out)?;
+        output::say(path, out);
+    } else if given.is_none() && !out.json {
+        out.result(text);
+    }
+    if out.json {
+        rest.insert("emit".to_owned(), json!(name));
+        match given {
+            Some(path) => rest.insert("files".to_owned(), json!([path.display().to_string()])),
+            None => rest.insert("text".to_owned(), json!(text)),
+        };
+        out.object("compile", ok, rest);
+    }
+    Ok(())
 }
 
 /// The report for people: every block and its heads.

@@ -4,9 +4,10 @@ use super::args::Experiment as Args;
 use super::load;
 use super::progress::Bar;
 use super::report::{Failure, Outcome, Reporter};
+use super::run_files::{claim, close, earlier};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 use crate::experiments::{ALL, Experiment, Report, Setup, find};
-use crate::files::{atomic_write, prepare_output_dir};
+use crate::files::{Claim, atomic_write};
 use crate::seed::sha256_hex;
 use crate::spec::read_bytes;
 use serde_json::{Map, Value, json};
@@ -48,9 +49,7 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
             format!("circuits/{}.yaml, as shipped", experiment.circuit),
         ),
     };
-    if let Some(dir) = &args.output {
-        prepare_output_dir(dir, args.force)?;
-    }
+    let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     let bar = Bar::new(out, experiment.name);
     let setup = Setup {
         experiment: experiment.name,
@@ -75,8 +74,8 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
     });
     bar.end();
     let report = report?;
-    let files = match &args.output {
-        Some(dir) => write(dir, experiment, &setup, &report)?,
+    let files = match &claim {
+        Some(claim) => write(claim, experiment, &setup, &report)?,
         None => Vec::new(),
     };
     let kept = report.verdict().ok;
@@ -125,14 +124,15 @@ fn list(out: &Reporter) {
 
 /// Tables, the circuit as it was run, and a manifest, which is written last.
 fn write(
-    dir: &Path,
+    claim: &Claim,
     experiment: &Experiment,
     setup: &Setup<'_>,
     report: &Report,
 ) -> Result<Vec<String>, Failure> {
+    let stage = claim.begin()?;
     let mut files = Vec::new();
     let mut text = |name: String, content: &str| -> Result<(), Failure> {
-        atomic_write(&dir.join(&name), |sink| sink.write_all(content.as_bytes()))?;
+        atomic_write(&stage.path(&name), |sink| sink.write_all(content.as_bytes()))?;
         files.push(name);
         Ok(())
     };
@@ -154,9 +154,6 @@ fn write(
     put("trials", json!(setup.trials));
     put("threads", json!(rayon::current_num_threads()));
     put("laws", report.json().remove("laws").unwrap_or_default());
-    let mut all: Vec<String> = report.tables.iter().map(|t| format!("{}.csv", t.name)).collect();
-    all.extend(["circuit.yaml".to_owned(), "manifest.json".to_owned()]);
-    put("files", json!(all));
-    text("manifest.json".to_owned(), &format!("{:#}\n", Value::Object(manifest)))?;
-    Ok(files)
+    let gone = earlier(claim.folder());
+    close(stage, manifest, files, &gone)
 }

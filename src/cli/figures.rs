@@ -9,7 +9,7 @@ use crate::figures::canvas::svg::Fonts;
 use crate::figures::catalogue::{ALL, Entry, Group, Making};
 use crate::figures::sheet::Figure;
 use crate::figures::{compare, page, plot, table};
-use crate::files::{atomic_write, prepare_output_dir};
+use crate::files::{Claim, Stage, atomic_write};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -35,24 +35,27 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
         for (entry, figure) in &drawn {
             all.push(check(args, entry, figure)?);
         }
-    } else {
-        prepare_output_dir(&args.output, true)?;
-        for (entry, figure) in &drawn {
-            all.push(write(args, entry, figure)?);
-        }
     }
     // The page is about all figures as they are kept.
     let pairs: Vec<(&Entry, &Figure)> =
         drawn.iter().filter(|(e, _)| !e.stands_apart()).map(|(e, f)| (*e, f)).collect();
     let is_whole = args.names.is_empty() && !args.full && args.image == Image::Svg && !pairs.is_empty();
+    let page = is_whole.then(|| page::page(&pairs));
     let mut of_page = Vec::new();
-    if is_whole {
-        let (path, text) = (args.output.join(PAGE), page::page(&pairs));
-        if args.check {
-            of_page = against(&path, |kept| compare::pages(&text, kept));
-        } else {
-            save(&path, text.as_bytes())?;
+    if let (true, Some(text)) = (args.check, &page) {
+        of_page = against(&args.output.join(PAGE), |kept| compare::pages(text, kept));
+    }
+    if !args.check {
+        // A picture never stands beside another run's numbers.
+        let claim = Claim::waiting(&args.output)?;
+        let stage = claim.begin()?;
+        for (entry, figure) in &drawn {
+            all.push(write(args, &stage, entry, figure)?);
         }
+        if let Some(text) = &page {
+            save(&stage.path(PAGE), text.as_bytes())?;
+        }
+        stage.commit(None, &[])?;
     }
     let ok = of_page.is_empty() && all.iter().all(|d| d.differences.is_empty());
     if out.json {
@@ -157,15 +160,15 @@ fn save(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     Ok(atomic_write(path, |sink| sink.write_all(bytes))?)
 }
 
-fn write(args: &Args, entry: &'static Entry, figure: &Figure) -> Result<Done, Failure> {
+fn write(args: &Args, stage: &Stage<'_>, entry: &'static Entry, figure: &Figure) -> Result<Done, Failure> {
     let (name, picture) = (entry.name, plot::picture(figure));
     let (end, bytes) = match args.image {
         Image::Svg => ("svg", picture.svg("mm", Fonts::Inside).map(String::into_bytes)),
         Image::Png => ("png", picture.png(args.dpi)),
     };
     let files = vec![format!("{name}.{end}"), format!("{name}.csv")];
-    save(&args.output.join(&files[0]), &bytes.map_err(|e| undrawn(name, &e))?)?;
-    save(&args.output.join(&files[1]), table::csv(figure).as_bytes())?;
+    save(&stage.path(&files[0]), &bytes.map_err(|e| undrawn(name, &e))?)?;
+    save(&stage.path(&files[1]), table::csv(figure).as_bytes())?;
     Ok(Done { entry, files, differences: Vec::new() })
 }
 

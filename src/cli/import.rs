@@ -8,17 +8,20 @@ use super::check;
 use super::report::{Failure, Outcome, Reporter};
 use crate::circuit::wire;
 use crate::diag::{Diagnostic, codes};
-use crate::files::{atomic_write, write_safetensors};
+use crate::files::{Claim, atomic_write, not_an_input, write_safetensors};
 use crate::weights::{self, Imported, Loaded, Style, dale::rewrite, import::import};
 use serde_json::{Map, json};
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 pub fn run(args: &Import, out: &Reporter) -> Outcome {
     let file = &args.output;
     let beside = weights_beside(file)?;
-    if file.exists() && !args.force && !is_imported(file) {
+    // A circuit that was written by hand, or weights that belong to none of ours.
+    let taken = if file.exists() { !is_imported(file) } else { beside.exists() };
+    if taken && !args.force {
+        let file = if file.exists() { file } else { &beside };
         return Err(Diagnostic::error(
             codes::F011,
             "",
@@ -28,15 +31,8 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
         .into());
     }
     let loaded = weights::read(&args.model, &args.layer.options())?;
-    if same_file(&args.model, &beside) {
-        return Err(Diagnostic::error(
-            codes::F011,
-            "",
-            format!("the weights would replace `{}`, which they are read from", args.model.display()),
-        )
-        .help("give another -o name")
-        .into());
-    }
+    not_an_input(file)?;
+    not_an_input(&beside)?;
     let style = Style {
         name: circuit_name(file),
         weights_file: beside.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
@@ -45,9 +41,13 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
     let imported = import(&args.model, &loaded.block, &loaded.selected, &style)
         .map_err(|refused| apart::advice(&args.model, &loaded, &style, refused))?;
     let yaml = if args.dale { plus_minus(&imported, &style)? } else { imported.yaml.clone() };
-    // The weights first: a circuit never names a file that is not there yet.
-    write_safetensors(&beside, &imported.weights, &[])?;
-    atomic_write(file, |sink| sink.write_all(yaml.as_bytes()))?;
+    // Both or none; the circuit vouches for its weights.
+    let claim = Claim::beside(file)?;
+    let stage = claim.begin()?;
+    let name = file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    write_safetensors(&stage.path(&style.weights_file), &imported.weights, &[])?;
+    atomic_write(&stage.path(&name), |sink| sink.write_all(yaml.as_bytes()))?;
+    stage.commit(Some(&name), &[])?;
     let checked = if args.check { Some(check::answer(&args.as_check(), &args.model, out)?) } else { None };
     let equivalent = checked.as_ref().is_none_or(|c| c.equivalent);
     if out.json {
@@ -96,13 +96,12 @@ fn weights_beside(file: &Path) -> Result<PathBuf, Diagnostic> {
     Ok(file.with_file_name(name))
 }
 
-fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
-}
-
 /// Whether a file may be replaced without being asked: an earlier import.
 fn is_imported(file: &Path) -> bool {
-    crate::spec::read_bytes(file).is_ok_and(|text| text.starts_with(weights::import::OPENING.as_bytes()))
+    // Not as an input: it is the output.
+    let mut opening = vec![0; weights::import::OPENING.len()];
+    let read = std::fs::File::open(file).and_then(|mut f| f.read_exact(&mut opening));
+    read.is_ok() && opening == weights::import::OPENING.as_bytes()
 }
 
 /// The file's name as the circuit's.

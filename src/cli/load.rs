@@ -5,6 +5,7 @@ use super::report::Failure;
 use crate::circuit::{Circuit, SpikeCircuit, wire};
 use crate::compile::{Compiled, compile};
 use crate::diag::{Diagnostic, Diagnostics, codes};
+use crate::files::{MANIFEST, inputs, settle};
 use crate::simulate::inputs::Overrides;
 use crate::spec::{Document, read_file};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,12 @@ pub fn use_threads(threads: Option<u16>) {
 /// Reads the document and applies `--set`, `--seed` and `--threads`.
 pub fn document(file: &Path, reading: &Reading) -> Result<Document, Failure> {
     use_threads(reading.threads);
+    if file.is_dir() && !file.join(MANIFEST).exists() && file.join("circuit.yaml").is_file() {
+        settle(file)?;
+        if !file.join(MANIFEST).exists() {
+            inputs::note_unsummed(file);
+        }
+    }
     let file = file_of(file);
     let mut document = read_file(&file, &reading.set).map_err(|d| Failure::in_file(d, &file))?;
     if let Some(seed) = reading.seed {

@@ -1,11 +1,11 @@
 //! `pulvinar new [TEMPLATE]`: starter circuits, the shipped ones that show one idea each.
 
 use super::args::New;
+use super::output;
 use super::report::{Outcome, Reporter};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 /// The one that is run in spikes and does not compile.
 const SPIKING: &str = "match_and_control";
@@ -75,12 +75,12 @@ pub fn run(args: &New, out: &Reporter) -> Outcome {
         out.text("new", text);
         return Ok(0);
     };
-    if file.exists() && !args.force {
-        return Err(Diagnostic::error(codes::F011, "", format!("`{}` exists", file.display()))
-            .help("give another name, or --force to replace it")
-            .into());
+    if output::is_stdout(file) {
+        out.text("new", text);
+        return Ok(0);
     }
-    crate::files::atomic_write(file, |sink| sink.write_all(text.as_bytes()))?;
+    output::may_be_written(file, output::CIRCUITS, "a circuit", args.force)?;
+    output::write(file, text, out)?;
     if out.json {
         let mut rest = serde_json::Map::new();
         rest.insert("files".to_owned(), json!([file.display().to_string()]));

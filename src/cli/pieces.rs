@@ -1,18 +1,18 @@
 //! `pulvinar simulate FILE --stream`: compiled heads on tokens that are read and written piece by piece.
 
 use super::args::{Precision, Simulate};
-use super::interrupt::{self, INTERRUPTED};
+use super::interrupt;
 use super::progress::bar;
 use super::report::{Failure, Outcome, Reporter};
 use super::resolved::Tokens;
-use super::run_files::RunFiles;
+use super::run_files::{RunFiles, claim};
 use super::simulate::Ending;
 use super::{load, page};
 use crate::attention::Block;
 use crate::circuit::Circuit;
 use crate::compile::Compiled;
 use crate::diag::{Diagnostic, codes};
-use crate::files::{PutRows, little_endian, prepare_output_dir, write_npy_rows};
+use crate::files::{Claim, PutRows, little_endian, write_npy_rows};
 use crate::linalg::Real;
 use crate::seed::Checksum;
 use crate::simulate::inputs::Overrides;
@@ -49,27 +49,25 @@ struct Sums {
 
 impl Job<'_> {
     pub fn run(&self, out: &Reporter) -> Outcome {
-        if let Some(dir) = &self.args.output {
-            prepare_output_dir(dir, self.args.force)?;
-        }
         let placed = |d| load::placed(self.document, &self.args.file, d);
         let mut feeds = feeds(self.circuit, &self.document.folder, self.overrides).map_err(placed)?;
         for (name, feed) in &feeds {
             out.detail(&format!("stream {name}: {} tokens x {}", feed.n_tokens(), feed.width()));
         }
+        let claim = self.args.output.as_ref().map(|dir| claim(dir, self.args.force)).transpose()?;
         interrupt::listen();
         let done = match self.args.precision {
-            Precision::F64 => self.pass::<f64>(&mut feeds, out),
-            Precision::F32 => self.pass::<f32>(&mut feeds, out),
+            Precision::F64 => self.pass::<f64>(&mut feeds, claim.as_ref(), out),
+            Precision::F32 => self.pass::<f32>(&mut feeds, claim.as_ref(), out),
         };
         match done {
             Ok(()) => Ok(0),
-            Err(Stop::Interrupted) => Ok(INTERRUPTED),
+            Err(Stop::Interrupted) => Ok(interrupt::code()),
             Err(Stop::Failed(failure)) => Err(failure),
         }
     }
 
-    fn pass<T: Real>(&self, feeds: &mut Feeds, out: &Reporter) -> Result<(), Stop> {
+    fn pass<T: Real>(&self, feeds: &mut Feeds, claim: Option<&Claim>, out: &Reporter) -> Result<(), Stop> {
         let blocks: Vec<Block<T>> = self.compiled.blocks.iter().map(|b| b.block.cast()).collect();
         let (n, width) = pieces::output_shape(&blocks, feeds);
         let bar = bar(out, pieces::n_passes(&blocks) * pieces::n_pieces(feeds), "pieces");
@@ -88,10 +86,10 @@ impl Job<'_> {
             };
             pieces::run(&blocks, feeds, output, done).map(|()| sums)
         };
-        let (mut folder, sums) = match &self.args.output {
+        let (mut folder, sums) = match claim {
             None => (None, work(&mut |_| Ok(()))?),
-            Some(dir) => {
-                let opened = RunFiles::open(dir, self.document, self.circuit, Tokens::Left, self.overrides);
+            Some(claim) => {
+                let opened = RunFiles::open(claim, self.document, self.circuit, Tokens::Left, self.overrides);
                 let mut folder = opened.map_err(Stop::Failed)?;
                 let sums = write_npy_rows(&folder.path("output.npy"), (n, width), work)?;
                 (Some(folder), sums)

@@ -4,8 +4,9 @@ use super::args::{Colour, Common, Format};
 use crate::diag::{Class, Diagnostic, Diagnostics, Severity, codes};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Map, Value, json};
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Diagnostics of one run, with the file that they are about.
 pub struct Failure {
@@ -41,6 +42,8 @@ pub struct Reporter {
     pub quiet: bool,
     verbose: bool,
     colour: bool,
+    /// why stdout takes no more
+    lost: OnceLock<io::Error>,
 }
 
 impl Reporter {
@@ -50,6 +53,7 @@ impl Reporter {
             quiet: common.quiet,
             verbose: common.verbose,
             colour: is_coloured(common.color),
+            lost: OnceLock::new(),
         }
     }
 
@@ -75,6 +79,16 @@ impl Reporter {
             quiet: false,
             verbose: false,
             colour: is_coloured(colour),
+            lost: OnceLock::new(),
+        }
+    }
+
+    /// Help, or the version, on stdout.
+    pub fn help(&self, text: &clap::builder::StyledStr) {
+        if io::stdout().is_terminal() && self.colour {
+            self.print(text.ansi().to_string().as_bytes());
+        } else {
+            self.print(text.to_string().as_bytes());
         }
     }
 
@@ -95,9 +109,39 @@ impl Reporter {
         let _ = if self.colour { write!(stderr, "{}", text.ansi()) } else { write!(stderr, "{text}") };
     }
 
-    /// A result on stdout. A closed pipe ends the program quietly.
+    /// A result on stdout.
     pub fn result(&self, text: &str) {
-        print_result(text);
+        self.print(text.as_bytes());
+    }
+
+    /// Bytes on stdout. What goes wrong is kept for [`Reporter::code`]; after that nothing more is printed.
+    pub fn print(&self, bytes: &[u8]) {
+        if self.lost.get().is_some() {
+            return;
+        }
+        let mut out = io::stdout().lock();
+        if let Err(e) = out.write_all(bytes).and_then(|()| out.flush()) {
+            let _ = self.lost.set(e);
+        }
+    }
+
+    /// The exit code of a verb that would end with `own`: a result that could not be printed is no success. Where nobody
+    /// reads any more (a closed pipe, as of `| head`), the answer stands.
+    pub fn code(&self, own: u8) -> u8 {
+        match self.lost.get() {
+            Some(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                let d = Diagnostic::error(
+                    codes::F004,
+                    "",
+                    format!("the result could not be written to stdout: {e}"),
+                )
+                .help("write to a place with room that can be written, and run it again");
+                let d = Diagnostics::from(d);
+                self.draw(&d, None);
+                exit_code(&d)
+            }
+            _ => own,
+        }
     }
 
     /// One JSON object on stdout.
@@ -106,7 +150,7 @@ impl Reporter {
         object.insert("schema".to_owned(), json!(format!("pulvinar.{verb}/1")));
         object.insert("ok".to_owned(), json!(ok));
         object.append(&mut rest);
-        print_result(&format!("{}\n", Value::Object(object)));
+        self.print(format!("{}\n", Value::Object(object)).as_bytes());
     }
 
     /// A result that is text in itself: as it is, or as the value of `text`.
@@ -116,7 +160,7 @@ impl Reporter {
             rest.insert("text".to_owned(), json!(text));
             self.object(verb, true, rest);
         } else {
-            print_result(text);
+            self.print(text.as_bytes());
         }
     }
 
@@ -177,14 +221,6 @@ fn is_coloured(choice: Colour) -> bool {
                 && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
                 && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
         }
-    }
-}
-
-fn print_result(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        // Nobody reads any more (for example `| head`).
-        std::process::exit(0);
     }
 }
 

@@ -3,7 +3,9 @@
 use super::report::Failure;
 use super::resolved::{FILES, INPUTS, Tokens, resolved};
 use crate::circuit::Circuit;
-use crate::files::{Array, atomic_write, write_npz, write_safetensors};
+use crate::files::{
+    Array, Claim, MANIFEST, Manifest, Stage, atomic_write, manifest, write_npz, write_safetensors,
+};
 use crate::report::{Page, html};
 use crate::seed::sha256_hex;
 use crate::simulate::inputs::Overrides;
@@ -15,9 +17,69 @@ use std::path::{Path, PathBuf};
 /// `ones` and `identity` with more entries than this are not written out: `circuit.yaml` says what they are.
 const WRITTEN_OUT: usize = 10_000_000;
 
+/// Files that a run directory may hold, whatever made it.
+pub const NAMES: [&str; 12] = [
+    "circuit.yaml",
+    INPUTS,
+    FILES,
+    "weights.safetensors",
+    "output.npy",
+    "traces.npz",
+    "traces.svg",
+    "spikes.npz",
+    "metrics.csv",
+    "checkpoint.safetensors",
+    "report.html",
+    MANIFEST,
+];
+
+/// Claims a run directory before the work: it is free or to be replaced, and holds no input of this run.
+///
+/// # Errors
+/// As [`Claim::of`] and [`Claim::guard`].
+pub fn claim(dir: &Path, force: bool) -> Result<Claim, Failure> {
+    let claim = Claim::of(dir, force)?;
+    claim.guard(&NAMES)?;
+    claim.guard(&earlier(dir))?;
+    Ok(claim)
+}
+
+/// Files of the result that a directory holds now.
+pub fn earlier(dir: &Path) -> Vec<String> {
+    let listed = Manifest::of(dir).ok().flatten().map(|m| m.files).unwrap_or_default();
+    let mut all: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).chain(listed).collect();
+    all.retain(|name| !name.contains('/') && dir.join(name).is_file());
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Writes the manifest of a stage, which vouches for `files`, and puts all in place; files of an earlier result go. Returns
+/// all names, the manifest last.
+///
+/// # Errors
+/// Files that cannot be written or put in place.
+pub fn close(
+    stage: Stage<'_>,
+    about: Map<String, Value>,
+    mut files: Vec<String>,
+    gone: &[String],
+) -> Result<Vec<String>, Failure> {
+    let there = |name: &String| {
+        let new = stage.path(name);
+        (name.clone(), if new.is_file() { new } else { stage.folder().join(name) })
+    };
+    let summed: Vec<(String, PathBuf)> = files.iter().map(there).collect();
+    let text = manifest::text(about, manifest::sums(&summed)?);
+    atomic_write(&stage.path(MANIFEST), |sink| sink.write_all(text.as_bytes()))?;
+    stage.commit(Some(MANIFEST), gone)?;
+    files.push(MANIFEST.to_owned());
+    Ok(files)
+}
+
 /// A run directory that is being written.
 pub struct RunFiles<'a> {
-    dir: &'a Path,
+    stage: Stage<'a>,
     document: &'a Document,
     circuit_sha256: String,
     files: Vec<String>,
@@ -29,16 +91,14 @@ impl<'a> RunFiles<'a> {
     /// # Errors
     /// Files that cannot be written, and weight files that changed since they were read.
     pub fn open(
-        dir: &'a Path,
+        claim: &'a Claim,
         document: &'a Document,
         circuit: &Circuit,
         tokens: Tokens<'_>,
         overrides: &Overrides,
     ) -> Result<Self, Failure> {
         let (spec, copies) = resolved(document, tokens, overrides)?;
-        let yaml = crate::spec::to_yaml(&spec);
-        let mut run = Self { dir, document, circuit_sha256: sha256_hex(yaml.as_bytes()), files: Vec::new() };
-        run.text("circuit.yaml", &yaml)?;
+        let mut run = Self::of_spikes(claim, document, &crate::spec::to_yaml(&spec))?;
         if let Tokens::Copied(inputs) = tokens {
             let tokens: Vec<(String, Array)> =
                 inputs.iter().map(|(name, x)| (name.clone(), Array::from_tokens(x))).collect();
@@ -61,16 +121,17 @@ impl<'a> RunFiles<'a> {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn of_spikes(dir: &'a Path, document: &'a Document, yaml: &str) -> Result<Self, Failure> {
-        let mut run = Self { dir, document, circuit_sha256: sha256_hex(yaml.as_bytes()), files: Vec::new() };
+    pub fn of_spikes(claim: &'a Claim, document: &'a Document, yaml: &str) -> Result<Self, Failure> {
+        let circuit_sha256 = sha256_hex(yaml.as_bytes());
+        let mut run = Self { stage: claim.begin()?, document, circuit_sha256, files: Vec::new() };
         run.text("circuit.yaml", yaml)?;
         Ok(run)
     }
 
-    /// Where the file `name` goes; it will be listed in the manifest.
+    /// Where the file `name` is written; it will be listed in the manifest.
     pub fn path(&mut self, name: &str) -> PathBuf {
         self.files.push(name.to_owned());
-        self.dir.join(name)
+        self.stage.path(name)
     }
 
     /// The page about the run.
@@ -86,11 +147,12 @@ impl<'a> RunFiles<'a> {
         Ok(())
     }
 
-    /// Writes the manifest and returns all files, in order. `about` is what this kind of run adds to it.
+    /// Writes the manifest, puts everything in place and returns all files, in order. `about` is what this kind of run adds to
+    /// the manifest.
     ///
     /// # Errors
-    /// A manifest that cannot be written.
-    pub fn close(mut self, about: Map<String, Value>) -> Result<Vec<String>, Failure> {
+    /// Files that cannot be written or put in place.
+    pub fn close(self, about: Map<String, Value>) -> Result<Vec<String>, Failure> {
         let spec = &self.document.spec;
         let mut manifest = Map::new();
         let mut put = |key: &str, value: Value| manifest.insert(key.to_owned(), value);
@@ -102,12 +164,7 @@ impl<'a> RunFiles<'a> {
         put("seed", json!(spec.seed));
         put("threads", json!(rayon::current_num_threads()));
         manifest.extend(about);
-        // The list holds itself: one that ends with the manifest is whole.
-        let mut files = self.files.clone();
-        files.push("manifest.json".to_owned());
-        manifest.insert("files".to_owned(), json!(files));
-        let text = format!("{:#}\n", Value::Object(manifest));
-        self.text("manifest.json", &text)?;
-        Ok(self.files)
+        let gone = earlier(self.stage.folder());
+        close(self.stage, manifest, self.files, &gone)
     }
 }

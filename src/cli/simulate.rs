@@ -3,13 +3,13 @@
 use super::args::{Mode, Precision, Simulate};
 use super::report::{Failure, Outcome, Reporter};
 use super::resolved::Tokens;
-use super::run_files::RunFiles;
+use super::run_files::{RunFiles, claim};
 use super::{load, page, pieces};
 use crate::attention::Streams;
 use crate::circuit::Circuit;
 use crate::compile::Compiled;
 use crate::diag::{Diagnostic, codes};
-use crate::files::{little_endian, prepare_output_dir, write_npy};
+use crate::files::{Claim, little_endian, write_npy};
 use crate::linalg::Real;
 use crate::report::Page;
 use crate::seed::sha256_hex;
@@ -19,7 +19,6 @@ use crate::spec::Document;
 use nalgebra::DMatrix;
 use serde_json::{Map, json};
 use std::fmt::Write as _;
-use std::path::Path;
 
 pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     match args.mode {
@@ -60,13 +59,12 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         };
         return job.run(out);
     }
-    // Refused before the work, not after it.
-    if let Some(dir) = &args.output {
-        prepare_output_dir(dir, args.force)?;
-    }
     let streams =
         inputs(&circuit, &document.folder, &overrides).map_err(|d| load::placed(&document, &args.file, d))?;
+    // Refused before the work, not after it.
+    let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     let job = Job {
+        claim: claim.as_ref(),
         args,
         document: &document,
         circuit: &circuit,
@@ -136,6 +134,7 @@ fn refuse_reserved(document: &Document, circuit: &Circuit) -> Result<(), Diagnos
 }
 
 struct Job<'a> {
+    claim: Option<&'a Claim>,
     args: &'a Simulate,
     document: &'a Document,
     circuit: &'a Circuit,
@@ -231,8 +230,8 @@ impl Job<'_> {
             files: &[],
             tokens: self.inputs.iter().map(|(name, x)| (name.as_str(), x.ncols(), x.nrows())).collect(),
         };
-        let files = match &self.args.output {
-            Some(dir) => self.write(dir, run, &ending)?,
+        let files = match self.claim {
+            Some(claim) => self.write(claim, run, &ending)?,
             None => Vec::new(),
         };
         ending.files = &files;
@@ -249,9 +248,14 @@ impl Job<'_> {
         Ok(page)
     }
 
-    fn write<T: Real>(&self, dir: &Path, run: &Run<T>, ending: &Ending<'_>) -> Result<Vec<String>, Failure> {
+    fn write<T: Real>(
+        &self,
+        claim: &Claim,
+        run: &Run<T>,
+        ending: &Ending<'_>,
+    ) -> Result<Vec<String>, Failure> {
         let tokens = Tokens::Copied(self.inputs);
-        let mut folder = RunFiles::open(dir, self.document, self.circuit, tokens, self.overrides)?;
+        let mut folder = RunFiles::open(claim, self.document, self.circuit, tokens, self.overrides)?;
         write_npy(&folder.path("output.npy"), &run.output)?;
         folder.report(&self.page(run, ending)?)?;
         ending.close(self.args, folder)

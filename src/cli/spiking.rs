@@ -4,16 +4,15 @@ use super::args::{Precision, Simulate};
 use super::load;
 use super::page::begun;
 use super::report::{Failure, Outcome, Reporter, not_yet};
-use super::run_files::RunFiles;
+use super::run_files::{RunFiles, claim};
 use super::spiking_report::{object, rows, section, text};
 use crate::circuit::SpikeCircuit;
 use crate::diag::{Diagnostic, codes, did_you_mean};
-use crate::files::{Array, Dtype, prepare_output_dir, write_csv, write_npz};
+use crate::files::{Array, Claim, Dtype, write_csv, write_npz};
 use crate::seed::sha256_hex;
 use crate::simulate::spiking::{Plan, Runs, run as run_trials};
 use crate::spec::{Document, SpikeCompartment, SpikeTraceSpec, SpikeTrainsSpec, SpikeVariable};
 use serde_json::{Map, json};
-use std::path::Path;
 
 /// Spikes of every trial, in a run directory; also what `spike_trains: {file: ...}` reads.
 const SPIKES: &str = "spikes.npz";
@@ -34,15 +33,13 @@ pub fn run(args: &Simulate, mut document: Document, out: &Reporter) -> Outcome {
     }
     let circuit = load::spikes(&document, &args.file)?;
     let plan = Plan::of(&circuit, &document.folder).map_err(|d| load::placed(&document, &args.file, d))?;
-    if let Some(dir) = &args.output {
-        prepare_output_dir(dir, args.force)?;
-    }
+    let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     let bar = super::progress::bar(out, plan.trials, "trials");
     let result = run_trials(&plan, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     let runs = result.map_err(|e| load::placed(&document, &args.file, e.at(circuit.cable_path())))?;
-    let files = match &args.output {
-        Some(dir) => write(dir, &document, &circuit, &plan, &runs)?,
+    let files = match &claim {
+        Some(claim) => write(claim, &document, &circuit, &plan, &runs)?,
         None => Vec::new(),
     };
     if out.json {
@@ -123,13 +120,13 @@ fn trace(text: &str) -> Result<SpikeTraceSpec, Diagnostic> {
 }
 
 fn write(
-    dir: &Path,
+    claim: &Claim,
     document: &Document,
     circuit: &SpikeCircuit,
     plan: &Plan,
     runs: &Runs,
 ) -> Result<Vec<String>, Failure> {
-    let mut folder = RunFiles::of_spikes(dir, document, &crate::spec::to_yaml(&standing_alone(document)))?;
+    let mut folder = RunFiles::of_spikes(claim, document, &crate::spec::to_yaml(&standing_alone(document)))?;
     write_npz(&folder.path(SPIKES), &spikes(runs))?;
     if !plan.traces.is_empty() {
         write_npz(&folder.path("traces.npz"), &traces(plan, runs))?;

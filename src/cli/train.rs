@@ -7,14 +7,15 @@ mod page;
 mod say;
 
 use super::args::{Rule, Train};
-use super::interrupt::{self, INTERRUPTED};
+use super::interrupt;
 use super::load;
 use super::report::{Failure, Outcome, Reporter};
+use super::run_files::claim;
 use crate::attention::Block;
 use crate::circuit::Circuit;
 use crate::diag::{Diagnostic, codes};
 use crate::experiments::learning::{self, Lesson, Mistakes, Of};
-use crate::files::prepare_output_dir;
+use crate::files::{Claim, settle};
 use crate::plasticity::tasks::Task;
 use crate::spec::{Document, RouteSpec, TaskSpec};
 use course::{Course, Place};
@@ -40,17 +41,15 @@ pub fn run(args: &Train, out: &Reporter) -> Outcome {
     let mut job = job(file, args)?;
     job.lesson.train.steps = args.steps.unwrap_or(job.lesson.train.steps);
     job.lesson.train.rate = args.rate.or(job.lesson.train.rate);
-    if let Some(dir) = &args.output {
-        prepare_output_dir(dir, args.force)?;
-    }
+    let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     interrupt::listen();
     if args.rule == Some(Rule::All) {
-        return ladder::run(&job, args.output.as_deref(), out);
+        return ladder::run(&job, claim.as_ref(), out);
     }
     if let Some(route) = args.rule.and_then(Rule::route) {
         job.lesson.train.rule = Some(route);
     }
-    let place = args.output.as_deref().map(|dir| Place { dir, resume: false });
+    let place = claim.as_ref().map(|claim| Place { claim, resume: false });
     finish(&job, job.lesson.train.rule, place, out)
 }
 
@@ -68,12 +67,16 @@ fn resume(args: &Train, dir: &Path, out: &Reporter) -> Outcome {
             "of the settings only --steps may change; start a new training for others",
         ));
     }
+    if dir.is_dir() {
+        settle(dir)?;
+    }
     if !file.is_file() {
         let what = format!("{} holds no training: there is no {}", dir.display(), file.display());
         return Err(Diagnostic::error(codes::F001, "", what)
             .help("name a run directory that `train FILE -o DIR` made; one that ended before its first checkpoint starts anew: `train FILE -o DIR --force`")
             .into());
     }
+    let claim = Claim::again(dir)?;
     let mut job = job(&file, args)?;
     job.resumed = true;
     if let Some(other) = &args.file {
@@ -101,7 +104,7 @@ fn resume(args: &Train, dir: &Path, out: &Reporter) -> Outcome {
         job.lesson.train.steps = steps;
     }
     interrupt::listen();
-    finish(&job, job.lesson.train.rule, Some(Place { dir, resume: true }), out)
+    finish(&job, job.lesson.train.rule, Some(Place { claim: &claim, resume: true }), out)
 }
 
 /// Reads everything and checks it.
@@ -137,5 +140,5 @@ fn finish(job: &Job, route: Option<RouteSpec>, place: Option<Place<'_>>, out: &R
     let course = Course::run(job, route, place, out)?;
     let outcome = learning::result(&job.lesson, &course.learned.circuit);
     say::report(job, &course, &outcome, out);
-    Ok(if course.learned.interrupted { INTERRUPTED } else { 0 })
+    Ok(if course.learned.interrupted { interrupt::code() } else { 0 })
 }

@@ -157,20 +157,23 @@ codes! {
     F001 "file not found": "The path names no file. Relative paths inside a circuit file start at the folder of that file.";
     F002 "not a regular file": "A directory or a device was given where a file is needed.";
     F003 "file could not be read": "The operating system refused to read the file; the message says why.";
-    F004 "file could not be written": "Outputs are written under a temporary name and renamed; the earlier file, if any, is untouched.";
+    F004 "file could not be written": "Outputs are written under a temporary name and renamed; the earlier file, if any, is untouched. So with a result for stdout that could not be written (a closed pipe is no error).";
     F005 "file is too large": "A guard against running out of memory. Tokens and weights may have at most 2^31 bytes; `simulate --stream` reads tokens of any length from .npy files.";
     F006 "unknown file format": "Known by their ending: .npy, .npz, .csv, .safetensors.";
     F007 "malformed file": "The header or the body is damaged or lies about its size. Nothing was allocated on its word.";
     F008 "tensor not found in the file": "Name one of the tensors the file holds.";
     F009 "wrong shape or type in a file": "The tensor does not have the shape or number type that is needed here.";
     F010 "number that is not finite": "NaN or infinity in tokens or weights.";
-    F011 "output directory is not empty": "Give another -o directory, or --force to replace what is there.";
+    F011 "output that exists": "Give another -o, or --force to replace what is there. Of a run directory, --force replaces the files of the earlier run; other files in it stay.";
     F012 "heads that the file format cannot hold": "The native heads file holds linear, exp and power kernels with no, hebbian, decay or constant-rate delta memories.";
     F013 "unequal numbers of tokens": "Streams that share a clock have one token each at every step.";
     F014 "no known layout of attention weights": "Read are: the native heads file, torch MultiheadAttention (`in_proj_weight`, `out_proj`), `q_proj` `k_proj` `v_proj` `o_proj`, BERT (`attention.self.query`, `attention.output.dense`), GPT-2 (`c_attn`, `c_proj`), and fewer key and value heads than query heads. The message lists the tensors that were found.";
     F015 "which layer, block or head": "A file with several layers needs --prefix, a stack of blocks is chosen from with --block (from 1), heads with --select (from 0).";
     F016 "number of heads": "Most layouts do not say how many heads share a matrix: give --heads. It must divide the rows of the query matrix.";
     F017 "a checkpoint of another training": "A training goes on from its own checkpoint only: the same circuit, the same settings. `train --resume DIR` alone takes both from the directory.";
+    F020 "an output over an input": "No run replaces a file that it reads, also not with --force and not under another name (a link).";
+    F021 "another run writes there": "One run at a time writes to a directory. The claim ends with the program that has it, also if that is killed.";
+    F022 "damaged": "Weights, checkpoints and run directories carry the SHA-256 of what was written; the file is not that any more. `pulvinar verify DIR` says which files are whole. Run it again, or take a copy.";
     R001 "diverged": "A number became infinite, or a non-zero number was divided by zero. The message says where.";
     R002 "expect not met": "The section `expect` claims something about the compiled heads that is not so.";
     R003 "tokens that a block does not run on": "A stream is missing, or has another width or number of tokens than its block needs.";
@@ -181,5 +184,6 @@ codes! {
     U003 "a stream without tokens": "Give them with --tokens, or with `input:` in the circuit.";
     U004 "not in this version": "The capability is planned; the message says which verb or mode works today.";
     U005 "bad command line": "See `pulvinar help`.";
+    U007 "an ending that does not fit": "-o receives what --emit names: spec .yaml .yml; graph and factors .txt; heads .safetensors, or .txt for the text; dot .dot .gv; svg .svg; without --emit, heads .safetensors. `new` writes .yaml or .yml. `-` is stdout.";
     U006 "a circuit that the experiment cannot use": "Experiments feed the streams `cue`, `key` and `value`, set parameters, and read what to do from `protocol`. `pulvinar experiment NAME --print` prints a circuit that fits; change a copy of it.";
 }

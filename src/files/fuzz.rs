@@ -78,6 +78,9 @@ fn damaged_safetensors() {
     let metadata = [("mask".to_owned(), "full".to_owned())];
     write_safetensors(&path, &[("x".into(), example()), ("y".into(), example())], &metadata).unwrap();
     survive(&path, 4, 2000);
+    write_safetensors(&path, &[("x".into(), example()), ("y".into(), example())], &metadata).unwrap();
+    fs::write(&path, super::safetensors::unsealed(&fs::read(&path).unwrap())).unwrap();
+    survive(&path, 4, 2000);
 }
 
 #[test]

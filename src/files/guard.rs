@@ -79,7 +79,10 @@ pub(super) fn open(path: &Path, limit: u64) -> Result<(File, u64), Diagnostic> {
             .help("split it, or store it with fewer or smaller numbers")
             .in_file(path));
     }
-    File::open(path).map(|file| (file, about.len())).map_err(|e| refused(path, &e))
+    super::manifest::trusted(path)?;
+    let file = File::open(path).map_err(|e| refused(path, &e))?;
+    super::inputs::note(path);
+    Ok((file, about.len()))
 }
 
 fn refused(path: &Path, error: &io::Error) -> Diagnostic {

@@ -9,22 +9,29 @@
 //! value and what to try (codes `F001` to `F010`).
 //!
 //! Every writer goes through [`atomic_write`]: a temporary file in the same folder, synced, then renamed; the
-//! same numbers give the same bytes.
+//! same numbers give the same bytes. Results of several files go through a [`Stage`].
 //!
 //! - [`npy`], [`npz`], [`csv`], [`safetensors`]: one format each.
 //! - [`rows`]: `.npy` piece by piece, for tokens that do not fit in memory.
-//! - [`mod@write`]: `atomic_write`. [`run_dir`]: output folders.
+//! - [`mod@write`]: `atomic_write`. [`mod@stage`]: results of several files. [`claim`]: one writer at a time. [`manifest`]: what is in a run directory, with
+//!   checksums. [`inputs`]: what was read and must not be replaced.
+//! - `disk`: every change of a disk, one by one.
 //!
 //! **Deliberately absent:** transformer layouts and heads (`weights`), pickles, object arrays, hub downloads.
 
 mod array;
+pub mod claim;
 pub mod csv;
+mod disk;
 mod guard;
+pub mod inputs;
+pub mod manifest;
 pub mod npy;
 pub mod npz;
 pub mod rows;
-pub mod run_dir;
 pub mod safetensors;
+mod seal;
+pub mod stage;
 pub mod write;
 
 #[cfg(test)]
@@ -33,14 +40,16 @@ mod fuzz;
 mod testing;
 
 pub use array::{Array, Dtype, little_endian};
+pub use claim::{Claim, not_an_input, settle};
 pub use csv::write_csv;
 pub(crate) use guard::Bad;
+pub use manifest::{MANIFEST, Manifest};
 pub use npy::{write_npy, write_npy_array};
 pub use npz::write_npz;
 pub use rows::{NpyRows, PutRows, write_npy_rows};
-pub use run_dir::prepare_output_dir;
 pub use safetensors::write_safetensors;
-pub use write::{Sink, atomic_write, remove_unfinished};
+pub use stage::{Stage, abandon};
+pub use write::{Sink, atomic_write, remove_unfinished, write_device};
 
 use crate::diag::{Diagnostic, did_you_mean, one_of};
 use nalgebra::DMatrix;
@@ -118,7 +127,7 @@ pub fn read_array(path: &Path, name: Option<&str>) -> Result<Array, Diagnostic> 
             if format == Format::Npy { npy::read(file, length) } else { csv::read(file) }
         }
         Format::Npz => npz::read(file, name),
-        Format::Safetensors => safetensors::Reader::new(file, length).and_then(|mut r| {
+        Format::Safetensors => safetensors::checked(file, length, path).and_then(|mut r| {
             let chosen = choose(&r.names(), name)?;
             r.read(&chosen)
         }),

@@ -4,13 +4,17 @@
 //! the bytes, no overflow); its length and the length of the data are compared with the file first. Tensors are read
 //! one at a time. The writer is ours, because the crate writes metadata in hash order.
 //!
+//! Files that are written here carry their own SHA-256, in the metadata key [`SEAL`]: of the whole file, with zeros in place of
+//! the hash. Where a file has that key, it is compared before anything is read.
+//!
 //! **Deliberately absent:** memory maps, eight-bit and complex types.
 //!
 //! Source: <https://github.com/huggingface/safetensors>, "Format".
 
 use super::array::{check_axes, read_values, within_cap};
-use super::{Array, Bad, Dtype, Entry, MAX_BYTES, atomic_write, guard};
+use super::{Array, Bad, Dtype, Entry, MAX_BYTES, atomic_write, guard, inputs, seal};
 use crate::diag::Diagnostic;
+use crate::seed::Checksum;
 use ::safetensors::tensor::{Dtype as Theirs, Metadata};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -19,6 +23,11 @@ use std::path::Path;
 
 /// The limit of the format itself.
 const MAX_HEADER: u64 = 100_000_000;
+
+/// The metadata key of the checksum.
+pub const SEAL: &str = "pulvinar.sha256";
+/// What stands before it.
+const KEY: &str = "\"pulvinar.sha256\":\"";
 
 /// An open file whose header has been validated.
 #[derive(Debug)]
@@ -30,13 +39,28 @@ pub struct Reader<F = File> {
     names: Vec<String>,
 }
 
-/// Opens a file and validates its header.
+/// Opens a file and validates its header and, if it has one, its checksum; [`inputs::unsummed`] knows those without.
 ///
 /// # Errors
-/// `F001` to `F005` as for any file, `F007` for a header that is damaged or does not describe this file.
+/// `F001` to `F005` as for any file, `F007` for a header that is damaged or does not describe this file, `F022` for a
+/// checksum that is not the file's.
 pub fn open(path: &Path) -> Result<Reader, Diagnostic> {
     let (file, length) = guard::open(path, MAX_BYTES)?;
-    Reader::new(file, length).map_err(|bad| bad.in_file(path))
+    let reader = checked(file, length, path).map_err(|bad| bad.in_file(path))?;
+    if reader.seal().is_none() {
+        inputs::note_unsummed(path);
+    }
+    Ok(reader)
+}
+
+/// A reader of a file that has the checksum that it carries, if it carries one.
+pub(super) fn checked(file: File, length: u64, path: &Path) -> Result<Reader, Bad> {
+    let mut reader = Reader::new(file, length)?;
+    if reader.seal().is_some() && !inputs::is_checked(path) {
+        reader.check()?;
+        inputs::checked(path);
+    }
+    Ok(reader)
 }
 
 impl<F: Read + Seek> Reader<F> {
@@ -74,16 +98,49 @@ impl<F: Read + Seek> Reader<F> {
         Ok(Self { file, header, start: 8 + size, names })
     }
 
+    /// The checksum that the file carries.
+    #[must_use]
+    pub fn seal(&self) -> Option<&str> {
+        self.header.metadata().as_ref()?.get(SEAL).map(String::as_str)
+    }
+
+    /// `F022` unless the file has the checksum that it carries.
+    fn check(&mut self) -> Result<(), Bad> {
+        let seal = self.seal().unwrap_or_default().to_owned();
+        let mut header = vec![0; usize::try_from(self.start).unwrap_or_default()];
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.read_exact(&mut header)?;
+        if let Some(open) = seal::open(&header, KEY) {
+            header = open;
+        }
+        let mut sum = Checksum::default();
+        sum.add(&header);
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match self.file.read(&mut buffer)? {
+                0 => break,
+                n => sum.add(&buffer[..n]),
+            }
+        }
+        if sum.hex() == seal {
+            return Ok(());
+        }
+        Err(Bad::new("F022", format!("does not have the SHA-256 that it carries ({seal})")).help(format!(
+            "the file is damaged; if another program changed it on purpose, let it leave out the metadata key `{SEAL}`"
+        )))
+    }
+
     /// The names of the tensors, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.names.clone()
     }
 
-    /// What the file says about itself, by key.
+    /// What the file says about itself, by key, but for the checksum.
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, String> {
-        self.header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+        let all = self.header.metadata().iter().flatten().filter(|(k, _)| *k != SEAL);
+        all.map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
     /// Names, shapes and types, sorted by name.
@@ -156,10 +213,10 @@ fn ours(theirs: Theirs) -> Option<Dtype> {
 }
 
 /// Writes tensors, each in its own type. The bytes depend only on what is written, not on its order: tensors are
-/// sorted by descending width of a number (so that all are aligned), then by name; metadata by key.
+/// sorted by descending width of a number (so that all are aligned), then by name; metadata by key, the checksum among it.
 ///
 /// # Errors
-/// `F009` if a name or key comes twice, a tensor is called `__metadata__`, or shape and data disagree; else as
+/// `F009` if a name or key comes twice, a tensor is called `__metadata__`, a key is [`SEAL`], or shape and data disagree; else as
 /// [`atomic_write`].
 pub fn write_safetensors(
     path: &Path,
@@ -174,19 +231,17 @@ pub fn write_safetensors(
             return refuse(format!("the tensor name `{name}` is taken"));
         }
     }
-    let mut keys = BTreeMap::new();
+    let mut keys = BTreeMap::from([(SEAL, seal::ZEROS)]);
     for (key, value) in metadata {
-        if keys.insert(key, value).is_some() {
+        if keys.insert(key.as_str(), value.as_str()).is_some() {
             return refuse(format!("the metadata key `{key}` comes twice"));
         }
     }
     let mut sorted: Vec<&(String, Array)> = tensors.iter().collect();
     sorted.sort_by(|(a, x), (b, y)| y.dtype.bytes().cmp(&x.dtype.bytes()).then_with(|| a.cmp(b)));
     let mut parts = Vec::with_capacity(sorted.len() + 1);
-    if !keys.is_empty() {
-        let pairs: Vec<String> = keys.iter().map(|(k, v)| format!("{}:{}", json(k), json(v))).collect();
-        parts.push(format!("\"__metadata__\":{{{}}}", pairs.join(",")));
-    }
+    let pairs: Vec<String> = keys.iter().map(|(k, v)| format!("{}:{}", json(k), json(v))).collect();
+    parts.push(format!("\"__metadata__\":{{{}}}", pairs.join(",")));
     let mut offset = 0;
     for (name, array) in &sorted {
         let end = offset + array.data.len() * array.dtype.bytes();
@@ -203,10 +258,33 @@ pub fn write_safetensors(
         return refuse(format!("a header of {} bytes is more than the format allows", header.len()));
     }
     atomic_write(path, |out| {
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(header.as_bytes())?;
-        sorted.iter().try_for_each(|(_, array)| array.encode(out))
+        let mut summed = Summed { out: &mut *out, sum: Checksum::default() };
+        summed.write_all(&(header.len() as u64).to_le_bytes())?;
+        summed.write_all(header.as_bytes())?;
+        sorted.iter().try_for_each(|(_, array)| array.encode(&mut summed))?;
+        let hash = summed.sum.hex();
+        let Some(at) = seal::place(header.as_bytes(), KEY) else { return Ok(()) };
+        out.seek(SeekFrom::Start(8 + at as u64))?;
+        out.write_all(hash.as_bytes())
     })
+}
+
+/// Adds up what is written.
+struct Summed<W> {
+    out: W,
+    sum: Checksum,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.sum.add(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// A JSON string.
@@ -215,149 +293,7 @@ fn json(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{code, folder};
-    use super::super::{list_arrays, read_array};
-    use super::*;
-    use std::fs;
-    use std::io::Cursor;
-
-    fn parse(bytes: &[u8]) -> Result<Reader<Cursor<&[u8]>>, Bad> {
-        Reader::new(Cursor::new(bytes), bytes.len() as u64)
-    }
-
-    /// A file with any header text.
-    fn file(header: &str, body: &[u8]) -> Vec<u8> {
-        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), body].concat()
-    }
-
-    #[test]
-    fn round_trip_and_equal_bytes_in_any_order() {
-        let dir = folder();
-        let path = dir.path().join("w.safetensors");
-        use Dtype::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
-        let mut tensors: Vec<(String, Array)> =
-            [F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, Bool]
-                .into_iter()
-                .map(|dtype| {
-                    (
-                        format!("w \"{}\"", dtype.name()),
-                        Array { shape: vec![3, 1], data: vec![0.0, 1.0, 1.0], dtype },
-                    )
-                })
-                .collect();
-        tensors.push(("none".into(), Array { shape: vec![0, 4], data: vec![], dtype: F32 }));
-        tensors.push(("one".into(), Array { shape: vec![], data: vec![-0.0], dtype: F64 }));
-        let mut metadata: Vec<(String, String)> = ["kernel", "mask", "a\n\"b\"", "zeta", "é"]
-            .iter()
-            .map(|k| ((*k).into(), format!("{k},{k}")))
-            .collect();
-        write_safetensors(&path, &tensors, &metadata).unwrap();
-        let bytes = fs::read(&path).unwrap();
-        assert_eq!(u64::from_le_bytes(bytes[..8].try_into().unwrap()) % 8, 0);
-        for (name, array) in &tensors {
-            let back = read_array(&path, Some(name)).unwrap();
-            assert_eq!(&back, array);
-            assert_eq!(back.data.first().map(|x| x.to_bits()), array.data.first().map(|x| x.to_bits()));
-        }
-        // The crate that defines the format agrees.
-        let theirs = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
-        assert_eq!(theirs.len(), tensors.len());
-        let want: BTreeMap<String, String> = metadata.iter().cloned().collect();
-        assert_eq!(open(&path).unwrap().metadata(), want);
-        tensors.reverse();
-        metadata.reverse();
-        write_safetensors(&path, &tensors, &metadata).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), bytes);
-
-        let names: Vec<String> = list_arrays(&path).unwrap().into_iter().map(|e| e.name).collect();
-        assert!(names.is_sorted() && names.len() == 15);
-        let error = read_array(&path, Some("non")).unwrap_err();
-        assert_eq!(error.code, "F008");
-        assert!(error.help.unwrap().contains("did you mean `none`?"));
-        assert_eq!(code(read_array(&path, None)), "F008");
-    }
-
-    #[test]
-    fn rounding_to_half_precision() {
-        let dir = folder();
-        let path = dir.path().join("w.safetensors");
-        for (dtype, want) in [(Dtype::F16, 0.333_251_953_125), (Dtype::BF16, 0.333_984_375)] {
-            let array = Array { shape: vec![1], data: vec![1.0 / 3.0], dtype };
-            write_safetensors(&path, &[("x".into(), array)], &[]).unwrap();
-            assert_eq!(read_array(&path, None).unwrap().data, [want]);
-        }
-    }
-
-    #[test]
-    fn headers_that_lie_or_are_damaged() {
-        let tensor = |shape: &str, from: u64, to: u64| {
-            format!("{{\"x\":{{\"dtype\":\"F64\",\"shape\":{shape},\"data_offsets\":[{from},{to}]}}}}")
-        };
-        parse(&file(&tensor("[2]", 0, 16), &[0; 16])).unwrap();
-        let huge = 1u64 << 61;
-        let rows: &[(&str, String)] = &[
-            ("more than there is", tensor("[1000000000000]", 0, 8_000_000_000_000)),
-            ("shape and offsets disagree", tensor("[1000000000000]", 0, 16)),
-            ("overflow", tensor("[4294967296,4294967296]", 0, 16)),
-            ("nearly 2^64 bytes", tensor(&format!("[{}]", huge - 1), 0, (huge - 1) * 8)),
-            ("negative", tensor("[-2]", 0, 16)),
-            ("a hole in front", tensor("[1]", 8, 16)),
-            ("backwards", tensor("[2]", 16, 0)),
-            ("less than there is", tensor("[1]", 0, 8)),
-            ("not JSON", "{".into()),
-            ("deep", "[".repeat(5000)),
-            ("a list", "[]".into()),
-            ("empty", String::new()),
-            ("metadata of numbers", "{\"__metadata__\":{\"a\":1}}".into()),
-        ];
-        for (claim, header) in rows {
-            let bad = parse(&file(header, &[0; 16])).unwrap_err();
-            assert_eq!(bad.code, "F007", "{claim}: {}", bad.message);
-        }
-        // Sums of tensors that pass 2^64 only together.
-        let each = huge - 1;
-        let many: Vec<String> = (0..8)
-            .map(|i| {
-                let (from, to) = (i * each, (i + 1) * each);
-                format!("\"x{i}\":{{\"dtype\":\"U8\",\"shape\":[{each}],\"data_offsets\":[{from},{to}]}}")
-            })
-            .collect();
-        assert_eq!(parse(&file(&format!("{{{}}}", many.join(",")), &[])).unwrap_err().code, "F007");
-        for size in [17, u64::MAX, u64::MAX - 7, 100_000_001, 1 << 40] {
-            let bytes = [&size.to_le_bytes()[..], &[b' '; 16]].concat();
-            assert_eq!(parse(&bytes).unwrap_err().code, "F007", "{size}");
-        }
-        assert_eq!(parse(b"0123456789").unwrap_err().code, "F007");
-        // Nothing in it, but of an impossible width.
-        let flat = file(&tensor("[0,9000000000000000]", 0, 0), &[]);
-        assert_eq!(parse(&flat).unwrap().read("x").unwrap_err().code, "F007");
-        let odd = "{\"x\":{\"dtype\":\"F8_E4M3\",\"shape\":[16],\"data_offsets\":[0,16]}}";
-        assert_eq!(parse(&file(odd, &[0; 16])).unwrap().read("x").unwrap_err().code, "F009");
-    }
-
-    #[test]
-    fn truncated_at_every_byte() {
-        let header = "{\"x\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}";
-        let good = file(header, &[0; 16]);
-        for n in 0..good.len() {
-            assert_eq!(parse(&good[..n]).unwrap_err().code, "F007", "{n}");
-        }
-        assert_eq!(parse(&[good, vec![0]].concat()).unwrap_err().code, "F007");
-    }
-
-    #[test]
-    fn tensors_that_cannot_be_written() {
-        let dir = folder();
-        let path = dir.path().join("w.safetensors");
-        let x = || Array::from_slice(&[1.0f64]);
-        let twice = [("a".to_owned(), x()), ("a".to_owned(), x())];
-        assert_eq!(code(write_safetensors(&path, &twice, &[])), "F009");
-        assert_eq!(code(write_safetensors(&path, &[("__metadata__".into(), x())], &[])), "F009");
-        let keys = [("k".to_owned(), String::new()), ("k".to_owned(), String::new())];
-        assert_eq!(code(write_safetensors(&path, &[], &keys)), "F009");
-        assert!(!path.exists());
-        write_safetensors(&path, &[], &[]).unwrap();
-        assert!(list_arrays(&path).unwrap().is_empty());
-    }
-}
+#[path = "safetensors_tests.rs"]
+mod tests;
+#[cfg(test)]
+pub(crate) use tests::unsealed;

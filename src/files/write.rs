@@ -1,23 +1,26 @@
 //! Writing under a temporary name, then renaming.
 
-use super::Bad;
+use super::disk::{self, Written};
+use super::{Bad, stage};
 use crate::diag::Diagnostic;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Temporary files have these names.
-const PREFIX: &str = ".writing-";
+/// Files and folders that are not finished have names that begin so.
+pub(super) const PREFIX: &str = ".writing-";
+/// Temporary files have names that end so.
 const SUFFIX: &str = ".tmp";
 
 /// What the closure of [`atomic_write`] writes to; it can also seek.
-pub type Sink<'a> = BufWriter<&'a File>;
+pub type Sink<'a> = BufWriter<Written<'a>>;
 
 /// Writes a file whole or not at all.
 ///
 /// The bytes go to a temporary file in the same folder, are flushed and synced, and the file is then renamed. If
 /// anything fails, the earlier file is untouched and the temporary one is removed. Permissions are those of any
-/// new file (0666 less the umask); a symbolic link is followed.
+/// new file (0666 less the umask); a symbolic link is followed. In the folder of a [`stage`], which nobody reads before
+/// it is whole, the file is written as it is.
 ///
 /// # Errors
 /// `F004` when the system or `write` refuses, `F002` when a directory or device has that name.
@@ -26,41 +29,71 @@ where
     F: FnOnce(&mut Sink<'_>) -> io::Result<()>,
 {
     let target = target(path)?;
-    place(&target, write).map_err(|error| {
-        let folder = parent(&target);
-        let help = match error.kind() {
-            io::ErrorKind::NotFound if !folder.is_dir() => {
-                Some(format!("there is no folder `{}`", folder.display()))
-            }
-            io::ErrorKind::PermissionDenied => Some(format!("may you write in `{}`?", folder.display())),
-            io::ErrorKind::StorageFull => {
-                Some("the disk is full; the earlier file, if any, is untouched".into())
-            }
-            _ => None,
-        };
-        let mut bad = Bad::new("F004", format!("could not be written: {error}"));
-        bad.help = help;
-        bad.in_file(path)
-    })
+    place(&target, write).map_err(|e| refused(path, &e))
 }
 
-/// Removes what writers that were killed left in a folder. Nobody else may be writing there.
+/// Writes to a device or pipe, as it comes.
+///
+/// # Errors
+/// `F004` when the system refuses.
+pub fn write_device(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+    let write = || {
+        let file = File::options().write(true).open(path)?;
+        let mut to = Written { file: &file, path };
+        to.write_all(bytes)?;
+        to.flush()
+    };
+    write().map_err(|e| refused(path, &e))
+}
+
+/// `F004` for an error of the system.
+pub(super) fn refused(path: &Path, error: &io::Error) -> Diagnostic {
+    let folder = parent(path);
+    let help = match error.kind() {
+        io::ErrorKind::NotFound if !folder.is_dir() => {
+            Some(format!("there is no folder `{}`", folder.display()))
+        }
+        io::ErrorKind::PermissionDenied => Some(format!("may you write in `{}`?", folder.display())),
+        io::ErrorKind::StorageFull => Some("the disk is full; the earlier file, if any, is untouched".into()),
+        io::ErrorKind::FileTooLarge => Some(
+            "files may not grow so large here (`ulimit -f`); the earlier one, if any, is untouched".into(),
+        ),
+        _ => None,
+    };
+    let mut bad = Bad::new("F004", format!("could not be written: {error}"));
+    bad.help = help;
+    bad.in_file(path)
+}
+
+/// Removes temporary files in a folder whose writers are dead; those of living ones are locked.
 pub fn remove_unfinished(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        if name.to_str().is_some_and(|n| n.starts_with(PREFIX) && n.ends_with(SUFFIX)) {
-            // It does no harm if it stays.
-            let _ = fs::remove_file(entry.path());
+        let is_temporary = name.to_str().is_some_and(|n| n.starts_with(PREFIX) && n.ends_with(SUFFIX));
+        if is_temporary && let Ok(file) = File::open(entry.path()) {
+            let is_dead = file.try_lock().is_ok();
+            if is_dead {
+                // It does no harm if it stays.
+                let _ = disk::remove_file(&entry.path());
+            }
         }
     }
 }
 
-fn parent(path: &Path) -> &Path {
+pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     }
+}
+
+/// A name in `folder` that nobody else has.
+pub(super) fn unique(folder: &Path, prefix: &str, suffix: &str) -> PathBuf {
+    use std::hash::{BuildHasher, RandomState};
+    // A hasher is seeded anew by the system each time.
+    let number = RandomState::new().hash_one(std::process::id());
+    folder.join(format!("{prefix}{number:016x}{suffix}"))
 }
 
 /// The path to rename to: renaming over a link would replace the link, over a device the device.
@@ -85,22 +118,50 @@ where
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no file name"));
     }
     let folder = parent(target);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = builder.tempfile_in(folder)?;
-    let mut sink = BufWriter::with_capacity(1 << 16, temporary.as_file());
-    write(&mut sink)?;
-    sink.flush()?;
-    drop(sink);
-    temporary.as_file().sync_all()?;
-    temporary.persist(target).map_err(|e| e.error)?;
-    // The rename itself reaches the disk with the folder; where folders cannot be synced there is nothing to do.
-    if let Ok(folder) = File::open(folder) {
-        let _ = folder.sync_all();
+    if stage::is_stage(folder) {
+        return fill(&disk::create(target)?, target, write);
     }
-    Ok(())
+    let (file, path) = temporary(folder)?;
+    stage::begun(&path);
+    let done = fill(&file, &path, write).and_then(|()| disk::rename(&path, target));
+    if done.is_err() {
+        let _ = disk::remove_file(&path);
+    }
+    stage::ended(&path);
+    // The rename itself reaches the disk with the folder.
+    done.and_then(|()| disk::sync_dir(folder))
+}
+
+fn fill<F>(file: &File, path: &Path, write: F) -> io::Result<()>
+where
+    F: FnOnce(&mut Sink<'_>) -> io::Result<()>,
+{
+    let mut sink = BufWriter::with_capacity(1 << 16, Written { file, path });
+    let done = write(&mut sink).and_then(|()| sink.flush());
+    // What a failure left in the buffer is not tried again.
+    let _ = sink.into_parts();
+    done?;
+    disk::sync(file, path)
+}
+
+/// A new file that is locked as long as its writer lives.
+fn temporary(folder: &Path) -> io::Result<(File, PathBuf)> {
+    loop {
+        let path = unique(folder, PREFIX, SUFFIX);
+        match disk::create_new(&path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+            Ok(file) => {
+                // Where there are no locks, nobody can take it for dead by one.
+                let locked = file.try_lock();
+                let taken = matches!(locked, Err(fs::TryLockError::WouldBlock)) || !path.exists();
+                // Somebody who cleans up was faster than the lock.
+                if !taken {
+                    return Ok((file, path));
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -132,11 +193,16 @@ mod tests {
         for name in [".writing-x1.tmp", ".writing-x1", "a.tmp", "a.csv"] {
             fs::write(dir.path().join(name), b"x").unwrap();
         }
+        // Another writer is at work there.
+        let (_file, living) = temporary(dir.path()).unwrap();
         remove_unfinished(dir.path());
         remove_unfinished(&dir.path().join("none"));
-        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path()).collect();
         left.sort();
-        assert_eq!(left, [".writing-x1", "a.csv", "a.tmp"]);
+        let mut want = vec![living];
+        want.extend([".writing-x1", "a.csv", "a.tmp"].map(|name| dir.path().join(name)));
+        want.sort();
+        assert_eq!(left, want);
     }
 
     #[test]

@@ -116,7 +116,8 @@ pub fn read_file(path: &Path, overrides: &[(String, String)]) -> Result<Document
 /// The bytes of a circuit file, at most one more than [`node::MAX_BYTES`].
 ///
 /// # Errors
-/// `F001` no such file, `F002` a directory or device, `F003` the system's reason.
+/// `F001` no such file, `F002` a directory or device, `F003` the system's reason, `F022` one of a run directory that is not what
+/// was written.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     use crate::diag::codes;
     use std::io::{ErrorKind, Read};
@@ -132,7 +133,9 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Diagnostic> {
         return Err(Diagnostic::error(codes::F002, "", format!("`{shown}` is not a regular file"))
             .help("name a circuit file, for example `circuits/one_head_attention_mask.yaml`"));
     }
+    crate::files::manifest::trusted(path)?;
     let file = std::fs::File::open(path).map_err(|e| refused(&e))?;
+    crate::files::inputs::note(path);
     let mut bytes = Vec::new();
     file.take(node::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| refused(&e))?;
     Ok(bytes)

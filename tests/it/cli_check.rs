@@ -198,7 +198,7 @@ fn every_compiled_circuit_is_the_function_of_its_heads() {
     let mut compared = 0;
     for path in crate::support::shipped() {
         let circuit = text(&path);
-        let ran = run_in(here, &["compile", circuit, "-o", "h.safetensors"]);
+        let ran = run_in(here, &["compile", circuit, "-o", "h.safetensors", "--force"]);
         if ran.code != 0 {
             assert!(ran.stderr.contains("F012"), "{}: {}", ran.line, ran.stderr);
             continue;
@@ -246,7 +246,7 @@ fn exact_arithmetic_finds_a_true_zero() {
     fs::write(here.join("a.yaml"), whole(0)).expect("written");
     fs::write(here.join("b.yaml"), whole(1)).expect("written");
     for (file, zero) in [("a", true), ("b", false)] {
-        let ran = run_in(here, &["compile", &format!("{file}.yaml"), "-o", "h.safetensors"]);
+        let ran = run_in(here, &["compile", &format!("{file}.yaml"), "-o", "h.safetensors", "--force"]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let (code, object) = json_in(here, &["check", "a.yaml", "--against", "h.safetensors", "--exact"]);
         assert_eq!(code, i32::from(!zero), "{object}");

@@ -1,6 +1,6 @@
 //! `new`, `validate` and `compile`: the contract's keys, starters, heads files.
 
-use crate::binary::{json, json_in, run, run_in, text};
+use crate::binary::{command, json, json_in, run, run_in, text};
 use crate::support::{load, root, shipped};
 use pulvinar::compile::compile;
 use pulvinar::weights::{read_heads, write_heads};
@@ -216,7 +216,7 @@ fn heads_files_read_back_bit_for_bit_or_are_refused() {
     for file in shipped() {
         let name = name_of(&file);
         let before = fs::read(&path).ok();
-        let ran = run(&["compile", text(&file), "-o", text(&path)]);
+        let ran = run(&["compile", text(&file), "-o", text(&path), "--force"]);
         if let Some((_, what)) = REFUSED.iter().find(|(n, _)| *n == name) {
             assert_eq!(ran.code, 4, "{name}: {}", ran.stderr);
             for word in ["F012", "head 0 (area `A1`)", what] {
@@ -240,18 +240,69 @@ fn heads_files_read_back_bit_for_bit_or_are_refused() {
 }
 
 #[test]
-fn heads_are_written_whatever_is_printed() {
+fn the_output_file_receives_what_emit_names() {
     let dir = tempfile::tempdir().expect("a folder");
-    let path = dir.path().join("heads.safetensors");
-    for stage in ["spec", "graph", "factors", "heads", "dot"] {
-        let args = ["compile", "circuits/decoder.yaml", "--emit", stage];
-        let mut with = args.to_vec();
-        with.extend(["-o", text(&path)]);
-        let ran = run(&with);
-        assert_eq!((ran.code, ran.stdout), (0, run(&args).stdout), "{stage}");
-        assert!(path.exists(), "{stage}: not written");
-        fs::remove_file(&path).expect("it is there");
+    let at = |name: &str| dir.path().join(name);
+    let args = |stage: &'static str| ["compile", "circuits/decoder.yaml", "--emit", stage];
+    let fits = [
+        ("spec", "a.yaml"),
+        ("spec", "b.YML"),
+        ("graph", "g.txt"),
+        ("factors", "f.txt"),
+        ("heads", "h.txt"),
+        ("dot", "d.dot"),
+        ("dot", "d.gv"),
+        ("svg", "s.svg"),
+    ];
+    for (stage, name) in fits {
+        let ran = run(&[&args(stage)[..], &["-o", text(&at(name))]].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{stage} {name}: {}", ran.stderr);
+        assert_eq!(ran.stderr, format!("wrote {}\n", at(name).display()));
+        let printed = run(&args(stage)).stdout;
+        assert_eq!(fs::read_to_string(at(name)).expect("written"), printed, "{stage}");
+        // stdout by its two names.
+        for out in ["-", "/dev/stdout"] {
+            assert_eq!(run(&[&args(stage)[..], &["-o", out]].concat()).stdout, printed, "{stage} {out}");
+        }
     }
+    for with in [&["--emit", "heads"][..], &[]] {
+        let (path, plain) = (at("h.safetensors"), ["compile", "circuits/decoder.yaml", "-o"]);
+        let ran = run(&[&plain[..], &[text(&path), "--force"], with].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(read_heads(&path).is_ok(), "{with:?}");
+        // Bytes that are no text go through stdout, too.
+        let piped = command(root(), &[&plain[..], &["-"], with].concat()).output().expect("ran");
+        assert!(piped.stdout == fs::read(&path).expect("written"), "{with:?}");
+    }
+    // An ending that does not fit is refused before anything is written, by any of these names.
+    let not: &[(&[&str], &str)] = &[
+        (&[], "heads.npz"),
+        (&[], "heads"),
+        (&[], "heads.yaml"),
+        (&["--emit", "svg"], "mine.pdf"),
+        (&["--emit", "svg"], "h2.safetensors"),
+        (&["--emit", "dot"], "g.svg"),
+        (&["--emit", "spec"], "s.json"),
+        (&["--emit", "graph"], "g.dot"),
+        (&["--emit", "factors"], "f.csv"),
+        (&["--emit", "heads"], "h.npz"),
+    ];
+    for (emit, name) in not {
+        let ran = run(&[&["compile", "circuits/decoder.yaml", "-o", text(&at(name))], *emit].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{emit:?} {name}");
+        assert!(ran.stderr.contains("U007") && ran.stderr.contains("possible: ."), "{}", ran.stderr);
+        assert!(!at(name).exists(), "{emit:?} {name}");
+    }
+    // What exists stays unless it is to be replaced; a device is no file.
+    let kept = fs::read(at("d.dot")).expect("there");
+    let again = [&args("dot")[..], &["-o"]].concat();
+    let ran = run(&[&again[..], &[text(&at("d.dot"))]].concat());
+    assert!(ran.code == 4 && ran.stderr.contains("F011") && ran.stderr.contains("--force"), "{}", ran.stderr);
+    assert!(fs::read(at("d.dot")).expect("there") == kept);
+    assert_eq!(run(&[&again[..], &[text(&at("d.dot")), "--force"]].concat()).code, 0);
+    assert_eq!(run(&[&again[..], &["/dev/null"]].concat()).code, 0);
+    let full = run(&[&again[..], &["/dev/full"]].concat());
+    assert!(full.code == 4 && full.stderr.contains("F004"), "{}", full.stderr);
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub struct Train {
     /// Run directory to write
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Write into a directory that is not empty
+    /// Replace the files of an earlier run in the directory
     #[arg(long)]
     pub force: bool,
 }

@@ -7,17 +7,18 @@ use crate::cli::report::{Failure, Reporter};
 use crate::cli::{interrupt, load, progress};
 use crate::diag::{Diagnostic, codes};
 use crate::experiments::learning::{self, Going, Halt, Watch};
+use crate::files::Claim;
 use crate::plasticity::metrics::Row;
 use crate::plasticity::{Stop, Trainer, checkpoint, prepare};
 use crate::spec::RouteSpec;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where a training is written, and whether it goes on there.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
-    pub dir: &'a Path,
+    pub claim: &'a Claim,
     pub resume: bool,
 }
 
@@ -47,7 +48,8 @@ impl Course {
             out.detail(&format!("feedback `{name}` got random weights of its own"));
         }
         let mut going = Going::new(lesson, &prepared).map_err(|d| placed(d.into()))?;
-        let folder = place.map(|Place { dir, .. }| Folder::new(dir, job, route, &prepared)).transpose()?;
+        let folder =
+            place.map(|Place { claim, .. }| Folder::new(claim, job, route, &prepared)).transpose()?;
         let what = route.map_or("train", RouteSpec::name);
         let bar = progress::bar(out, lesson.train.steps, what);
         let mut beside = Beside { folder, bar: bar.clone(), kept: 0 };
@@ -107,7 +109,7 @@ impl Watch for Beside<'_> {
 impl Beside<'_> {
     /// Brings the directory and the trainer together.
     fn open(&mut self, job: &Job, going: &mut Going<'_>, place: Option<Place<'_>>) -> Result<(), Failure> {
-        let (Some(folder), Some(Place { dir, resume })) = (&self.folder, place) else { return Ok(()) };
+        let (Some(folder), Some(Place { claim, resume })) = (&self.folder, place) else { return Ok(()) };
         if !resume {
             folder.start(&going.trainer)?;
             return Ok(());
@@ -118,14 +120,14 @@ impl Beside<'_> {
             let what = format!(
                 "--steps {}: the training in {} has made {} steps already",
                 job.lesson.train.steps,
-                dir.display(),
+                claim.folder().display(),
                 self.kept
             );
             return Err(Diagnostic::error(codes::U005, "", what)
                 .help("--steps counts from the start of the training; give a larger number")
                 .into());
         }
-        folder.settings()
+        folder.settings(&going.trainer)
     }
 
     /// The report of a number that went wild.

@@ -1,15 +1,16 @@
 //! The run directory of a training: whole at every moment.
 //!
 //! `circuit.yaml` is written once and reads its learning weights from `weights.safetensors`, which every checkpoint
-//! replaces. `checkpoint.safetensors` comes after the files that it stands for, the manifest last.
+//! replaces together with `checkpoint.safetensors` and `metrics.csv`, under a manifest that vouches for all.
 
 use super::Job;
 use crate::circuit::{AxisMap, Weights};
 use crate::cli::report::Failure;
 use crate::cli::resolved::{FILES, Tokens, resolved};
-use crate::diag::{Diagnostic, codes};
+use crate::cli::run_files::earlier;
+use crate::diag::Diagnostic;
 use crate::experiments::learning::Course;
-use crate::files::{Array, atomic_write, remove_unfinished, write_safetensors};
+use crate::files::{Array, Claim, MANIFEST, Stage, atomic_write, manifest, write_safetensors};
 use crate::plasticity::metrics::{self, Row};
 use crate::plasticity::{Prepared, Trainer, checkpoint, prepare};
 use crate::report::{Page, html};
@@ -18,22 +19,27 @@ use crate::spec::{
     CircuitSpec, PlasticitySpec, RouteSpec, RuleName, ScheduleSpec, TaskSpec, TeacherFrom, WeightsSpec,
 };
 use serde_json::{Map, Value, json};
+use std::cell::OnceCell;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// What learned weights are read from.
 const WEIGHTS: &str = "weights.safetensors";
 const CIRCUIT: &str = "circuit.yaml";
+const METRICS: &str = "metrics.csv";
+const CHECKPOINT: &str = "checkpoint.safetensors";
 const REPORT: &str = "report.html";
 
 /// A run directory.
 pub struct Folder<'a> {
-    dir: &'a Path,
+    claim: &'a Claim,
     spec: CircuitSpec,
     copies: Vec<(String, Array)>,
     /// projections whose weights the directory holds
     held: Vec<(usize, String)>,
     pub identity: String,
+    /// checksums of what no checkpoint changes
+    fixed: OnceCell<Map<String, Value>>,
 }
 
 impl<'a> Folder<'a> {
@@ -42,7 +48,7 @@ impl<'a> Folder<'a> {
     /// # Errors
     /// Weight files that changed since they were read.
     pub fn new(
-        dir: &'a Path,
+        claim: &'a Claim,
         job: &Job,
         route: Option<RouteSpec>,
         prepared: &Prepared,
@@ -57,71 +63,108 @@ impl<'a> Folder<'a> {
             .map(|(k, p)| (k, p.name.clone()))
             .collect();
         let identity = identity_of(&spec);
-        Ok(Self { dir, spec, copies, held, identity })
+        Ok(Self { claim, spec, copies, held, identity, fixed: OnceCell::new() })
     }
 
     pub fn checkpoint(&self) -> PathBuf {
-        self.dir.join("checkpoint.safetensors")
+        self.claim.folder().join(CHECKPOINT)
     }
 
-    /// Writes what does not change, and the first checkpoint; the circuit last, so that a directory with a circuit has
-    /// everything else. What an earlier training left there goes first.
+    /// Writes what does not change, and the first checkpoint, in place of what an earlier run left there.
     pub fn start(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
-        for name in [CIRCUIT, "manifest.json", REPORT, "checkpoint.safetensors"] {
-            let old = self.dir.join(name);
-            if let Err(e) = std::fs::remove_file(&old)
-                && e.kind() != std::io::ErrorKind::NotFound
-            {
-                let what = format!("{}: could not be removed: {e}", old.display());
-                return Err(Diagnostic::error(codes::F004, "", what)
-                    .help("give another -o directory")
-                    .into());
-            }
-        }
+        let stage = self.claim.begin()?;
         if !self.copies.is_empty() {
-            write_safetensors(&self.dir.join(FILES), &self.copies, &[])?;
+            write_safetensors(&stage.path(FILES), &self.copies, &[])?;
         }
-        self.keep(trainer, &[])?;
-        self.settings()
+        self.circuit(&stage)?;
+        self.state(&stage, trainer, &[])?;
+        self.close(stage, self.about(trainer), &[], &earlier(self.claim.folder()))?;
+        Ok(())
     }
 
     /// Writes the circuit with the settings in force, unless it is there.
-    pub fn settings(&self) -> Result<(), Failure> {
-        remove_unfinished(self.dir);
-        let (file, yaml) = (self.dir.join(CIRCUIT), crate::spec::to_yaml(&self.spec));
-        if std::fs::read(&file).is_ok_and(|there| there == yaml.as_bytes()) {
+    pub fn settings(&self, trainer: &Trainer<'_>) -> Result<(), Failure> {
+        let yaml = crate::spec::to_yaml(&self.spec);
+        let file = self.claim.folder().join(CIRCUIT);
+        if std::fs::read(file).is_ok_and(|there| there == yaml.as_bytes()) {
             return Ok(());
         }
-        Ok(atomic_write(&file, |sink| sink.write_all(yaml.as_bytes()))?)
+        let stage = self.claim.begin()?;
+        self.circuit(&stage)?;
+        self.close(stage, self.about(trainer), &[], &[REPORT.to_owned()])?;
+        Ok(())
     }
 
-    fn weights(&self, trainer: &Trainer<'_>) -> Result<(), Diagnostic> {
+    fn circuit(&self, stage: &Stage<'_>) -> Result<(), Diagnostic> {
+        let yaml = crate::spec::to_yaml(&self.spec);
+        atomic_write(&stage.path(CIRCUIT), |sink| sink.write_all(yaml.as_bytes()))
+    }
+
+    fn weights(&self, stage: &Stage<'_>, trainer: &Trainer<'_>) -> Result<(), Diagnostic> {
         let matrix = |k: usize| match &trainer.weights()[k] {
             Weights::Dense(w) => Array::from_matrix(w),
             other => Array::from_matrix(&other.dense()),
         };
         let tensors: Vec<(String, Array)> =
             self.held.iter().map(|(k, name)| (name.clone(), matrix(*k))).collect();
-        write_safetensors(&self.dir.join(WEIGHTS), &tensors, &[])
+        write_safetensors(&stage.path(WEIGHTS), &tensors, &[])
     }
 
-    /// Writes the state so far.
-    pub fn keep(&self, trainer: &Trainer<'_>, rows: &[Row]) -> Result<(), Diagnostic> {
+    /// What every checkpoint replaces.
+    fn state(&self, stage: &Stage<'_>, trainer: &Trainer<'_>, rows: &[Row]) -> Result<(), Diagnostic> {
         let names = crate::experiments::learning::names(trainer.circuit(), trainer.plastic());
-        metrics::write(&self.dir.join("metrics.csv"), &names, rows)?;
-        self.weights(trainer)?;
-        checkpoint::save(&self.checkpoint(), trainer, &self.identity, rows)
+        metrics::write(&stage.path(METRICS), &names, rows)?;
+        self.weights(stage, trainer)?;
+        checkpoint::save(&stage.path(CHECKPOINT), trainer, &self.identity, rows)
     }
 
-    /// Writes the page and the manifest; returns all files.
-    pub fn finish(&self, steps: usize, learned: &Course, page: &Page) -> Result<Vec<String>, Failure> {
-        let mut files = vec![CIRCUIT, WEIGHTS, "metrics.csv", "checkpoint.safetensors"];
-        if !self.copies.is_empty() {
-            files.insert(1, FILES);
+    /// Writes the state so far; a page about an earlier end goes.
+    pub fn keep(&self, trainer: &Trainer<'_>, rows: &[Row]) -> Result<(), Diagnostic> {
+        let stage = self.claim.begin()?;
+        self.state(&stage, trainer, rows)?;
+        self.close(stage, self.about(trainer), &[], &[REPORT.to_owned()])?;
+        Ok(())
+    }
+
+    /// Writes the manifest over the stage and puts it in place; returns all files.
+    fn close(
+        &self,
+        stage: Stage<'_>,
+        about: Map<String, Value>,
+        more: &[&str],
+        gone: &[String],
+    ) -> Result<Vec<String>, Diagnostic> {
+        let sums = |names: &[&str]| {
+            let place = |name: &&str| {
+                let new = stage.path(name);
+                ((*name).to_owned(), if new.is_file() { new } else { self.claim.folder().join(name) })
+            };
+            manifest::sums(&names.iter().map(place).collect::<Vec<_>>())
+        };
+        let fixed: &[&str] = if self.copies.is_empty() { &[CIRCUIT] } else { &[CIRCUIT, FILES] };
+        if self.fixed.get().is_none() {
+            let _ = self.fixed.set(sums(fixed)?);
         }
-        atomic_write(&self.dir.join(REPORT), |sink| sink.write_all(html(page).as_bytes()))?;
-        files.extend([REPORT, "manifest.json"]);
-        let (last, names) = (&learned.last, learned.names());
+        let mut all = self.fixed.get().cloned().unwrap_or_default();
+        all.extend(sums(&[WEIGHTS, METRICS, CHECKPOINT])?);
+        all.extend(sums(more)?);
+        let files = all.keys().cloned().chain([MANIFEST.to_owned()]).collect();
+        let text = manifest::text(about, all);
+        atomic_write(&stage.path(MANIFEST), |sink| sink.write_all(text.as_bytes()))?;
+        stage.commit(Some(MANIFEST), gone)?;
+        Ok(files)
+    }
+
+    /// What a manifest says of a training that has not ended.
+    fn about(&self, trainer: &Trainer<'_>) -> Map<String, Value> {
+        let names = crate::experiments::learning::names(trainer.circuit(), trainer.plastic());
+        let mut about = self.head(&names, trainer.steps_done());
+        about.insert("ended".to_owned(), json!(false));
+        about
+    }
+
+    /// What every manifest of a training begins with.
+    fn head(&self, names: &[&str], steps: usize) -> Map<String, Value> {
         let yaml = crate::spec::to_yaml(&self.spec);
         let mut manifest = Map::new();
         let mut put = |key: &str, value: Value| manifest.insert(key.to_owned(), value);
@@ -135,14 +178,22 @@ impl<'a> Folder<'a> {
         put("train", json!(self.spec.reserved.train));
         put("learns", json!(names[..names.len() - 1]));
         put("steps", json!(steps));
+        manifest
+    }
+
+    /// Writes the page and the manifest; returns all files.
+    pub fn finish(&self, steps: usize, learned: &Course, page: &Page) -> Result<Vec<String>, Failure> {
+        let stage = self.claim.begin()?;
+        atomic_write(&stage.path(REPORT), |sink| sink.write_all(html(page).as_bytes()))?;
+        let (last, names) = (&learned.last, learned.names());
+        let mut about = self.head(&names, steps);
+        let mut put = |key: &str, value: Value| about.insert(key.to_owned(), value);
+        put("ended", json!(!learned.interrupted));
         put("interrupted", json!(learned.interrupted));
         put("held_out_loss", json!(last.loss));
         put("standard_error", json!(last.standard_error));
         put("held_out_sequences", json!(last.sequences));
-        put("files", json!(files));
-        let text = format!("{:#}\n", Value::Object(manifest));
-        atomic_write(&self.dir.join("manifest.json"), |sink| sink.write_all(text.as_bytes()))?;
-        Ok(files.iter().map(|f| (*f).to_owned()).collect())
+        Ok(self.close(stage, about, &[REPORT], &[])?)
     }
 }
 

@@ -3,16 +3,19 @@
 use super::Job;
 use super::course::{Course, Place};
 use super::say::{number, object};
-use crate::cli::interrupt::INTERRUPTED;
+use crate::cli::interrupt;
 use crate::cli::report::{Outcome, Reporter, diagnostics_json};
+use crate::cli::run_files::{self, close, earlier};
 use crate::diag::Diagnostics;
 use crate::experiments::learning::{is_answer, result};
-use crate::files::atomic_write;
+use crate::files::{Claim, MANIFEST, atomic_write};
 use crate::spec::RouteSpec;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+
+/// The table of all rungs.
+const LADDER: &str = "ladder.csv";
 
 /// One rung.
 enum Rung {
@@ -22,18 +25,23 @@ enum Rung {
 }
 
 /// Trains by every rule; a directory gets one run directory for each, and `ladder.csv`.
-pub fn run(job: &Job, dir: Option<&Path>, out: &Reporter) -> Outcome {
+pub fn run(job: &Job, claim: Option<&Claim>, out: &Reporter) -> Outcome {
+    let dir = claim.map(Claim::folder);
+    if let Some(claim) = claim {
+        // From here on nothing vouches for what an earlier ladder left.
+        close(claim.begin()?, about(job, false), Vec::new(), &earlier(claim.folder()))?;
+    }
     let mut rungs: Vec<(RouteSpec, Rung)> = Vec::new();
     let mut interrupted = false;
     for (name, route) in RouteSpec::NAMES {
         if interrupted {
             break;
         }
-        let inside = dir.map(|d| d.join(name));
+        let inside = dir.map(|d| run_files::claim(&d.join(name), true)).transpose()?;
         if let Some(inside) = &inside {
-            crate::files::prepare_output_dir(inside, true)?;
+            inside.begin()?.commit(None, &earlier(inside.folder()))?;
         }
-        let place = inside.as_deref().map(|dir| Place { dir, resume: false });
+        let place = inside.as_ref().map(|claim| Place { claim, resume: false });
         let rung = match Course::run(job, Some(route), place, out) {
             Ok(course) => {
                 interrupted = course.learned.interrupted;
@@ -42,15 +50,20 @@ pub fn run(job: &Job, dir: Option<&Path>, out: &Reporter) -> Outcome {
             Err(failure) if is_answer(&failure.diagnostics) => Rung::Not(failure.diagnostics),
             Err(failure) => return Err(failure),
         };
-        if let (Rung::Not(_), Some(inside)) = (&rung, &inside) {
+        let left = inside.map(|claim| claim.folder().to_owned());
+        if let (Rung::Not(_), Some(inside)) = (&rung, &left) {
             // Nothing was learned there; a directory with a checkpoint of a divergence stays.
             let _ = std::fs::remove_dir(inside);
         }
         rungs.push((route, rung));
     }
-    if let Some(dir) = dir {
-        let text = csv(&rungs);
-        atomic_write(&dir.join("ladder.csv"), |sink| sink.write_all(text.as_bytes()))?;
+    if let Some(claim) = claim {
+        let (stage, text) = (claim.begin()?, csv(&rungs));
+        atomic_write(&stage.path(LADDER), |sink| sink.write_all(text.as_bytes()))?;
+        let mut files = vec![LADDER.to_owned()];
+        let parts = rungs.iter().map(|(route, _)| format!("{}/{MANIFEST}", route.name()));
+        files.extend(parts.filter(|name| claim.folder().join(name).is_file()));
+        close(stage, about(job, !interrupted), files, &[])?;
     }
     if out.json {
         let mut rest = Map::new();
@@ -78,7 +91,24 @@ pub fn run(job: &Job, dir: Option<&Path>, out: &Reporter) -> Outcome {
             out.result(&format!("wrote {}: ladder.csv and a run directory for each rule\n", dir.display()));
         }
     }
-    Ok(if interrupted { INTERRUPTED } else { 0 })
+    Ok(if interrupted { interrupt::code() } else { 0 })
+}
+
+/// What the manifest over all rungs says.
+fn about(job: &Job, ended: bool) -> Map<String, Value> {
+    let spec = &job.lesson.document.spec;
+    let mut about = Map::new();
+    let mut put = |key: &str, value: Value| about.insert(key.to_owned(), value);
+    put("pulvinar", json!(env!("CARGO_PKG_VERSION")));
+    put("verb", json!("train"));
+    put("rule", json!("all"));
+    put("circuit", json!(spec.name));
+    put("parameters", json!(spec.parameters));
+    put("seed", json!(spec.seed));
+    put("threads", json!(rayon::current_num_threads()));
+    put("steps", json!(job.lesson.train.steps));
+    put("ended", json!(ended));
+    about
 }
 
 fn text(job: &Job, rungs: &[(RouteSpec, Rung)]) -> String {
