@@ -3,6 +3,7 @@
 use super::build::{From, Names};
 use super::types::*;
 use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean, nearest, one_of};
+use crate::spec::AccumulateSpec;
 
 impl Names {
     /// All names that a projection can start from or end on.
@@ -106,7 +107,9 @@ impl Names {
         }
         let (population, compartment) = text.rsplit_once('.').unwrap_or((text, ""));
         let id = self.find(population, path, d)?;
-        let names = Compartment::NAMES.map(|(n, _)| n);
+        let gate = self.populations[id.0].accumulate.is_some_and(AccumulateSpec::has_gate);
+        let names =
+            Compartment::NAMES.into_iter().filter(|(_, c)| gate || *c != Compartment::Gate).map(|(n, _)| n);
         let Some((_, compartment)) = Compartment::NAMES.iter().find(|(n, _)| *n == compartment) else {
             d.push(
                 Diagnostic::error(

@@ -2,7 +2,7 @@
 
 use super::types::*;
 use crate::diag::{Diagnostic, Diagnostics, codes};
-use crate::spec::{AccumulateSpec, CircuitSpec, Effect, ProjectionSpec, WeightsSpec};
+use crate::spec::{CircuitSpec, Effect, ProjectionSpec, WeightsSpec};
 
 /// Which compartments may receive what.
 pub fn endpoint_rules(
@@ -46,9 +46,7 @@ pub fn endpoint_rules(
             .help("add `accumulate: {gated: {}}`, or end on basal or apical"),
         );
     }
-    if let Some(AccumulateSpec::Hebbian { .. } | AccumulateSpec::Decay { .. }) = target.accumulate
-        && compartment == Compartment::Gate
-    {
+    if compartment == Compartment::Gate && target.accumulate.is_some_and(|rule| !rule.has_gate()) {
         d.push(
             Diagnostic::error(
                 codes::C015,

@@ -77,7 +77,7 @@ codes! {
     C009 "delta rule without a product": "The delta rule reads key (apical) and value (basal), so its population needs `activation: product`.";
     C010 "no such population": "Populations are named AREA.POPULATION, relays by their name, and `tonic` is always there.";
     C011 "not something that sends": "Cells send one rate: `from: A1.deep`. Error signals are `A1.deep.feedback.apical` and may end only on `third`.";
-    C012 "no such compartment": "Cells have `basal` and `apical`, memories also `gate`, learning cells also `third`.";
+    C012 "no such compartment": "Cells have `basal` and `apical`, memories whose rule is `gated` or `delta` also `gate`, learning cells also `third`.";
     C013 "tonic receives nothing": "`tonic` is a source of biases only.";
     C014 "an input relay with inputs": "A relay that carries tokens in cannot also receive.";
     C015 "no gate there": "Only `gated` and `delta` memories have a gate.";

@@ -1,7 +1,7 @@
 //! Spike trains, neurons as cables, their synapses, and the match-and-control protocol.
 
 use super::decode_run::numbers;
-use super::fields::{At, Decoder, Fields, MAX_COUNT, join};
+use super::fields::{At, Decoder, Fields, MAX_COUNT, join, subject};
 use super::node::{Node, Value, shorten};
 use super::types::*;
 use crate::diag::{Diagnostic, codes, did_you_mean};
@@ -27,17 +27,17 @@ impl Decoder {
         wanted: &str,
         rule: impl Fn(f64) -> bool,
     ) -> Option<Measured> {
-        let name = at.path.rsplit('.').next().unwrap_or_default();
+        let name = subject(at.path);
         let (code, problem) = match &at.node.value {
             Value::Str(text) => match crate::units::parse(text, unit.spellings()) {
                 Ok(value) if rule(value) => return Some(Measured { value, unit }),
                 Ok(value) => {
-                    (codes::S006, format!("`{name}` is {value} {}, but must be {wanted}", unit.name()))
+                    (codes::S006, format!("{name} is {value} {}, but must be {wanted}", unit.name()))
                 }
-                Err(problem) => (codes::S020, format!("`{name}`: {problem}")),
+                Err(problem) => (codes::S020, format!("{name}: {problem}")),
             },
             Value::Int(_) | Value::Float(_) => {
-                (codes::S020, format!("`{name}` is {} without a unit", at.node.describe()))
+                (codes::S020, format!("{name} is {} without a unit", at.node.describe()))
             }
             _ => return self.wrong(at, &format!("a number with its unit, such as `1 {}`", unit.name())),
         };

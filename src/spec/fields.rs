@@ -32,6 +32,26 @@ pub fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
+/// The value at a path, for messages: `beta`, or item 2 of it.
+pub fn subject(path: &str) -> String {
+    let mut parts = path.rsplit('.');
+    let last = parts.next().unwrap_or_default();
+    match (last.parse::<usize>(), parts.next()) {
+        _ if path.is_empty() => "the file".to_owned(),
+        (Ok(number), Some(list)) => format!("item {} of `{}`", number + 1, shorten(list)),
+        _ => format!("`{}`", shorten(last)),
+    }
+}
+
+/// `$mk*2`, `2 * $mk`, `$d + 1`: what looks like a sum or a product, of parameters or numbers.
+fn is_arithmetic(text: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '$' | '_' | '.' | ' ' | '(' | ')');
+    let operator = |c: char| matches!(c, '*' | '/' | '+' | '-' | '^' | '%');
+    text.contains(|c: char| c == '$' || c.is_ascii_digit())
+        && text.trim_start_matches('-').contains(operator)
+        && text.chars().all(|c| known(c) || operator(c))
+}
+
 /// A name that can stand in a reference: letters, digits and `_`, not starting with a digit.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
@@ -48,19 +68,25 @@ impl Decoder {
 
     /// `expected ..., found ...` at a node.
     pub fn wrong<T>(&mut self, at: At<'_>, expected: &str) -> Option<T> {
-        let name = shorten(at.path.rsplit('.').next().unwrap_or_default());
         let help = match &at.node.value {
             Value::Str(s) if expected.contains("number") && s.parse().is_ok_and(f64::is_finite) => {
                 format!("write {expected}, without quotes")
             }
+            Value::Str(s) if expected.contains("number") && is_arithmetic(s) => {
+                "the language does not calculate: write the number itself, or a parameter that has its value (`$name`, \
+                 set by `--set name=...`)"
+                    .to_owned()
+            }
+            Value::Str(s) if expected.starts_with("a list of indices") => {
+                format!("write `[{}]`, in brackets", shorten(s))
+            }
             _ => format!("write {expected}"),
         };
-        let subject = if name.is_empty() { "the file".to_owned() } else { format!("`{name}`") };
         self.error(
             Diagnostic::error(
                 codes::S002,
                 at.path,
-                format!("{subject} should be {expected}, found {}", at.node.describe()),
+                format!("{} should be {expected}, found {}", subject(at.path), at.node.describe()),
             )
             .help(help)
             .at(at.node.span),
@@ -160,9 +186,9 @@ impl Decoder {
         if rule(x) {
             return Some(x);
         }
-        let name = at.path.rsplit('.').next().unwrap_or_default();
+        let name = subject(at.path);
         self.error(
-            Diagnostic::error(codes::S006, at.path, format!("`{name}` is {x}, but must be {wanted}"))
+            Diagnostic::error(codes::S006, at.path, format!("{name} is {x}, but must be {wanted}"))
                 .help(format!("choose a value that is {wanted}"))
                 .at(at.node.span),
         );
@@ -171,7 +197,7 @@ impl Decoder {
 
     /// A whole number from 1 to [`MAX_COUNT`].
     pub fn count(&mut self, at: At<'_>) -> Option<usize> {
-        let name = at.path.rsplit('.').next().unwrap_or_default();
+        let name = subject(at.path);
         match at.node.value {
             Value::Int(i) if (1..=MAX_COUNT).contains(&i) => usize::try_from(i).ok(),
             Value::Int(i) if i > MAX_COUNT => {
@@ -179,7 +205,7 @@ impl Decoder {
                     Diagnostic::error(
                         codes::S007,
                         at.path,
-                        format!("`{name}` is {i}; the most that a circuit may name is {MAX_COUNT}"),
+                        format!("{name} is {i}; the most that a circuit may name is {MAX_COUNT}"),
                     )
                     .help("use a smaller circuit; nothing was allocated")
                     .at(at.node.span),
@@ -188,13 +214,9 @@ impl Decoder {
             }
             Value::Int(i) => {
                 self.error(
-                    Diagnostic::error(
-                        codes::S006,
-                        at.path,
-                        format!("`{name}` is {i}, but must be at least 1"),
-                    )
-                    .help("write a whole number, 1 or more")
-                    .at(at.node.span),
+                    Diagnostic::error(codes::S006, at.path, format!("{name} is {i}, but must be at least 1"))
+                        .help("write a whole number, 1 or more")
+                        .at(at.node.span),
                 );
                 None
             }
@@ -203,15 +225,15 @@ impl Decoder {
     }
 
     pub fn time(&mut self, at: At<'_>, zero_allowed: bool) -> Option<Time> {
-        let name = at.path.rsplit('.').next().unwrap_or_default();
+        let name = subject(at.path);
         let least = if zero_allowed { "0 or more" } else { "positive" };
         let problem = match &at.node.value {
             Value::Str(text) => match crate::units::parse_time_ms(text) {
                 Ok(ms) if ms > 0.0 || (zero_allowed && ms == 0.0) => return Some(Time { ms }),
-                Ok(ms) => format!("`{name}` is {ms} ms, but must be {least}"),
-                Err(problem) => format!("`{name}`: {problem}"),
+                Ok(ms) => format!("{name} is {ms} ms, but must be {least}"),
+                Err(problem) => format!("{name}: {problem}"),
             },
-            Value::Int(_) | Value::Float(_) => format!("`{name}` is {} without a unit", at.node.describe()),
+            Value::Int(_) | Value::Float(_) => format!("{name} is {} without a unit", at.node.describe()),
             _ => return self.wrong(at, "a time such as `10 ms`"),
         };
         self.error(
@@ -242,15 +264,11 @@ impl Decoder {
         given: &str,
         names: impl IntoIterator<Item = &'b str> + Clone,
     ) {
-        let name = at.path.rsplit('.').next().unwrap_or_default();
+        let name = subject(at.path);
         self.error(
-            Diagnostic::error(
-                codes::S009,
-                at.path,
-                format!("`{}` is not a value of `{name}`", shorten(given)),
-            )
-            .help(did_you_mean(given, names))
-            .at(at.node.span),
+            Diagnostic::error(codes::S009, at.path, format!("`{}` is not a value of {name}", shorten(given)))
+                .help(did_you_mean(given, names))
+                .at(at.node.span),
         );
     }
 

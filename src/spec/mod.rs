@@ -21,6 +21,7 @@ mod decode_tokens;
 mod fields;
 mod guard;
 mod map_keys;
+mod misplaced;
 pub mod node;
 mod params;
 mod pretty;
@@ -68,6 +69,7 @@ pub struct Document {
 pub fn read(text: &[u8], folder: &Path, overrides: &[(String, String)]) -> Result<Document, Diagnostics> {
     let mut tree = node::parse(text)?;
     let mut decoder = Decoder::default();
+    misplaced::lift(&mut tree, &mut decoder.diagnostics);
     params::fill(&mut tree, overrides, &mut decoder.diagnostics);
     let decoded = decode::circuit(&mut decoder, At { node: &tree, path: "" });
     let mut diagnostics = decoder.diagnostics;

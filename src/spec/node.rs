@@ -16,7 +16,7 @@ pub const MAX_BYTES: usize = 16 << 20;
 /// Deepest nesting of lists and maps.
 pub const MAX_DEPTH: usize = 64;
 /// Most scalars, lists and maps in one file, aliases expanded.
-const MAX_NODES: usize = 4_000_000;
+pub(super) const MAX_NODES: usize = 4_000_000;
 
 /// A value of the document.
 #[derive(Clone, Debug, PartialEq)]

@@ -62,6 +62,19 @@ pub fn fill(root: &mut Node, overrides: &[(String, String)], d: &mut Diagnostics
 fn replace(node: &mut Node, path: &str, values: &BTreeMap<String, Value>, d: &mut Diagnostics) {
     match &mut node.value {
         Value::Str(text) => {
+            if let Some(name) = braced(text) {
+                d.push(
+                    Diagnostic::error(
+                        codes::S018,
+                        path,
+                        format!("`${{{name}}}` is not how a parameter is used"),
+                    )
+                    .help(format!("write `${name}`, without braces"))
+                    .at(node.span),
+                );
+                node.value = values.get(name).cloned().unwrap_or(Value::Int(1));
+                return;
+            }
             let Some(name) = text.strip_prefix('$').filter(|n| is_name(n)) else { return };
             if let Some(value) = values.get(name) {
                 node.value = value.clone();
@@ -87,6 +100,11 @@ fn replace(node: &mut Node, path: &str, values: &BTreeMap<String, Value>, d: &mu
         }
         _ => {}
     }
+}
+
+/// The name in `${name}`, as other languages write it.
+fn braced(text: &str) -> Option<&str> {
+    text.strip_prefix("${")?.strip_suffix('}').filter(|n| is_name(n))
 }
 
 /// A `--set` value: number, true/false or text.

@@ -1,7 +1,8 @@
 //! What the YAML parser says, in words and at a place that help.
 
+use super::fields::is_name;
 use super::guard::too_deep;
-use super::node::TOO_MANY;
+use super::node::{MAX_NODES, TOO_MANY};
 use crate::diag::{Diagnostic, Span, codes};
 
 /// The diagnostic for an error of the parser.
@@ -15,6 +16,11 @@ pub fn error(error: &serde_yaml::Error, text: &str) -> Diagnostic {
     }
     if said.contains("recursion limit") {
         return too_deep().at(span);
+    }
+    if said.contains(TOO_MANY) && !has_aliases(text) {
+        return Diagnostic::error(codes::Y008, "", format!("the file holds more than {MAX_NODES} values"))
+            .help("put large matrices into a .safetensors or .npy file and use `{file: {path: ...}}`")
+            .at(span);
     }
     if said.contains("repetition limit") || said.contains(TOO_MANY) {
         return Diagnostic::error(
@@ -37,12 +43,29 @@ pub fn error(error: &serde_yaml::Error, text: &str) -> Diagnostic {
     not_yaml(&said, span, text)
 }
 
+/// Does the text hold something like `*name`, where a value may begin?
+fn has_aliases(text: &str) -> bool {
+    text.match_indices('*').any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + 1..].chars().next();
+        before.is_none_or(|c| c.is_whitespace() || matches!(c, '[' | '{' | ',' | ':'))
+            && after.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-')
+    })
+}
+
 /// Where something was opened that never ends, the opening is the place to look at, not where the parser gave up.
 fn not_yaml(said: &str, gave_up: Option<Span>, text: &str) -> Diagnostic {
     let (problem, context) = said.split_once(", while ").unwrap_or((said, ""));
     let words = problem.split(" at line ").next().unwrap_or(problem);
     let opened = span_in(context, 1);
     let noticed = gave_up.map_or(String::new(), |s| format!(" (noticed on line {})", s.line));
+    let braced = opened.zip(gave_up).and_then(|(from, to)| braced(text, from, to));
+    if let Some((name, place)) = braced {
+        let what = format!("not valid YAML: `${{{name}}}` is not how a parameter is used");
+        return Diagnostic::error(codes::Y003, "", what)
+            .help(format!("write `${name}`, without braces"))
+            .at(Some(place));
+    }
     let (message, help, place) = if context.starts_with("scanning a quoted scalar") {
         ("the text in quotes that starts here does not end".to_owned(), "close the quotes", opened)
     } else if context.starts_with("parsing a flow sequence") {
@@ -71,6 +94,22 @@ fn not_yaml(said: &str, gave_up: Option<Span>, text: &str) -> Diagnostic {
     Diagnostic::error(codes::Y003, "", format!("not valid YAML: {message}")).help(help).at(place.or(gave_up))
 }
 
+/// The first `${name}` between two places, and where it stands: within a map or list YAML takes its braces for a map.
+fn braced(text: &str, from: Span, to: Span) -> Option<(&str, Span)> {
+    let first = from.line.saturating_sub(1) as usize;
+    let lines = text.lines().enumerate().skip(first).take((to.line - from.line.min(to.line)) as usize + 1);
+    for (i, line) in lines {
+        for (at, _) in line.match_indices("${") {
+            let name = line[at + 2..].split_once('}').map(|(name, _)| name).filter(|n| is_name(n));
+            let column = line[..at].chars().count() + 1;
+            if let Some(name) = name.filter(|_| i > first || column >= from.column as usize) {
+                return Some((name, Span { length: clamp(name.len() + 3), ..span(i + 1, column) }));
+            }
+        }
+    }
+    None
+}
+
 /// The line that separates the second document.
 fn second_document(text: &str) -> Option<Span> {
     let mut begun = false;
@@ -91,8 +130,11 @@ fn at(text: &str, span: Option<Span>) -> Option<char> {
     text.lines().nth(s.line.checked_sub(1)? as usize)?.chars().nth(s.column.checked_sub(1)? as usize)
 }
 
+fn clamp(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 fn span(line: usize, column: usize) -> Span {
-    let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Span { line: clamp(line), column: clamp(column), length: 1 }
 }
 

@@ -181,3 +181,11 @@ pub enum AccumulateSpec {
     },
     Gated {},
 }
+
+impl AccumulateSpec {
+    /// Does its rule read the compartment `gate`?
+    #[must_use]
+    pub fn has_gate(self) -> bool {
+        matches!(self, Self::Gated {} | Self::Delta { .. })
+    }
+}
