@@ -1,12 +1,12 @@
 //! Some sequences of a batch, one after another on one thread, and the sum of what they change.
 
-use super::prepare::Plastic;
+use super::prepare::{Plastic, is_transposed, root};
 use super::sequences::Sequences;
 use super::update::{Learn, Synaptic};
 use super::work::{Wild, Work};
 use super::{Plan, adjoint, forward, rules, third};
 use crate::attention::Streams;
-use crate::circuit::Weights;
+use crate::circuit::{Circuit, Weights};
 use crate::linalg::count;
 use crate::spec::{CountedSpec, LossSpec};
 use nalgebra::DMatrix;
@@ -48,7 +48,7 @@ impl Group {
         }
         for (k, p) in plan.circuit.projections.iter().enumerate() {
             // A tied use of a learning matrix counts too.
-            if let Some(root) = super::prepare::root(plan.circuit, k)
+            if let Some(root) = root(plan.circuit, k)
                 && d_w[root].is_some()
                 && p.compartment != crate::circuit::Compartment::Third
             {
@@ -145,7 +145,9 @@ impl Group {
             // Descent: the loss falls along what is added.
             self.work.d_output.neg_mut();
             adjoint::backward(plan, weights, &mut self.work, &mut self.d_w);
-            self.join_ties(plan);
+            join_ties(plan.circuit, &mut self.d_w);
+            let tied = |k: &usize| root(plan.circuit, *k).is_some();
+            (0..self.d_w.len()).filter(tied).for_each(|k| self.d_w[k].iter_mut().for_each(|d| d.fill(0.0)));
         }
         if matches!(kind, Kind::Local | Kind::Both) {
             third::errors(plan, weights, &mut self.work);
@@ -155,24 +157,23 @@ impl Group {
         }
         Ok(())
     }
+}
 
-    /// Adds the derivatives of tied uses to those of the matrix that learns.
-    fn join_ties(&mut self, plan: &Plan<'_>) {
-        for k in 0..self.d_w.len() {
-            let Some(root) = super::prepare::root(plan.circuit, k) else { continue };
-            let Some(mut own) = self.d_w[k].take() else { continue };
-            if let Some(of) = &mut self.d_w[root] {
-                if super::prepare::is_transposed(plan.circuit, k) {
-                    for (i, row) in own.row_iter().enumerate() {
-                        of.column_mut(i).iter_mut().zip(row.iter()).for_each(|(o, x)| *o += x);
-                    }
-                } else {
-                    *of += &own;
+/// Adds the derivatives of tied uses to those of the matrix that they follow.
+pub fn join_ties(circuit: &Circuit, d_w: &mut [Option<DMatrix<f64>>]) {
+    for k in 0..d_w.len() {
+        let Some(root) = root(circuit, k) else { continue };
+        let Some(own) = d_w[k].take() else { continue };
+        if let Some(of) = &mut d_w[root] {
+            if is_transposed(circuit, k) {
+                for (i, row) in own.row_iter().enumerate() {
+                    of.column_mut(i).iter_mut().zip(row.iter()).for_each(|(o, x)| *o += x);
                 }
+            } else {
+                *of += &own;
             }
-            own.fill(0.0);
-            self.d_w[k] = Some(own);
         }
+        d_w[k] = Some(own);
     }
 }
 

@@ -44,7 +44,7 @@ pub use evaluate::{Changes, Evaluated, cosine};
 pub use forward::forward;
 pub use local::{Local, Rule};
 pub use plan::Plan;
-pub use prepare::{Plastic, Prepared, check, prepare};
+pub use prepare::{Plastic, Prepared, check, prepare, prepare_to_compare};
 pub use sequences::{Sequences, Split};
 pub use third::errors;
 pub use trainer::{Stepped, Stop, Trainer};

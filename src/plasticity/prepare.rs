@@ -85,6 +85,22 @@ pub fn prepare(
     if d.has_errors() { Err(d) } else { Ok(Prepared { circuit, plastic, gradient, rewired }) }
 }
 
+/// A circuit as [`prepare()`] makes it for the exact gradient, with the rules of the file that fit it beside, and why the
+/// others do not. A circuit in which nothing learns is as it is.
+///
+/// # Errors
+/// As [`prepare()`] for the exact gradient.
+pub fn prepare_to_compare(circuit: &Circuit) -> Result<(Prepared, Vec<Diagnostic>), Diagnostics> {
+    if circuit.projections.iter().all(|p| p.plasticity.is_none()) {
+        let (circuit, plastic, rewired) = (circuit.clone(), Vec::new(), Vec::new());
+        return Ok((Prepared { circuit, plastic, gradient: true, rewired }, Vec::new()));
+    }
+    let mut prepared = prepare(circuit, Some(RouteSpec::Gradient), None)?;
+    let mut misfits = Vec::new();
+    prepared.plastic.retain(|p| fits(&prepared.circuit, p.k, &p.spec).map_err(|d| misfits.push(d)).is_ok());
+    Ok((prepared, misfits))
+}
+
 /// What a file says about learning that cannot be: reported before anything learns. A circuit without learning
 /// projections is fine.
 ///

@@ -5,9 +5,9 @@ use crate::circuit::{Circuit, Weights};
 use crate::cli::args::Check;
 use crate::cli::report::{Failure, Outcome, Reporter};
 use crate::cli::{load, progress};
-use crate::diag::{Diagnostic, codes};
-use crate::plasticity::differences::{Compared, compare};
-use crate::plasticity::{Plan, Plastic, Split, prepare};
+use crate::diag::{Diagnostic, Diagnostics, codes};
+use crate::plasticity::differences::{Compared, Sequence, Verdict};
+use crate::plasticity::{Plan, Plastic, Prepared, Split, prepare_to_compare};
 use crate::seed;
 use crate::spec::{CountedSpec, Document};
 use nalgebra::DMatrix;
@@ -18,13 +18,8 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
     let document = load::document(&args.file, &args.reading)?;
     let wired = load::circuit(&document, &args.file)?;
     let placed = |d: Diagnostic| load::placed(&document, &args.file, d);
-    let learns = wired.projections.iter().any(|p| p.plasticity.is_some());
-    let (circuit, plastic): (Circuit, Vec<Plastic>) = if learns {
-        let prepared = prepare(&wired, None, None).map_err(|d| load::placed(&document, &args.file, d))?;
-        (prepared.circuit, prepared.plastic)
-    } else {
-        (wired, Vec::new())
-    };
+    let placed_all = |d: Diagnostics| load::placed(&document, &args.file, d);
+    let (Prepared { circuit, plastic, .. }, misfits) = prepare_to_compare(&wired).map_err(placed_all)?;
     let (tokens, target, what) = sequence(args, &document, &circuit)?;
     let plan = Plan::new(&circuit, &tokens).map_err(placed)?;
     let target = target.unwrap_or_else(|| {
@@ -36,19 +31,36 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
         (0..plan.queries).map(|i| on == CountedSpec::All || i + 1 == plan.queries).collect();
     let weights: Vec<Weights> = circuit.projections.iter().map(|p| p.synapses.weights.clone()).collect();
     let bar = progress::bar(out, circuit.projections.len(), "differences");
-    let found = compare(&plan, &weights, &plastic, &tokens, &target, &counted, || bar.inc(1));
+    let mut sequence = Sequence::new(&plan, &weights, &tokens, &target, &counted);
+    let found = sequence.gradient(&plastic).and_then(|gradient| {
+        let changes = sequence.changes(&plastic);
+        sequence.compare(&gradient, &changes, || bar.inc(1))
+    });
     bar.finish_and_clear();
     let found = found.map_err(|wild| {
         let what = format!("`{}` sent a number that is not finite", wild.population);
         placed(Diagnostic::error(codes::R001, "", what).help("smaller tokens or weights keep rates finite"))
     })?;
-    let ok = found.iter().all(|c| c.error <= args.tolerance);
+    let answer = Answer { circuit: &circuit, plastic: &plastic, misfits: &misfits, found: &found, what: &what };
+    let ok = answer.found.iter().all(|c| c.verdict(args.tolerance) == Verdict::Agree);
     if out.json {
-        out.object("check", ok, object(args, &circuit, &found, &what));
+        out.object("check", ok, answer.object(args.tolerance));
     } else {
-        out.result(&text(args, &circuit, &plastic, &found, &what, ok));
+        out.result(&answer.text(args.tolerance));
     }
     Ok(u8::from(!ok))
+}
+
+/// What was found, and of what.
+struct Answer<'a> {
+    circuit: &'a Circuit,
+    /// rules that were compared with the gradient
+    plastic: &'a [Plastic],
+    /// why others were not
+    misfits: &'a [Diagnostic],
+    found: &'a [Compared],
+    /// the sequence in words
+    what: &'a str,
 }
 
 /// The tokens of one sequence, its target, and what it is in words.
@@ -80,54 +92,106 @@ fn sequence(
     Ok((tokens, target, "the circuit's tokens and random targets".to_owned()))
 }
 
-fn object(args: &Check, circuit: &Circuit, found: &[Compared], what: &str) -> Map<String, Value> {
-    let mut parameters = Map::new();
-    for c in found {
-        let about = json!({
-            "max_rel_error": c.error,
-            "cosine": c.cosine,
-            "entries": c.entries,
-            "norm": c.norm,
-        });
-        parameters.insert(circuit.projections[c.k].name.clone(), about);
+impl Answer<'_> {
+    /// Names of the projections with a verdict.
+    fn with(&self, tolerance: f64, verdict: Verdict) -> Vec<&str> {
+        let those = self.found.iter().filter(|c| c.verdict(tolerance) == verdict);
+        those.map(|c| self.circuit.projections[c.k].name.as_str()).collect()
     }
-    let mut rest = Map::new();
-    rest.insert("tolerance".to_owned(), json!(args.tolerance));
-    rest.insert("sequence".to_owned(), json!(what));
-    rest.insert("parameters".to_owned(), Value::Object(parameters));
-    rest
-}
 
-fn text(
-    args: &Check,
-    circuit: &Circuit,
-    plastic: &[Plastic],
-    found: &[Compared],
-    what: &str,
-    ok: bool,
-) -> String {
-    let width = found.iter().map(|c| circuit.projections[c.k].name.len()).max().unwrap_or(4).max(10);
-    let mut t = format!("gradient of half the squared error, on {what}\n\n");
-    let _ = writeln!(
-        t,
-        "{:<width$} {:>10} {:>8} {:>12}  rule",
-        "projection", "|gradient|", "entries", "differences"
-    );
-    for c in found {
-        let name = &circuit.projections[c.k].name;
-        let _ = write!(t, "{name:<width$} {:>10.4} {:>8} {:>12.1e}", c.norm, c.entries, c.error);
-        if let Some(p) = plastic.iter().find(|p| p.k == c.k) {
-            let cosine = c.cosine.map_or("-".to_owned(), |c| format!("{c:.12}"));
-            let _ = write!(t, "  {}: cosine {cosine}", p.spec.rule.name());
+    fn object(&self, tolerance: f64) -> Map<String, Value> {
+        let mut parameters = Map::new();
+        for c in self.found {
+            let about = json!({
+                "max_rel_error": finite(c.error),
+                "cosine": c.cosine,
+                "entries": c.entries,
+                "entries_there": c.of,
+                "directions": c.directions,
+                "norm": c.norm,
+                "error_of_differences": finite(c.doubt),
+                "verdict": c.verdict(tolerance).name(),
+                "kink": c.kink,
+                "nothing": c.nothing,
+            });
+            parameters.insert(self.circuit.projections[c.k].name.clone(), about);
+        }
+        let mut rest = Map::new();
+        rest.insert("tolerance".to_owned(), json!(tolerance));
+        rest.insert("sequence".to_owned(), json!(self.what));
+        rest.insert("disagree".to_owned(), json!(self.with(tolerance, Verdict::Disagree)));
+        rest.insert("undecided".to_owned(), json!(self.with(tolerance, Verdict::Undecided)));
+        let misfits: Vec<&str> = self.misfits.iter().map(|d| d.message.as_str()).collect();
+        rest.insert("rules_left_out".to_owned(), json!(misfits));
+        rest.insert("parameters".to_owned(), Value::Object(parameters));
+        rest
+    }
+
+    fn text(&self, tolerance: f64) -> String {
+        let name = |c: &Compared| self.circuit.projections[c.k].name.as_str();
+        let width = self.found.iter().map(|c| name(c).len()).max().unwrap_or(4).max(10);
+        let mut t = format!("gradient of half the squared error, on {}\n\n", self.what);
+        let _ = writeln!(
+            t,
+            "{:<width$} {:>10} {:>8} {:>12} {:>9}  rule",
+            "projection", "|gradient|", "entries", "differences", "+-"
+        );
+        for c in self.found {
+            let (error, doubt) = (bound(c.error), bound(c.doubt));
+            let _ =
+                write!(t, "{:<width$} {:>10.4} {:>8} {error:>12} {doubt:>9}", name(c), c.norm, c.entries);
+            if let Some(p) = self.plastic.iter().find(|p| p.k == c.k) {
+                let cosine = c.cosine.map_or("-".to_owned(), |c| format!("{c:.12}"));
+                let _ = write!(t, "  {}: cosine {cosine}", p.spec.rule.name());
+            }
+            t.push('\n');
         }
         t.push('\n');
+        if let Some(c) = self.found.iter().find(|c| c.directions > 0) {
+            let _ = writeln!(
+                t,
+                "of larger matrices, entries drawn by name, and {} random directions through all entries",
+                c.directions
+            );
+        }
+        for misfit in self.misfits {
+            let _ = writeln!(t, "a rule is left out: {}", misfit.message);
+        }
+        let worst = self.found.iter().map(|c| c.error).fold(0.0, f64::max);
+        let doubt = self.found.iter().map(|c| c.doubt).fold(0.0, f64::max);
+        let (apart, open) =
+            (self.with(tolerance, Verdict::Disagree), self.with(tolerance, Verdict::Undecided));
+        let verdict = match (apart.is_empty(), open.is_empty()) {
+            (true, true) => "agree".to_owned(),
+            (false, _) => format!("DISAGREE by {}", apart.join(", ")),
+            (true, false) => format!("are UNDECIDED by {}", open.join(", ")),
+        };
+        let _ = writeln!(
+            t,
+            "gradients and finite differences {verdict}: largest relative error {}, that of the differences {}, tolerance {tolerance:.0e}",
+            bound(worst), bound(doubt)
+        );
+        for c in self.found.iter().filter(|c| c.verdict(tolerance) == Verdict::Undecided) {
+            let why = if c.kink {
+                "the loss has a kink there (rates at exactly 0): other tokens or weights have a derivative"
+            } else {
+                "the differences are not exact enough to tell: other tokens or smaller weights may be"
+            };
+            let _ = writeln!(t, "{}: {why}", name(c));
+        }
+        t
     }
-    let worst = found.iter().map(|c| c.error).fold(0.0, f64::max);
-    let verdict = if ok { "agree" } else { "DISAGREE" };
-    let _ = writeln!(
-        t,
-        "\ngradients and finite differences {verdict}: largest relative error {worst:.1e}, tolerance {:.0e}",
-        args.tolerance
-    );
-    t
+}
+
+/// Errors of the size of rounding, up to the next power of ten: digits beyond that differ between processors.
+fn bound(error: f64) -> String {
+    match error {
+        e if e > 0.0 && e.is_finite() => format!("{:.0e}", 10f64.powf(e.log10().ceil())),
+        0.0 => "0".to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}
+
+fn finite(x: f64) -> Option<f64> {
+    x.is_finite().then_some(x)
 }

@@ -10,7 +10,7 @@ use crate::circuit::{Compartment, Weights};
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::experiments::learning::{Lesson, stopped};
 use crate::figures::sheet::{Axes, Axis, Content, Figure, Guide, Look, Panel, Point, Row, Series, Width};
-use crate::plasticity::differences::compare;
+use crate::plasticity::differences::Sequence;
 use crate::plasticity::{Changes, Plan, Prepared, Split, Trainer, cosine, prepare};
 use crate::spec::CountedSpec;
 use nalgebra::DMatrix;
@@ -192,11 +192,12 @@ fn by_differences(lesson: &Lesson, prepared: &Prepared, names: &[&str]) -> Resul
     let counted: Vec<bool> =
         (0..plan.queries).map(|i| on == CountedSpec::All || i + 1 == plan.queries).collect();
     let weights: Vec<Weights> = circuit.projections.iter().map(|p| p.synapses.weights.clone()).collect();
-    let found =
-        compare(&plan, &weights, &prepared.plastic, &tokens, &target, &counted, || ()).map_err(|wild| {
-            let what = format!("`{}` sent a number that is not finite", wild.population);
-            Diagnostic::error(codes::R001, "", what).help("smaller tokens or weights keep rates finite")
-        })?;
+    let mut sequence = Sequence::new(&plan, &weights, &tokens, &target, &counted);
+    let gradient = sequence.gradient(&prepared.plastic);
+    let found = gradient.and_then(|gradient| sequence.compare(&gradient, &[], || ())).map_err(|wild| {
+        let what = format!("`{}` sent a number that is not finite", wild.population);
+        Diagnostic::error(codes::R001, "", what).help("smaller tokens or weights keep rates finite")
+    })?;
     let error = |name: &&str| {
         found.iter().find(|c| circuit.projections[c.k].name == **name).map_or(f64::NAN, |c| c.error)
     };
