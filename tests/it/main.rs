@@ -28,6 +28,7 @@ mod cli_train_wrong;
 mod conformance;
 mod dale;
 mod dale_rewrite;
+mod differences;
 mod drawing;
 mod drawing_check;
 mod drawing_circuits;

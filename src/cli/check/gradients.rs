@@ -14,6 +14,9 @@ use nalgebra::DMatrix;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
+/// Relative errors up to this are not told apart.
+const ROUNDING: f64 = 1e-12;
+
 pub fn run(args: &Check, out: &Reporter) -> Outcome {
     let document = load::document(&args.file, &args.reading)?;
     let wired = load::circuit(&document, &args.file)?;
@@ -41,7 +44,8 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
         let what = format!("`{}` sent a number that is not finite", wild.population);
         placed(Diagnostic::error(codes::R001, "", what).help("smaller tokens or weights keep rates finite"))
     })?;
-    let answer = Answer { circuit: &circuit, plastic: &plastic, misfits: &misfits, found: &found, what: &what };
+    let answer =
+        Answer { circuit: &circuit, plastic: &plastic, misfits: &misfits, found: &found, what: &what };
     let ok = answer.found.iter().all(|c| c.verdict(args.tolerance) == Verdict::Agree);
     if out.json {
         out.object("check", ok, answer.object(args.tolerance));
@@ -138,8 +142,7 @@ impl Answer<'_> {
         );
         for c in self.found {
             let (error, doubt) = (bound(c.error), bound(c.doubt));
-            let _ =
-                write!(t, "{:<width$} {:>10.4} {:>8} {error:>12} {doubt:>9}", name(c), c.norm, c.entries);
+            let _ = write!(t, "{:<width$} {:>10.4} {:>8} {error:>12} {doubt:>9}", name(c), c.norm, c.entries);
             if let Some(p) = self.plastic.iter().find(|p| p.k == c.k) {
                 let cosine = c.cosine.map_or("-".to_owned(), |c| format!("{c:.12}"));
                 let _ = write!(t, "  {}: cosine {cosine}", p.spec.rule.name());
@@ -169,7 +172,8 @@ impl Answer<'_> {
         let _ = writeln!(
             t,
             "gradients and finite differences {verdict}: largest relative error {}, that of the differences {}, tolerance {tolerance:.0e}",
-            bound(worst), bound(doubt)
+            bound(worst),
+            bound(doubt)
         );
         for c in self.found.iter().filter(|c| c.verdict(tolerance) == Verdict::Undecided) {
             let why = if c.kink {
@@ -183,12 +187,14 @@ impl Answer<'_> {
     }
 }
 
-/// Errors of the size of rounding, up to the next power of ten: digits beyond that differ between processors.
+/// Errors up to the next power of ten, and none of the size of rounding: digits beyond that differ between processors.
 fn bound(error: f64) -> String {
-    match error {
-        e if e > 0.0 && e.is_finite() => format!("{:.0e}", 10f64.powf(e.log10().ceil())),
-        0.0 => "0".to_owned(),
-        _ => "unknown".to_owned(),
+    if error <= ROUNDING {
+        format!("<{ROUNDING:.0e}")
+    } else if error.is_finite() {
+        format!("{:.0e}", 10f64.powf(error.log10().ceil()))
+    } else {
+        "unknown".to_owned()
     }
 }
 

@@ -6,7 +6,6 @@
 //!
 //! Source: Ridders 1982 (Advances in Engineering Software 4), with the floor added.
 
-use crate::linalg::count;
 use nalgebra::DMatrix;
 
 /// Steps that are tried, at most.
@@ -28,7 +27,12 @@ pub struct Slope {
 
 impl Slope {
     /// From the outputs after a step forwards, none and backwards; none if they are not finite.
-    pub fn between(outputs: [&DMatrix<f64>; 3], target: &DMatrix<f64>, counted: &[bool], h: f64) -> Option<Self> {
+    pub fn between(
+        outputs: [&DMatrix<f64>; 3],
+        target: &DMatrix<f64>,
+        counted: &[bool],
+        h: f64,
+    ) -> Option<Self> {
         let [plus, centre, minus] = outputs;
         let (mut right, mut left, mut floor) = (0.0, 0.0, 0.0);
         for (i, _) in counted.iter().enumerate().filter(|(_, counted)| **counted) {
@@ -104,10 +108,11 @@ pub fn derivative(slope: &mut impl FnMut(f64) -> Option<Slope>, start: f64, enou
 
 /// Whether a gap of that size is a kink's: the slopes on both sides stay apart by as much however small the step.
 pub fn has_kink(slope: &mut impl FnMut(f64) -> Option<Slope>, start: f64, gap: f64) -> bool {
-    let bends: Vec<f64> =
-        (0..4).filter_map(|level| Some(slope(start * 0.125f64.powi(level))?.bend.abs())).collect();
-    let [far, .., near] = bends[..] else { return false };
-    near > 0.5 * gap && near > 0.5 * far && count(bends.len()) > 2.0
+    let bends: Vec<Slope> = (0..6).filter_map(|level| slope(start * 0.0625f64.powi(level))).collect();
+    bends.windows(2).any(|pair| {
+        let [far, near] = [pair[0], pair[1]].map(|s| s.bend.abs());
+        near > 0.5 * gap && near > 4.0 * pair[1].floor && (0.5..2.0).contains(&(near / far))
+    })
 }
 
 #[cfg(test)]
@@ -137,7 +142,10 @@ mod tests {
         for (claim, f, want) in cases {
             let got = derivative(&mut of(f), 0.25, 0.0);
             let off = (got.value - want).abs();
-            assert!(off <= got.error && got.error <= 1e-8 * want.abs().max(1e-3), "{claim}: {got:?}, off {off:e}");
+            assert!(
+                off <= got.error && got.error <= 1e-8 * want.abs().max(1e-3),
+                "{claim}: {got:?}, off {off:e}"
+            );
         }
     }
 

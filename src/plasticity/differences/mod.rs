@@ -94,10 +94,8 @@ impl Compared {
     /// Gaps of more than `tolerance`, beyond the error of the differences, are errors of the gradient.
     #[must_use]
     pub fn verdict(&self, tolerance: f64) -> Verdict {
-        if self.kink {
-            Verdict::Undecided
-        } else if !(self.excess <= tolerance) && self.excess.is_finite() {
-            Verdict::Disagree
+        if self.excess > tolerance {
+            if self.kink { Verdict::Undecided } else { Verdict::Disagree }
         } else if self.doubt <= DOUBT {
             Verdict::Agree
         } else {
@@ -204,13 +202,7 @@ impl<'a, 'c> Sequence<'a, 'c> {
     }
 
     /// One matrix.
-    fn projection(
-        &mut self,
-        varied: &mut [Weights],
-        k: usize,
-        d: &DMatrix<f64>,
-        largest: f64,
-    ) -> Compared {
+    fn projection(&mut self, varied: &mut [Weights], k: usize, d: &DMatrix<f64>, largest: f64) -> Compared {
         let circuit = self.plan.circuit;
         let base = self.weights[k].dense();
         let entries = chosen(circuit, k, d);
@@ -244,7 +236,7 @@ impl<'a, 'c> Sequence<'a, 'c> {
                 by = by.joined(near);
             }
             let gap = (by.value - want).abs();
-            if gap > by.error && gap > DOUBT * DOUBT * scale {
+            if gap > by.error + NOTHING * scale {
                 one.kink |= has_kink(&mut slope, SECOND * step, gap);
             }
             let Estimate { error, .. } = by;
@@ -258,7 +250,8 @@ impl<'a, 'c> Sequence<'a, 'c> {
         }
         let mut rng = seed::stream(circuit.seed, &format!("directions.{}", circuit.projections[k].name));
         for _ in 0..one.directions {
-            let signs = DMatrix::from_fn(d.nrows(), d.ncols(), |_, _| seed::uniform(&mut rng, -1.0, 1.0).signum());
+            let signs =
+                DMatrix::from_fn(d.nrows(), d.ncols(), |_, _| seed::uniform(&mut rng, -1.0, 1.0).signum());
             judge(&mut one, &Way::Signs(&signs), -d.dot(&signs), STEP * typical);
         }
         one.nothing = norm.max(one.doubt).max(one.error) <= NOTHING * largest;
