@@ -12,6 +12,7 @@
 //! same numbers give the same bytes. Results of several files go through a [`Stage`].
 //!
 //! - [`npy`], [`npz`], [`csv`], [`safetensors`]: one format each.
+//! - `shards`: one model in several `.safetensors`. `magic`: what a file is that is none of these.
 //! - [`rows`]: `.npy` piece by piece, for tokens that do not fit in memory.
 //! - [`mod@write`]: `atomic_write`. [`mod@stage`]: results of several files. [`claim`]: one writer at a time. [`manifest`]: what is in a run directory, with
 //!   checksums. [`inputs`]: what was read and must not be replaced.
@@ -25,12 +26,14 @@ pub mod csv;
 mod disk;
 mod guard;
 pub mod inputs;
+mod magic;
 pub mod manifest;
 pub mod npy;
 pub mod npz;
 pub mod rows;
 pub mod safetensors;
 mod seal;
+mod shards;
 pub mod stage;
 pub mod write;
 
@@ -48,6 +51,7 @@ pub use npy::{write_npy, write_npy_array};
 pub use npz::write_npz;
 pub use rows::{NpyRows, PutRows, write_npy_rows};
 pub use safetensors::write_safetensors;
+pub(crate) use shards::Tensors;
 pub use stage::{Stage, abandon};
 pub use write::{Sink, atomic_write, remove_unfinished, write_device};
 
@@ -68,6 +72,16 @@ pub enum Format {
 }
 
 impl Format {
+    /// Its name in messages.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Npy => ".npy",
+            Self::Npz => ".npz",
+            Self::Csv => ".csv",
+            Self::Safetensors => "safetensors",
+        }
+    }
+
     /// The format of a path.
     ///
     /// # Errors
@@ -132,7 +146,7 @@ pub fn read_array(path: &Path, name: Option<&str>) -> Result<Array, Diagnostic> 
             r.read(&chosen)
         }),
     }
-    .map_err(|bad| bad.in_file(path))
+    .map_err(|bad| magic::or_recognised(path, format.name(), bad).in_file(path))
 }
 
 /// Reads tokens: `[n_tokens, d_model]` in the file, `[d_model, n_tokens]` (one token per column) in the result.
@@ -150,14 +164,15 @@ pub fn read_tokens(path: &Path, name: Option<&str>) -> Result<DMatrix<f64>, Diag
 /// As [`read_array`].
 pub fn list_arrays(path: &Path) -> Result<Vec<Entry>, Diagnostic> {
     let (file, length) = guard::open(path, MAX_BYTES)?;
-    match Format::of(path)? {
+    let format = Format::of(path)?;
+    match format {
         Format::Npy => npy::entry(file, length).map(|e| vec![e]),
         Format::Csv => csv::read(file)
             .map(|a| vec![Entry { name: String::new(), shape: a.shape, dtype: a.dtype.name().to_owned() }]),
         Format::Npz => npz::list(file),
         Format::Safetensors => safetensors::Reader::new(file, length).map(|r| r.entries()),
     }
-    .map_err(|bad| bad.in_file(path))
+    .map_err(|bad| magic::or_recognised(path, format.name(), bad).in_file(path))
 }
 
 /// The array that `name` means, among those of a file.

@@ -12,7 +12,7 @@
 //! Source: <https://github.com/huggingface/safetensors>, "Format".
 
 use super::array::{check_axes, read_values, within_cap};
-use super::{Array, Bad, Dtype, Entry, MAX_BYTES, atomic_write, guard, inputs, seal};
+use super::{Array, Bad, Dtype, Entry, MAX_BYTES, atomic_write, guard, inputs, magic, seal};
 use crate::diag::Diagnostic;
 use crate::seed::Checksum;
 use ::safetensors::tensor::{Dtype as Theirs, Metadata};
@@ -46,7 +46,8 @@ pub struct Reader<F = File> {
 /// checksum that is not the file's.
 pub fn open(path: &Path) -> Result<Reader, Diagnostic> {
     let (file, length) = guard::open(path, MAX_BYTES)?;
-    let reader = checked(file, length, path).map_err(|bad| bad.in_file(path))?;
+    let reader = checked(file, length, path)
+        .map_err(|bad| magic::or_recognised(path, "safetensors", bad).in_file(path))?;
     if reader.seal().is_none() {
         inputs::note_unsummed(path);
     }
@@ -75,18 +76,14 @@ impl<F: Read + Seek> Reader<F> {
         file.read_exact(&mut raw)?;
         let size = u64::from_le_bytes(raw);
         if size > rest.min(MAX_HEADER) {
-            if let Some(bad) = of_pytorch(raw) {
-                return Err(bad);
-            }
             return Err(Bad::malformed(format!(
                 "is no .safetensors file: a header of {size} bytes in {length}"
             )));
         }
         let mut text = vec![0; usize::try_from(size).unwrap_or_default()];
         file.read_exact(&mut text)?;
-        let header: Metadata = serde_json::from_slice(&text).map_err(|e| {
-            of_pytorch(raw).unwrap_or_else(|| Bad::malformed(format!("the header is damaged: {e}")))
-        })?;
+        let header: Metadata = serde_json::from_slice(&text)
+            .map_err(|e| Bad::malformed(format!("the header is damaged: {e}")))?;
         let (promised, body) = (header.data_len() as u64, rest - size);
         if promised != body {
             return Err(Bad::malformed(format!(
@@ -178,19 +175,6 @@ impl<F: Read + Seek> Reader<F> {
         let data = read_values(&mut BufReader::new(&mut self.file), n, dtype, false, true).map_err(within)?;
         Ok(Array { shape: info.shape.clone(), data, dtype })
     }
-}
-
-/// What `torch.save` writes, by the first bytes of a file that is not safetensors.
-fn of_pytorch(raw: [u8; 8]) -> Option<Bad> {
-    let what = match raw {
-        [b'P', b'K', 3, 4, ..] => "a PyTorch archive (zip)",
-        [0x80, 2..=5, ..] => "a pickle, as PyTorch writes it,",
-        _ => return None,
-    };
-    Some(
-        Bad::malformed(format!("is {what} and not safetensors"))
-            .help("save the weights with `safetensors.torch.save_file`"),
-    )
 }
 
 fn ours(theirs: Theirs) -> Option<Dtype> {
