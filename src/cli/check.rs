@@ -1,9 +1,11 @@
-//! `pulvinar check FILE --against HEADS`: is this circuit the same function as these heads?
+//! `pulvinar check FILE --against HEADS`: is this circuit the same function as these heads? And `--outputs`: does it
+//! compute what another program gave?
 
 mod blame;
 mod gradients;
 mod input;
 mod json;
+mod outputs;
 mod text;
 mod why;
 
@@ -11,14 +13,16 @@ use super::args::Check;
 use super::load;
 use super::report::{Failure, Outcome, Reporter, diagnostics_json, exit_code};
 use crate::attention::equivalence::{Comparison, OutOfScope, Probed, Wish, compare, probe};
-use crate::attention::{Block, Kernel, Normalisation};
+use crate::attention::{Block, Kernel};
 use crate::circuit::Circuit;
 use crate::compile::{Compiled, CompiledBlock};
 use crate::diag::{Diagnostic, codes};
 use crate::spec::Document;
-use crate::weights::{self, Aligned, Attention, Loaded, Options, align};
+use crate::weights::{self, Aligned, Attention, Loaded, Options, Verdict, align};
 use serde_json::{Map, Value};
 use std::path::Path;
+
+pub(super) use text::unread;
 
 /// Everything that a report says.
 struct Checked<'a> {
@@ -31,8 +35,7 @@ struct Checked<'a> {
     number: (usize, usize),
     loaded: &'a Loaded,
     aligned: &'a Aligned,
-    /// what was taken from the circuit, in words
-    taken: &'a [String],
+    verdict: &'a Verdict,
     comparison: &'a Comparison,
     /// the softmax heads of the same weights, beside the linear function that was compared
     softmax: Option<&'a SoftmaxGap>,
@@ -45,8 +48,11 @@ struct SoftmaxGap {
 }
 
 pub fn run(args: &Check, out: &Reporter) -> Outcome {
+    if args.outputs.is_some() {
+        return outputs::run(args, out);
+    }
     let Some(against) = &args.against else { return gradients::run(args, out) };
-    let Answer { equivalent, text, object } = match answer(args, against, out) {
+    let Answer { yes, text, object } = match answer(args, against, out) {
         // Functions of other widths or streams differ.
         Err(failure) if out.json && is_incomparable(&failure) => {
             let mut rest = Map::new();
@@ -61,16 +67,17 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
         other => other?,
     };
     if out.json {
-        out.object("check", equivalent, object);
+        out.object("check", yes, object);
     } else {
         out.result(&text);
     }
-    Ok(u8::from(!equivalent))
+    Ok(u8::from(!yes))
 }
 
 /// The verdict in both forms; the one that is not asked for is empty.
 pub(super) struct Answer {
-    pub equivalent: bool,
+    /// equivalent, and with --strict under no condition
+    pub yes: bool,
     pub text: String,
     pub object: Map<String, Value>,
 }
@@ -82,20 +89,20 @@ pub(super) fn answer(args: &Check, against: &Path, out: &Reporter) -> Result<Ans
     let compiled = load::compiled(&document, &circuit, &args.file)?;
     let index = block_index(args, &compiled)?;
     let block = &compiled.blocks[index];
-    let (loaded, mut taken) = read(args, against, &compiled, index)?;
+    let loaded = read(args, against, &compiled, index)?;
     let aligned = align(&loaded, &block.block)?;
-    taken.extend(aligned.taken.clone());
     if !loaded.stated.memory
         && let Some(h) = block.block.heads.iter().find(|h| !matches!(h.memory.name(), "none" | "hebbian"))
     {
         out.note(&format!("the file states no memory; the circuit has one of kind `{}`", h.memory.name()));
     }
     let inputs = input::given(args, &document, &circuit, &compiled, index, out)?;
-    let wish = Wish { tolerance: args.tolerance, inputs, exact: args.exact, seed: document.spec.seed };
+    let wish = Wish { tolerance: args.tolerance(), inputs, exact: args.exact, seed: document.spec.seed };
     let comparison = compare(&block.block, &aligned.block, &wish).map_err(|e| incomparable(&e))?;
     if args.exact && comparison.certificate.is_none() {
         out.note("--exact was ignored: only unnormalised linear heads have a certificate, and these are compared on tokens");
     }
+    let verdict = aligned.verdict(comparison.equivalent);
     let softmax = softmax_gap(args, against, &loaded, &block.block, &aligned.block, &comparison)?;
     let checked = Checked {
         args,
@@ -106,12 +113,12 @@ pub(super) fn answer(args: &Check, against: &Path, out: &Reporter) -> Result<Ans
         number: (index + 1, compiled.blocks.len()),
         loaded: &loaded,
         aligned: &aligned,
-        taken: &taken,
+        verdict: &verdict,
         comparison: &comparison,
         softmax: softmax.as_ref(),
     };
     Ok(Answer {
-        equivalent: comparison.equivalent,
+        yes: verdict.is_equivalent() && !(args.layer.strict && verdict.is_conditional()),
         text: if out.json { String::new() } else { text::report(&checked) },
         object: if out.json { json::object(&checked) } else { Map::new() },
     })
@@ -132,62 +139,19 @@ fn block_index(args: &Check, compiled: &Compiled) -> Result<usize, Diagnostic> {
 }
 
 /// The heads, with attention and mask of the circuit where neither the file nor the command line says.
-fn read(
-    args: &Check,
-    against: &Path,
-    compiled: &Compiled,
-    index: usize,
-) -> Result<(Loaded, Vec<String>), Diagnostic> {
+fn read(args: &Check, against: &Path, compiled: &Compiled, index: usize) -> Result<Loaded, Diagnostic> {
     let mut options = args.layer.options();
+    let circuit = &compiled.blocks[index].block;
     // A file of one block is not asked for the circuit's second one.
-    let first = match weights::read(against, &options) {
+    match weights::read_beside(against, &options, circuit) {
         Err(e) if e.code == codes::F015 && options.block.is_some() && compiled.blocks.len() > 1 => {
             options.block = None;
-            match weights::read(against, &options) {
-                Ok(loaded) if loaded.blocks == 1 => loaded,
-                _ => return Err(e),
+            match weights::read_beside(against, &options, circuit) {
+                Ok(loaded) if loaded.blocks == 1 => Ok(loaded),
+                _ => Err(e),
             }
         }
-        other => other?,
-    };
-    let heads = &compiled.blocks[index].block.heads;
-    let mut taken = Vec::new();
-    if options.attention.is_none()
-        && !first.stated.attention
-        && let Some(attention) = shared_attention(&compiled.blocks[index].block)
-    {
-        options.attention = Some(attention);
-        taken.push(format!("{} attention", attention.name()));
-    }
-    if options.mask.is_none() && !first.stated.mask && !heads.is_empty() {
-        let mask = heads[0].mask;
-        if heads.iter().any(|h| h.mask != mask) {
-            return Err(Diagnostic::error(
-                codes::R004,
-                "",
-                "the circuit's heads have different masks, and the file does not say which head has which",
-            )
-            .help("give --mask, or compare with a native heads file, which states them"));
-        }
-        options.mask = Some(mask);
-        taken.push(format!("{} mask", mask.name()));
-    }
-    if taken.is_empty() {
-        return Ok((first, taken));
-    }
-    Ok((weights::read(against, &options)?, taken))
-}
-
-/// Linear or softmax, where all heads are.
-fn shared_attention(block: &Block) -> Option<Attention> {
-    let all = |kernel: Kernel, normalisation: Normalisation| {
-        block.heads.iter().all(|h| h.kernel == kernel && h.normalisation == normalisation)
-    };
-    match block.heads.is_empty() {
-        true => None,
-        false if all(Kernel::Exp, Normalisation::Sum) => Some(Attention::Softmax),
-        false if all(Kernel::Linear, Normalisation::None) => Some(Attention::Linear),
-        false => None,
+        other => other,
     }
 }
 

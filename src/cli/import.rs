@@ -37,6 +37,7 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
         name: circuit_name(file),
         weights_file: beside.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
         wiring: args.circuit.map(Into::into),
+        ignored: loaded.ignored.clone(),
     };
     let imported = import(&args.model, &loaded.block, &loaded.selected, &style)
         .map_err(|refused| apart::advice(&args.model, &loaded, &style, refused))?;
@@ -49,20 +50,20 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
     atomic_write(&stage.path(&name), |sink| sink.write_all(yaml.as_bytes()))?;
     stage.commit(Some(&name), &[])?;
     let checked = if args.check { Some(check::answer(&args.as_check(), &args.model, out)?) } else { None };
-    let equivalent = checked.as_ref().is_none_or(|c| c.equivalent);
+    let yes = checked.as_ref().is_none_or(|c| c.yes);
     if out.json {
         let mut rest = object(&loaded, &imported, file, &beside);
         if let Some(answer) = checked {
             rest.insert("check".to_owned(), serde_json::Value::Object(answer.object));
         }
-        out.object("import", equivalent, rest);
+        out.object("import", yes, rest);
     } else {
         out.result(&report(args, &loaded, &imported, &beside));
         if let Some(answer) = checked {
             out.result(&format!("\n{}", answer.text));
         }
     }
-    Ok(u8::from(!equivalent))
+    Ok(u8::from(!yes))
 }
 
 /// The circuit rewritten with plus and minus cells; nothing is written but to a folder that goes again.
@@ -128,9 +129,14 @@ fn object(
     put("left_out", json!(imported.left_out));
     put("dtypes", json!(loaded.dtypes));
     put("tensors", json!(imported.weights.iter().map(|(name, _)| name).collect::<Vec<_>>()));
-    put("assumed", json!(loaded.assumed));
+    put("conditional", json!(!loaded.assumed.is_empty()));
+    put("assumed", json!(loaded.assumed.iter().map(|a| &a.clause).collect::<Vec<_>>()));
+    put("notes", json!(loaded.notes));
     put("overruled", json!(loaded.overruled));
-    put("unused", json!(loaded.unused));
+    put("unused", json!(loaded.not_read));
+    put("not_read", json!(loaded.not_read));
+    put("ignored", json!(loaded.ignored));
+    put("record", json!(loaded.record));
     kinds::object(loaded, &mut rest);
     rest
 }
@@ -183,6 +189,7 @@ fn report(args: &Import, loaded: &Loaded, imported: &Imported, beside: &Path) ->
         imported.weights.len(),
         examples.join(", ")
     );
+    recorded(&mut text, args, loaded);
     text
 }
 
@@ -191,13 +198,30 @@ fn said(text: &mut String, loaded: &Loaded) {
     for line in &loaded.assumed {
         let _ = writeln!(text, "  assumed: {line}");
     }
+    for line in &loaded.notes {
+        let _ = writeln!(text, "  {line}");
+    }
     for line in &loaded.overruled {
         let _ = writeln!(text, "  overruled: {line}");
     }
-    if !loaded.unused.is_empty() {
-        let shown: Vec<&str> = loaded.unused.iter().take(4).map(String::as_str).collect();
-        let more = loaded.unused.len() - shown.len();
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let _ = writeln!(text, "  not read: {}{more}", shown.join(", "));
+    text.push_str(&check::unread(loaded));
+}
+
+/// How to compare with what the layer gives in PyTorch.
+fn recorded(text: &mut String, args: &Import, loaded: &Loaded) {
+    let Some((_, before)) = loaded.record.split_last() else { return };
+    let more: Vec<&str> = if before.len() > 1 { vec![" --tokens context=context.npy"] } else { vec![] };
+    let _ = writeln!(
+        text,
+        "\nto compare with the model itself, record what the layer reads and writes in PyTorch (after `import numpy`):"
+    );
+    for line in &loaded.record {
+        let _ = writeln!(text, "  {line}");
     }
+    let _ = writeln!(
+        text,
+        "  pulvinar check {} --tokens x.npy{} --outputs y.npy",
+        args.output.display(),
+        more.concat()
+    );
 }

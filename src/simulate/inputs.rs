@@ -167,6 +167,77 @@ fn from_file(file: &Path, array: Option<&str>, stream: &Stream) -> Result<DMatri
     if array.is_some() {
         return files::read_tokens(file, array).map_err(too_long);
     }
-    let named = files::list_arrays(file).map_err(too_long)?.iter().any(|e| e.name == stream.name);
-    files::read_tokens(file, named.then_some(stream.name.as_str())).map_err(too_long)
+    let name = own_array(file, stream).map_err(too_long)?;
+    files::read_tokens(file, name.as_deref()).map_err(too_long)
+}
+
+/// The array of a file that is named like the stream, if there is one.
+fn own_array(file: &Path, stream: &Stream) -> Result<Option<String>, Diagnostic> {
+    let named = files::list_arrays(file)?.iter().any(|e| e.name == stream.name);
+    Ok(named.then(|| stream.name.clone()))
+}
+
+/// The tokens of every stream, once for each sequence: files of `overrides` may hold `[batch, n_tokens, d_model]`.
+///
+/// Streams of one sequence go with all sequences of the others. Tokens that nobody gave are not drawn: another program
+/// cannot have seen them.
+///
+/// # Errors
+/// As [`inputs()`], `F009` for numbers of sequences that do not go together or no tokens, `U003` for a stream whose
+/// tokens would be drawn.
+pub fn sequences(
+    circuit: &Circuit,
+    folder: &Path,
+    overrides: &Overrides,
+) -> Result<Vec<Streams>, Diagnostics> {
+    let one = |stream: &Stream, given: Option<&PathBuf>| match given {
+        Some(file) => batch(circuit, stream, file),
+        None if matches!(stream.input, Some(InputSpec::Gaussian { .. })) => Err(Diagnostic::error(
+            codes::U003,
+            place(circuit, stream),
+            format!(
+                "nobody gave the tokens of stream `{}`, and drawn ones are not what was recorded",
+                stream.name
+            ),
+        )
+        .help(format!("give them: --tokens {}=FILE.npy", stream.name))),
+        None => Ok(vec![whole(circuit, stream, folder, None)?]),
+    };
+    let all = gather(circuit, overrides, one, |list| list.first().map_or(0, DMatrix::ncols))?;
+    let count = all.values().map(Vec::len).max().unwrap_or(0);
+    if let Some((name, list)) = all.iter().find(|(_, list)| list.len() != count && list.len() != 1) {
+        let message = format!("stream `{name}` has {} sequences, another {count}", list.len());
+        return Err(Diagnostic::error(codes::F009, "", message)
+            .help("all streams need as many sequences, or one for all")
+            .into());
+    }
+    let of = |n: usize| {
+        let pick = |(name, list): (&String, &Vec<DMatrix<f64>>)| {
+            Some((name.clone(), list.get(n).or_else(|| list.first())?.clone()))
+        };
+        all.iter().filter_map(pick).collect()
+    };
+    Ok((0..count).map(of).collect())
+}
+
+/// The sequences of a file.
+fn batch(circuit: &Circuit, stream: &Stream, file: &Path) -> Result<Vec<DMatrix<f64>>, Diagnostic> {
+    let name = own_array(file, stream)?;
+    let array = files::read_array(file, name.as_deref())?;
+    array.require_finite("tokens").map_err(|bad| bad.in_file(file))?;
+    let wrong = |message: String| {
+        Diagnostic::error(codes::F009, "", format!("`{}`: {message}", file.display()))
+            .help("tokens are [n_tokens, d_model] or [batch, n_tokens, d_model], one token per row")
+    };
+    let (count, n, d) = match array.shape[..] {
+        [n, d] => (1, n, d),
+        [count, n, d] => (count, n, d),
+        _ => return Err(wrong(format!("an array of shape {:?} holds no tokens", array.shape))),
+    };
+    if array.data.is_empty() {
+        return Err(wrong(format!("no tokens in an array of shape {:?}", array.shape)));
+    }
+    check_width(circuit, stream, d)?;
+    let each = array.data.chunks_exact(n * d).take(count);
+    Ok(each.map(|numbers| DMatrix::from_column_slice(d, n, numbers)).collect())
 }

@@ -1,6 +1,7 @@
 //! Heads of a file beside a block of a circuit: what the file does not state is the circuit's.
 
-use super::Loaded;
+use super::assumption::{About, Assumption, Origin};
+use super::{Loaded, Verdict};
 use crate::attention::{Block, Head};
 use crate::diag::{Diagnostic, codes};
 use std::collections::BTreeSet;
@@ -11,6 +12,16 @@ pub struct Aligned {
     pub block: Block,
     /// what was taken from the circuit because the file does not state it, in words
     pub taken: Vec<String>,
+    /// what a verdict on this block and the circuit's rests on: what was assumed of the file, and what was taken
+    pub assumed: Vec<Assumption>,
+}
+
+impl Aligned {
+    /// What it says that the circuit's block is `equivalent` to this one, or not.
+    #[must_use]
+    pub fn verdict(&self, equivalent: bool) -> Verdict {
+        Verdict::of(equivalent, &self.assumed)
+    }
 }
 
 /// Gives the heads of `loaded` the streams and the residual path of `circuit`, where their file does not state its own.
@@ -21,7 +32,9 @@ pub struct Aligned {
 /// `R004` where the circuit's heads read several streams and the file does not say which, or where widths differ.
 pub fn align(loaded: &Loaded, circuit: &Block) -> Result<Aligned, Diagnostic> {
     let mut block = loaded.block.clone();
-    let mut taken = Vec::new();
+    let mut taken: Vec<String> =
+        loaded.assumed.iter().filter(|a| a.origin == Origin::Circuit).map(|a| a.clause.clone()).collect();
+    let mut assumed = loaded.assumed.clone();
     let cannot = |message: String, help: &str| Err(Diagnostic::error(codes::R004, "", message).help(help));
     let other = "another circuit, or another layer (--prefix) or block (--block) of the file";
     if block.d_model != circuit.d_model {
@@ -86,12 +99,31 @@ pub fn align(loaded: &Loaded, circuit: &Block) -> Result<Aligned, Diagnostic> {
     } else if !circuit.residual.is_empty() {
         block.residual.clone_from(&circuit.residual);
         taken.push("the residual path".to_owned());
+        let words = "its direct path is that of the circuit";
+        assumed.push(Assumption::new(About::Residual, Origin::Circuit, words));
     }
-    Ok(Aligned { block, taken })
+    let (before, after) = (joined(&loaded.block), joined(&block));
+    if before != after {
+        assumed.retain(|a| a.about != About::Streams);
+        assumed.push(Assumption::new(About::Streams, Origin::Circuit, after));
+    }
+    assumed.sort();
+    Ok(Aligned { block, taken, assumed })
 }
 
 /// What a head reads: a word, the stream, its width, and how to set it.
 type Role = (&'static str, fn(&Head) -> &String, fn(&Head) -> usize, fn(&mut Head, String));
+
+/// Which of queries, keys and values of the heads share a stream.
+fn joined(block: &Block) -> &'static str {
+    let all = |same: fn(&Head) -> bool| block.heads.iter().all(same);
+    match (all(|h| h.query_stream == h.context_stream), all(|h| h.context_stream == h.value_stream)) {
+        (true, true) => "queries and keys come from one stream",
+        (false, true) => "queries come from one stream, keys and values from another",
+        (true, false) => "values come from another stream than queries and keys",
+        (false, false) => "queries, keys and values come from several streams",
+    }
+}
 
 fn names(block: &Block, of: fn(&Head) -> &String) -> BTreeSet<String> {
     block.heads.iter().map(|h| of(h).clone()).collect()

@@ -1,60 +1,74 @@
 //! Layers and native blocks to what is handed back.
 
-use super::settings::{Wishes, overrule};
-use super::tensors::{Matrices, Shapes, Split, possible};
-use super::{Loaded, NativeBlock, Options, Scheme, Stated, layers};
+use super::assumption::{About, Assumption};
+use super::numbers::Matrices;
+use super::settings::{Hints, Wishes, overrule};
+use super::tensors::{Named, Split, possible};
+use super::usual::{Streams, Usual};
+use super::{Loaded, NativeBlock, Options, Scheme, Stated, inside, layers};
 use crate::attention::{Block, Head, Memory};
 use crate::diag::one_of;
-use crate::files::Bad;
-use crate::files::safetensors::Reader;
+use crate::files::{Bad, Tensors};
 use std::collections::BTreeSet;
 
 /// A layer of any layout but the native one.
-pub(super) fn foreign(file: &mut Reader, options: &Options) -> Result<Loaded, Bad> {
+pub(super) fn foreign(file: &mut Tensors, options: &Options, hints: Hints) -> Result<Loaded, Bad> {
     let entries = file.entries();
     let layer = layers::choose(&entries, options.prefix.as_deref())?;
     if options.block.is_some_and(|b| b != 1) {
         return Err(Bad::new("F015", "only native files hold several blocks, this one holds layers")
             .help("choose a layer with --prefix"));
     }
-    let shapes = Shapes::of(layer, &entries)?;
+    let named = Named::of(layer, &entries)?;
+    let beside = inside::survey(file, &entries, layer, &options.ignore, |stem| named.reads(stem))?;
+    let shapes = named.measured()?;
     let mut stated = Stated::default();
     let mut overruled = Vec::new();
     let metadata = file.metadata();
-    let mut wishes = Wishes::new(&metadata, options, &mut stated, &mut overruled);
-    let Some(heads) = wishes.heads()? else {
+    let mut wishes = Wishes {
+        metadata: &metadata,
+        options,
+        hints,
+        usual: Usual::of(layer),
+        stated: &mut stated,
+        overruled: &mut overruled,
+    };
+    let Some(heads) = wishes.heads(shapes.heads())? else {
         return Err(Bad::new("F016", "the file does not say how many heads there are: give --heads H")
             .help(possible(shapes.sides[0].0)));
     };
     let split = shapes.split(heads)?;
-    let buffer = shapes.causal_buffer(file)?;
-    let settings = wishes.settle(split.d_key, buffer.is_some())?;
-    let mut assumed = settings.assumed.clone();
+    let [query, context, value] = shapes.sides.map(|(_, width)| width);
+    let buffer = beside.mask.as_ref().map(|(_, mask)| *mask);
+    let settings = wishes.settle(split.d_key, context == query, buffer)?;
     let selected = select(heads, options)?;
     let matrices = shapes.read(file)?;
 
-    let [query, context, value] = shapes.sides.map(|(_, width)| width);
-    let context_stream = if context == query { "main" } else { "context" };
+    let mut assumed = settings.assumed.clone();
+    if shapes.is_square_by_chance() {
+        let (output, first) = (named.output.0, layer.layout.weights[0]);
+        let words = format!("`{output}` is stored the way `{first}` is");
+        assumed.push(Assumption::usual(About::Storage, words));
+    }
+    assumed.sort();
+    let context_stream = if settings.streams == Streams::Two { "context" } else { "main" };
     let value_stream = if value == context { context_stream } else { "values" };
-    let mut surroundings = vec![if (context, value) == (query, query) {
-        "self-attention: queries, keys and values come from one stream, `main`".to_owned()
-    } else {
-        format!(
-            "by their widths queries come from stream `main` ({query}), keys from `{context_stream}` ({context}), \
-             values from `{value_stream}` ({value})"
-        )
-    }];
-    let scheme = if split.shared < heads { Scheme::Grouped } else { layer.layout.scheme };
-    if matches!(scheme, Scheme::Separate | Scheme::Grouped) {
-        assumed.push("no rotary positions: files of this layout do not say".to_owned());
-    }
-    surroundings.push("no residual: files of this layout do not say".to_owned());
-    assumed.extend(surroundings.clone());
+    let surroundings = vec![
+        if (context_stream, value_stream) == ("main", "main") {
+            "queries, keys and values come from one stream, `main`".to_owned()
+        } else {
+            format!(
+                "by widths and names queries come from stream `main` ({query}), keys from `{context_stream}` ({context}), \
+                 values from `{value_stream}` ({value})"
+            )
+        },
+        "no residual: files of this layout hold none".to_owned(),
+    ];
+    let mut notes = surroundings.clone();
     if !matrices.unbiased.is_empty() {
-        assumed.push(format!("no {} bias: the file holds none", matrices.unbiased.join(", ")));
+        notes.push(format!("no {} bias: the file holds none", matrices.unbiased.join(", ")));
     }
-    let part_of = whole_biases(&selected, heads, matrices.b_o.iter().any(|b| *b != 0.0));
-    assumed.extend(part_of);
+    notes.extend(whole_biases(&selected, heads, matrices.b_o.iter().any(|b| *b != 0.0)));
 
     let head = |&h: &usize| Head {
         query_stream: "main".to_owned(),
@@ -76,9 +90,10 @@ pub(super) fn foreign(file: &mut Reader, options: &Options) -> Result<Loaded, Ba
         residual: Vec::new(),
         b_o: matrices.b_o.clone(),
     };
+    let grouped = layer.layout.scheme == Scheme::Separate && split.shared < heads;
     Ok(Loaded {
         block,
-        scheme,
+        scheme: if grouped { Scheme::Grouped } else { layer.layout.scheme },
         prefix: layer.prefix.to_owned(),
         blocks: 1,
         heads,
@@ -87,10 +102,13 @@ pub(super) fn foreign(file: &mut Reader, options: &Options) -> Result<Loaded, Ba
         dtypes: matrices.dtypes.iter().map(|d| (*d).to_owned()).collect(),
         stated,
         assumed,
+        notes,
         surroundings,
         overruled,
-        mask_tensor: buffer.map(str::to_owned),
-        unused: shapes.others().filter(|name| Some(*name) != buffer).map(str::to_owned).collect(),
+        mask_tensor: beside.mask.map(|(name, _)| name),
+        not_read: beside.not_read,
+        ignored: beside.ignored,
+        record: super::record::lines(layer, &named, context_stream),
     })
 }
 
@@ -121,12 +139,18 @@ fn cut(from: &Matrices, split: Split, h: usize) -> Head {
 }
 
 /// One block of a native file.
-pub(super) fn native(file: &Reader, mut blocks: Vec<NativeBlock>, options: &Options) -> Result<Loaded, Bad> {
+pub(super) fn native(
+    file: &Tensors,
+    mut blocks: Vec<NativeBlock>,
+    options: &Options,
+    hints: Hints,
+) -> Result<Loaded, Bad> {
+    let entries = file.entries();
     let count = blocks.len();
     let prefixes: Vec<String> =
         if count == 1 { vec![String::new()] } else { (1..=count).map(|b| format!("block.{b}.")).collect() };
     // A stack of one block may have a prefix all the same.
-    let bare = file.names().iter().any(|name| name == "W_O");
+    let bare = entries.iter().any(|e| e.name == "W_O");
     let prefixes = if count == 1 && !bare { vec!["block.1.".to_owned()] } else { prefixes };
     let index = native_index(&prefixes, options)?;
     let NativeBlock { mut block, assumed: keys } = blocks.swap_remove(index);
@@ -134,6 +158,10 @@ pub(super) fn native(file: &Reader, mut blocks: Vec<NativeBlock>, options: &Opti
     if let Some(asked) = options.heads.filter(|h| *h != heads) {
         return Err(Bad::new("F016", format!("the block has {heads} heads, --heads says {asked}"))
             .help("native files say how many heads there are; leave --heads out"));
+    }
+    if let Some(stranger) = options.ignore.first() {
+        return Err(Bad::new("F008", format!("no tensor `{stranger}` to ignore"))
+            .help("of native heads files everything is read"));
     }
     let selected = select(heads, options)?;
     block.heads = selected.iter().map(|&h| block.heads[h].clone()).collect();
@@ -148,28 +176,31 @@ pub(super) fn native(file: &Reader, mut blocks: Vec<NativeBlock>, options: &Opti
         streams: !silent("query_stream") && !silent("context_stream"),
         residual: true,
     };
-    let (mut assumed, mut overruled) = (Vec::new(), Vec::new());
-    overrule(&mut block, options, stated, &mut assumed, &mut overruled)?;
+    let mut overruled = Vec::new();
+    let mut assumed = overrule(&mut block, options, hints, stated, &mut overruled)?;
+    if silent("memory") {
+        assumed.push(Assumption::usual(About::Memory, "there is no memory that fades or is corrected"));
+    }
+    if !stated.streams {
+        assumed.push(Assumption::usual(About::Streams, "queries and keys come from one stream"));
+    }
+    if is_native_by_shape_alone(file, &block) {
+        let words = "matrices are [heads, d_head, d_model], though other axes would fit";
+        assumed.push(Assumption::usual(About::Storage, words));
+    }
+    assumed.sort();
     let note = |key: &str, words: &str| silent(key).then(|| format!("{words}: the file does not say"));
     let relay = format!("relay `{}`", block.relay);
     let clock = format!("the output has the clock of stream `{}`", block.clock_stream);
-    assumed.extend(note("memory", "no memory"));
-    let surroundings: Vec<String> = [
-        note("query_stream", "queries from stream `main`"),
-        note("context_stream", "keys and values from stream `main`"),
-        note("relay", &relay),
-        note("clock_stream", &clock),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    assumed.extend(surroundings.clone());
+    let surroundings: Vec<String> =
+        [note("relay", &relay), note("clock_stream", &clock)].into_iter().flatten().collect();
+    let mut notes = surroundings.clone();
     let rest = !block.residual.is_empty() || block.b_o.iter().any(|b| *b != 0.0);
-    assumed.extend(whole_biases(&selected, heads, rest));
+    notes.extend(whole_biases(&selected, heads, rest));
     let prefix = prefixes[index].clone();
     let of_block = |name: &str| name.starts_with(&prefix);
     let dtypes: BTreeSet<String> =
-        file.entries().into_iter().filter(|e| of_block(&e.name)).map(|e| e.dtype).collect();
+        entries.into_iter().filter(|e| of_block(&e.name)).map(|e| e.dtype).collect();
     Ok(Loaded {
         block,
         scheme: Scheme::Native,
@@ -180,12 +211,21 @@ pub(super) fn native(file: &Reader, mut blocks: Vec<NativeBlock>, options: &Opti
         dtypes: dtypes.into_iter().collect(),
         stated,
         assumed,
+        notes,
         surroundings,
         overruled,
         mask_tensor: None,
-        unused: Vec::new(),
+        not_read: Vec::new(),
+        ignored: Vec::new(),
+        record: Vec::new(),
         prefix,
     })
+}
+
+/// Whether a file without metadata could hold its matrices the other way round: they are square.
+fn is_native_by_shape_alone(file: &Tensors, block: &Block) -> bool {
+    !super::native::is_described(&file.metadata())
+        && block.heads.iter().any(|h| h.d_key() == h.w_q.ncols() || h.d_value() == h.w_v.ncols())
 }
 
 fn native_index(prefixes: &[String], options: &Options) -> Result<usize, Bad> {

@@ -4,7 +4,20 @@ use super::Scheme;
 use crate::diag::{nearest, one_of};
 use crate::files::{Bad, Entry};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+/// How the matrices of a layout are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `[outputs, inputs]`, heads one after another
+    Rows,
+    /// `[inputs, outputs]`
+    Columns,
+    /// either of the two; the shapes of all matrices together say which
+    Either,
+    /// `[heads, inputs, outputs]`
+    Cubes,
+}
 
 /// The tensors of one layout, named without the prefix of the layer.
 #[derive(Debug)]
@@ -16,47 +29,53 @@ pub(super) struct Layout {
     pub biases: &'static [&'static str],
     /// possible names of the output matrix, each with that of its bias
     pub output: &'static [(&'static str, &'static str)],
-    /// whether matrices are `[inputs, outputs]`
-    pub transposed: bool,
+    pub form: Form,
 }
 
 const OUT_PROJ: (&str, &str) = ("out_proj.weight", "out_proj.bias");
 
-const LAYOUTS: [Layout; 5] = [
+pub(super) const LAYOUTS: [Layout; 6] = [
     Layout {
         scheme: Scheme::Torch,
         weights: &["in_proj_weight"],
         biases: &["in_proj_bias"],
         output: &[OUT_PROJ],
-        transposed: false,
+        form: Form::Rows,
     },
     Layout {
         scheme: Scheme::Torch,
         weights: &["q_proj_weight", "k_proj_weight", "v_proj_weight"],
         biases: &["in_proj_bias"],
         output: &[OUT_PROJ],
-        transposed: false,
+        form: Form::Rows,
     },
     Layout {
         scheme: Scheme::Separate,
         weights: &["q_proj.weight", "k_proj.weight", "v_proj.weight"],
         biases: &["q_proj.bias", "k_proj.bias", "v_proj.bias"],
         output: &[("o_proj.weight", "o_proj.bias"), OUT_PROJ],
-        transposed: false,
+        form: Form::Rows,
     },
     Layout {
         scheme: Scheme::Bert,
         weights: &["self.query.weight", "self.key.weight", "self.value.weight"],
         biases: &["self.query.bias", "self.key.bias", "self.value.bias"],
         output: &[("output.dense.weight", "output.dense.bias")],
-        transposed: false,
+        form: Form::Rows,
     },
     Layout {
         scheme: Scheme::Gpt2,
         weights: &["c_attn.weight"],
         biases: &["c_attn.bias"],
         output: &[("c_proj.weight", "c_proj.bias")],
-        transposed: true,
+        form: Form::Either,
+    },
+    Layout {
+        scheme: Scheme::TransformerLens,
+        weights: &["W_Q", "W_K", "W_V"],
+        biases: &["b_Q", "b_K", "b_V"],
+        output: &[("W_O", "b_O")],
+        form: Form::Cubes,
     },
 ];
 
@@ -69,7 +88,7 @@ pub(super) struct Layer<'a> {
 }
 
 /// What stands before `stem` in a tensor name.
-fn before<'a>(name: &'a str, stem: &str) -> Option<&'a str> {
+pub(super) fn before<'a>(name: &'a str, stem: &str) -> Option<&'a str> {
     name.strip_suffix(stem).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
 }
 
@@ -94,7 +113,7 @@ fn natural(name: &str) -> Vec<(usize, String)> {
 pub(super) fn choose<'a>(entries: &'a [Entry], prefix: Option<&str>) -> Result<Layer<'a>, Bad> {
     let all = layers(entries);
     if all.is_empty() {
-        return Err(unknown(entries));
+        return Err(super::unknown::layout(entries));
     }
     let wanted = match prefix {
         None | Some("") => String::new(),
@@ -150,70 +169,4 @@ fn nearest_first<'a>(wanted: &str, all: &[Layer<'a>]) -> Vec<&'a str> {
     let common = |name: &str| name.split('.').zip(wanted.split('.')).filter(|(a, b)| a == b).count();
     names.sort_by_cached_key(|name| (!runs(name).any(|run| Some(run) == slip), Reverse(common(name))));
     names
-}
-
-/// Characters of a list of tensors: a message has room for 600 in all.
-const LONGEST_LIST: usize = 430;
-
-/// The tensors of a file for a message, at most 20; those that differ by the number of their layer are told once.
-fn found(entries: &[Entry]) -> String {
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let mut kinds: Vec<(&Entry, usize)> = Vec::new();
-    let mut index: BTreeMap<(String, &[usize]), usize> = BTreeMap::new();
-    for e in entries {
-        let parts: Vec<&str> = e.name.split('.').map(|part| if digits(part) { "*" } else { part }).collect();
-        let at = *index.entry((parts.join("."), &e.shape)).or_insert(kinds.len());
-        match kinds.get_mut(at) {
-            Some((_, count)) => *count += 1,
-            None => kinds.push((e, 1)),
-        }
-    }
-    let mut list = String::new();
-    let mut shown = 0;
-    for (e, count) in kinds.iter().take(20) {
-        let comma = if list.is_empty() { "" } else { ", " };
-        let alike = if *count > 1 { format!(" ({} more like it)", count - 1) } else { String::new() };
-        let next = format!("{comma}`{}` {:?}{alike}", e.name, e.shape);
-        if shown > 0 && list.len() + next.len() > LONGEST_LIST {
-            break;
-        }
-        list += &next;
-        shown += count;
-    }
-    match entries.len() - shown {
-        0 if shown == 0 => "no tensors at all".to_owned(),
-        0 => list,
-        more => format!("{list} and {more} more"),
-    }
-}
-
-/// Nothing was recognised: what there is, and what each layout lacks.
-fn unknown(entries: &[Entry]) -> Bad {
-    let native: [&[&str]; 4] = [&["W_Q"], &["W_K"], &["W_V"], &["W_O"]];
-    let mut tried = vec![format!("native lacks {}", missing(entries, &native))];
-    for layout in &LAYOUTS {
-        let output: Vec<&str> = layout.output.iter().map(|(weight, _)| *weight).collect();
-        let mut needs: Vec<&[&str]> = layout.weights.iter().map(std::slice::from_ref).collect();
-        needs.push(&output);
-        tried.push(format!("{} lacks {}", layout.scheme.name(), missing(entries, &needs)));
-    }
-    Bad::new("F014", format!("no known layout of attention weights; it holds {}", found(entries)))
-        .help(tried.join("; "))
-}
-
-/// What is missing of these tensors at the place in the file that has most of them.
-fn missing(entries: &[Entry], needs: &[&[&str]]) -> String {
-    let mut places: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
-    for entry in entries {
-        for (i, names) in needs.iter().enumerate() {
-            for prefix in names.iter().filter_map(|stem| before(&entry.name, stem)) {
-                places.entry(prefix).or_default().insert(i);
-            }
-        }
-    }
-    let none = BTreeSet::new();
-    let best = places.iter().min_by_key(|(_, has)| Reverse(has.len()));
-    let (prefix, has) = best.map_or(("", &none), |(prefix, has)| (*prefix, has));
-    let lacks = needs.iter().enumerate().filter(|(i, _)| !has.contains(i));
-    lacks.map(|(_, names)| format!("`{prefix}{}`", names.join("` or `"))).collect::<Vec<_>>().join(", ")
 }

@@ -6,27 +6,38 @@
 //! - [`import`]: heads as a circuit; [`align()`]: heads beside a block of a circuit.
 //! - [`dale`]: signed circuits as plus/minus circuits.
 //!
-//! Inside: `layers` knows the names of each layout and finds the layer that is meant, `tensors` checks shapes and reads
-//! numbers, `heads` cuts them into heads, `settings` decides kernel, scale and mask.
+//! - [`Verdict`]: what a comparison says, with the [`Assumption`]s that it rests on.
+//!
+//! Inside: `layers` knows the names of each layout and finds the layer that is meant (`unknown`: what is said where there
+//! is none), `inside` refuses what a head has no place for, `masks` reads masks, `tensors` checks shapes, `numbers` reads
+//! them, `heads` cuts them into heads, `settings` decides kernel, scale and mask, from `usual` where nobody says.
 //!
 //! **Deliberately absent:** downloads, and any change to imported numbers that is not said.
 
 mod align;
+mod assumption;
 pub mod dale;
 mod heads;
 pub mod import;
+mod inside;
 mod layers;
+mod masks;
 pub mod native;
+mod numbers;
+mod record;
 mod settings;
 mod tensors;
+mod unknown;
+mod usual;
 
 pub use align::{Aligned, align};
+pub use assumption::{About, Assumption, Origin, Verdict};
 pub use import::{Imported, Style, Wiring};
 pub use native::{NativeBlock, is_native, read_heads, read_heads_stated, write_heads};
 
 use crate::attention::{Block, Mask};
 use crate::diag::Diagnostic;
-use crate::files::safetensors;
+use crate::files::Tensors;
 use std::path::Path;
 
 /// How the tensors of an attention layer are called and laid out.
@@ -42,8 +53,10 @@ pub enum Scheme {
     Grouped,
     /// `attention.self.query.weight` and so on, `attention.output.dense.weight`
     Bert,
-    /// `attn.c_attn.weight [D, 3 D]`, `attn.c_proj.weight`, both transposed
+    /// `attn.c_attn.weight [D, 3 n]`, `attn.c_proj.weight [n, D]`, or both transposed (nanoGPT)
     Gpt2,
+    /// `attn.W_Q [H, D, d_k]` and so on, `attn.W_O [H, d_v, D]`
+    TransformerLens,
 }
 
 /// What a kernel and a normalisation are together, as far as transformers go.
@@ -56,7 +69,7 @@ pub enum Attention {
 }
 
 /// What the file cannot say, or which part of it is meant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// The layer: the beginning of its tensor names, with or without the last dot.
     pub prefix: Option<String>,
@@ -68,6 +81,10 @@ pub struct Options {
     pub block: Option<usize>,
     pub attention: Option<Attention>,
     pub mask: Option<Mask>,
+    /// The factor of scores.
+    pub scale: Option<f64>,
+    /// Tensors of the layer to leave out although they change what it computes, with or without its prefix.
+    pub ignore: Vec<String>,
 }
 
 /// Which settings the file states itself, by metadata or by its tensors.
@@ -103,16 +120,22 @@ pub struct Loaded {
     /// Number types of the tensors read, `f32` and so on, each once, sorted.
     pub dtypes: Vec<String>,
     pub stated: Stated,
-    /// What neither the file nor the options say, in words.
-    pub assumed: Vec<String>,
+    /// What neither the file nor the options say, and a verdict rests on.
+    pub assumed: Vec<Assumption>,
+    /// What else is to be known of what was read, in words.
+    pub notes: Vec<String>,
     /// Those of them that are about what is around the heads: streams, relay, residual.
     pub surroundings: Vec<String>,
     /// Where the options go against the file, in words.
     pub overruled: Vec<String>,
     /// The tensor that states the mask, as in GPT-2.
     pub mask_tensor: Option<String>,
-    /// Tensors of the layer that nothing was made of.
-    pub unused: Vec<String>,
+    /// Tensors of the layer that nothing was made of, in the order of their names.
+    pub not_read: Vec<String>,
+    /// Tensors that would be refused if the options did not say to ignore them.
+    pub ignored: Vec<String>,
+    /// Lines of Python that record what the layer reads and writes in PyTorch; none for native files.
+    pub record: Vec<String>,
 }
 
 impl Scheme {
@@ -126,6 +149,7 @@ impl Scheme {
             Self::Grouped => "grouped-query",
             Self::Bert => "BERT",
             Self::Gpt2 => "GPT-2",
+            Self::TransformerLens => "TransformerLens",
         }
     }
 }
@@ -143,21 +167,41 @@ impl Attention {
 
 /// Reads the heads of one layer.
 ///
-/// The numbers are those of the file, widened to `f64`. Grouped key and value heads are repeated for the query heads
-/// that share them; nothing else is done to them. Where the file does not say: linear attention, full mask, queries and
-/// context from the stream `main` (`context` and `values` where the widths differ), no residual; all of this is listed
-/// in [`Loaded::assumed`].
+/// `path` is a file, a directory, or any shard or the index of a model in several files. The numbers are those of the
+/// file, widened to `f64`. Grouped key and value heads are repeated for the query heads that share them; nothing else is
+/// done to them. Where the file does not say, what layers of its layout usually are is taken and listed in
+/// [`Loaded::assumed`]: softmax attention with scale `1/sqrt(d_k)` (linear attention with scale 1 in native files), full
+/// mask (causal in GPT-2's names), queries and keys from one stream, `main`.
 ///
 /// # Errors
 /// `F001` to `F007` as for any file, and more numbers than fit; `F008` a tensor of the layer is missing; `F009` a shape,
 /// a number type or metadata that does not fit; `F010` a number that is not finite; `F012` what a head cannot hold;
 /// `F014` no known layout; `F015` no or several layers, blocks or heads of that name, or two output matrices; `F016` the
-/// number of heads is not known or does not divide.
+/// number of heads is not known or does not divide; `F018` a tensor inside the layer that is not read.
 pub fn read(path: &Path, options: &Options) -> Result<Loaded, Diagnostic> {
-    let mut file = safetensors::open(path)?;
-    if is_native(&file.entries()) {
-        let blocks = read_heads_stated(path)?;
-        return heads::native(&file, blocks, options).map_err(|bad| bad.in_file(path));
+    read_with(path, options, settings::Hints::default())
+}
+
+/// The same, beside a block of a circuit: attention and mask are the circuit's where neither the file nor the options
+/// say.
+///
+/// # Errors
+/// As [`read()`], and `R004` where the mask would have to be the circuit's, whose heads have several.
+pub fn read_beside(path: &Path, options: &Options, circuit: &Block) -> Result<Loaded, Diagnostic> {
+    read_with(path, options, settings::Hints::of(Some(circuit)))
+}
+
+fn read_with(path: &Path, options: &Options, hints: settings::Hints) -> Result<Loaded, Diagnostic> {
+    let mut file = Tensors::open(path)?;
+    let bad = |bad: crate::files::Bad| bad.in_file(path);
+    if native::is_native_form(&file.entries(), &file.metadata()).map_err(bad)? {
+        let blocks = native::blocks_of(&mut file).map_err(bad)?;
+        return heads::native(&file, blocks, options, hints).map_err(bad);
     }
-    heads::foreign(&mut file, options).map_err(|bad| bad.in_file(path))
+    let mut loaded = heads::foreign(&mut file, options, hints).map_err(bad)?;
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    if folder.is_some_and(|f| f.join("config.json").is_file()) {
+        loaded.notes.push("`config.json` beside the weights was not read".to_owned());
+    }
+    Ok(loaded)
 }

@@ -29,7 +29,8 @@ mod tests;
 
 use crate::attention::Block;
 use crate::diag::Diagnostic;
-use crate::files::{Entry, safetensors};
+use crate::files::{Bad, Entry, Tensors};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The metadata keys of a block.
@@ -90,8 +91,49 @@ pub fn read_heads(path: &Path) -> Result<Vec<Block>, Diagnostic> {
 /// not have one readable entry per head, or anything but zeros lies beyond the width of a head; `F010` for a number that
 /// is not finite.
 pub fn read_heads_stated(path: &Path) -> Result<Vec<NativeBlock>, Diagnostic> {
-    let mut file = safetensors::open(path)?;
-    read::blocks(&mut file).map_err(|bad| bad.in_file(path))
+    let mut file = Tensors::open(path)?;
+    blocks_of(&mut file).map_err(|bad| bad.in_file(path))
+}
+
+/// Blocks of an open file.
+pub(super) fn blocks_of(file: &mut Tensors) -> Result<Vec<NativeBlock>, Bad> {
+    read::blocks(file)
+}
+
+/// Whether metadata says anything of heads.
+pub(super) fn is_described(metadata: &BTreeMap<String, String>) -> bool {
+    metadata.keys().any(|key| KEYS.contains(&read::split(key).1))
+}
+
+/// Whether names, shapes and metadata are those of this layout, and not of TransformerLens, whose names are the same.
+///
+/// # Errors
+/// `F009` where they are of neither.
+pub(super) fn is_native_form(entries: &[Entry], metadata: &BTreeMap<String, String>) -> Result<bool, Bad> {
+    if !is_native(entries) {
+        return Ok(false);
+    }
+    let shape = |name: &str| {
+        let found = ["", "block.1."].iter().find_map(|prefix| {
+            let name = format!("{prefix}{name}");
+            entries.iter().find(|e| e.name == name)
+        });
+        found.map_or(&[][..], |e| &e.shape)
+    };
+    let (&[_, d_key, d_model], &[_, a, b]) = (shape("W_Q"), shape("W_O")) else { return Ok(true) };
+    if is_described(metadata) || d_key <= d_model {
+        return Ok(true);
+    }
+    // [heads, d_model, d_head] and [heads, d_head, d_model].
+    let turned = b == d_key && entries.iter().any(|e| e.name == "W_Q");
+    if turned && a == shape("W_V").get(2).copied().unwrap_or(a) {
+        return Ok(false);
+    }
+    Err(Bad::new(
+        "F009",
+        format!("heads of {d_key} query cells read {d_model} numbers: the axes seem to be in another order"),
+    )
+    .help("native files hold W_Q [heads, d_head, d_model]; where this is meant, metadata (`kernel`, `mask`, ...) says so"))
 }
 
 /// Whether a file with these tensors has this layout, by the names alone.

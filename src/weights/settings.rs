@@ -1,5 +1,8 @@
-//! Kernel, scale and mask: from the options, else from the file, else the usual, and an account of which.
+//! Kernel, scale and mask: from the options, else from the file, else from the circuit beside it, else the usual; and an
+//! account of which.
 
+use super::assumption::{About, Assumption, Origin};
+use super::usual::{Streams, Usual};
 use super::{Attention, Options, Stated};
 use crate::attention::{Block, Kernel, Mask, Memory, Normalisation};
 use crate::diag::did_you_mean;
@@ -19,15 +22,55 @@ pub(super) struct Settings {
     pub normalisation: Normalisation,
     pub scale: f64,
     pub mask: Mask,
-    pub assumed: Vec<String>,
+    pub streams: Streams,
+    pub assumed: Vec<Assumption>,
 }
 
-/// What options and metadata (`heads`, `attention` or `kernel`, `scale`, `mask`) say of a layer that is not native.
+/// What the circuit says where the file does not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hints {
+    pub attention: Option<Attention>,
+    pub mask: Option<Mask>,
+    /// its heads have several masks
+    pub masks_differ: bool,
+}
+
+impl Hints {
+    pub(super) fn of(circuit: Option<&Block>) -> Self {
+        let Some(block) = circuit else { return Self::default() };
+        let kinds = [Attention::Softmax, Attention::Linear].into_iter();
+        let shared = |kind: &Attention| {
+            let (kernel, normalisation) = kernel_of(*kind);
+            !block.heads.is_empty()
+                && block.heads.iter().all(|h| h.kernel == kernel && h.normalisation == normalisation)
+        };
+        let first = block.heads.first().map(|h| h.mask);
+        let masks_differ = block.heads.iter().any(|h| Some(h.mask) != first);
+        Self { attention: { kinds }.find(shared), mask: first, masks_differ }
+    }
+
+    /// The mask of all heads of the circuit, if there is one.
+    fn mask(self) -> Result<Option<Mask>, Bad> {
+        if self.masks_differ {
+            return Err(Bad::new(
+                "R004",
+                "the circuit's heads have different masks, and the file does not say which head has which",
+            )
+            .help("give --mask, or compare with a native heads file, which states them"));
+        }
+        Ok(self.mask)
+    }
+}
+
+/// What options and metadata (`heads`, `attention` or `kernel`, `scale`, `mask`, `position`, `query_stream` and
+/// `context_stream`) say of a layer that is not native.
 pub(super) struct Wishes<'a> {
-    metadata: &'a BTreeMap<String, String>,
-    options: &'a Options,
-    stated: &'a mut Stated,
-    overruled: &'a mut Vec<String>,
+    pub metadata: &'a BTreeMap<String, String>,
+    pub options: &'a Options,
+    pub hints: Hints,
+    pub usual: Usual,
+    pub stated: &'a mut Stated,
+    pub overruled: &'a mut Vec<String>,
 }
 
 fn wrong(key: &str, text: &str, needed: &str) -> Bad {
@@ -35,79 +78,178 @@ fn wrong(key: &str, text: &str, needed: &str) -> Bad {
     Bad::new("F009", format!("metadata `{key}` is {shown:?}, {needed} is needed"))
 }
 
-impl<'a> Wishes<'a> {
-    pub(super) fn new(
-        metadata: &'a BTreeMap<String, String>,
-        options: &'a Options,
-        stated: &'a mut Stated,
-        overruled: &'a mut Vec<String>,
-    ) -> Self {
-        Self { metadata, options, stated, overruled }
-    }
-
-    pub(super) fn heads(&mut self) -> Result<Option<usize>, Bad> {
-        let Some(text) = self.metadata.get("heads") else { return Ok(self.options.heads) };
+impl Wishes<'_> {
+    /// `shapes`: the number of heads where the tensors say it.
+    pub(super) fn heads(&mut self, shapes: Option<usize>) -> Result<Option<usize>, Bad> {
+        let asked = self.options.heads;
+        if let Some(n) = shapes {
+            self.stated.heads = true;
+            return match asked.filter(|h| *h != n) {
+                Some(h) => Err(Bad::new("F016", format!("the layer has {n} heads, --heads says {h}"))
+                    .help("files of this layout say how many heads there are; leave --heads out")),
+                None => Ok(Some(n)),
+            };
+        }
+        let Some(text) = self.metadata.get("heads") else { return Ok(asked) };
         let says: usize = text.trim().parse().map_err(|_| wrong("heads", text, "a number of heads"))?;
         self.stated.heads = true;
-        if let Some(asked) = self.options.heads.filter(|h| *h != says) {
+        if let Some(asked) = asked.filter(|h| *h != says) {
             self.overruled.push(format!("{asked} heads as asked for; the file says {says}"));
         }
-        Ok(self.options.heads.or(Some(says)))
+        Ok(asked.or(Some(says)))
     }
 
-    /// `buffer`: the file holds a causal mask as a tensor.
-    pub(super) fn settle(self, d_key: usize, buffer: bool) -> Result<Settings, Bad> {
-        let Self { metadata, options, stated, overruled } = self;
+    /// `buffer`: the mask that the file holds as a tensor.
+    /// `one_width`: queries and keys could be from one stream.
+    pub(super) fn settle(
+        mut self,
+        d_key: usize,
+        one_width: bool,
+        buffer: Option<Mask>,
+    ) -> Result<Settings, Bad> {
         let mut assumed = Vec::new();
-        let says = says_attention(metadata)?;
-        stated.attention = says.is_some();
-        let attention = match (options.attention, says) {
-            (Some(asked), Some(says)) if asked != says => {
-                let (asked, says) = (asked.name(), says.name());
-                overruled.push(format!("{asked} attention as asked for; the file says {says}"));
-                options.attention
-            }
-            (asked, says) => asked.or(says),
-        };
-        if attention.is_none() {
-            assumed.push("linear attention: neither the file nor --attention says".to_owned());
-        }
-        let attention = attention.unwrap_or(Attention::Linear);
+        let says = says_attention(self.metadata)?;
+        let attention = self.attention(says, &mut assumed);
+        let mask = self.mask(buffer, &mut assumed)?;
+        self.positions(&mut assumed)?;
+        let scale = self.scale(attention, says, d_key, &mut assumed)?;
+        let streams = if one_width { self.streams(&mut assumed) } else { Streams::Two };
+        let (kernel, normalisation) = kernel_of(attention);
+        Ok(Settings { kernel, normalisation, scale, mask, streams, assumed })
+    }
 
-        let scale = match metadata.get("scale") {
+    fn attention(&mut self, says: Option<Attention>, assumed: &mut Vec<Assumption>) -> Attention {
+        self.stated.attention = says.is_some();
+        if let (Some(asked), Some(says)) = (self.options.attention, says)
+            && asked != says
+        {
+            let (asked, says) = (asked.name(), says.name());
+            self.overruled.push(format!("{asked} attention as asked for; the file says {says}"));
+        }
+        if let Some(known) = self.options.attention.or(says) {
+            return known;
+        }
+        let (attention, origin) = match self.hints.attention {
+            Some(hint) => (hint, Origin::Circuit),
+            None => (self.usual.attention, Origin::Usual),
+        };
+        if !(self.usual.is_fixed && attention == self.usual.attention) {
+            assumed.push(Assumption::attention(attention, origin));
+        }
+        attention
+    }
+
+    fn mask(&mut self, buffer: Option<Mask>, assumed: &mut Vec<Assumption>) -> Result<Mask, Bad> {
+        let said = match self.metadata.get("mask") {
+            Some(text) => Some(MASKS.into_iter().find(|m| m.name() == text.trim()).ok_or_else(|| {
+                wrong("mask", text, "a mask").help(did_you_mean(text, MASKS.map(Mask::name)))
+            })?),
+            None => buffer,
+        };
+        self.stated.mask = said.is_some();
+        if let (Some(said), Some(held)) = (said, buffer)
+            && said != held
+        {
+            return Err(Bad::new(
+                "F009",
+                format!(
+                    "metadata says that the mask is {}, a tensor that it is {}",
+                    said.name(),
+                    held.name()
+                ),
+            ));
+        }
+        if let (Some(asked), Some(said)) = (self.options.mask, said)
+            && asked != said
+        {
+            self.overruled.push(format!("{} mask as asked for; the file says {}", asked.name(), said.name()));
+        }
+        let mask = match self.options.mask.or(said) {
+            Some(known) => known,
+            None => {
+                let (mask, origin) = match self.hints.mask()? {
+                    Some(hint) => (hint, Origin::Circuit),
+                    None => (self.usual.mask, Origin::Usual),
+                };
+                assumed.push(Assumption::mask(mask, origin));
+                mask
+            }
+        };
+        // `--mask causal` says which tokens are not seen, not how far back the others are.
+        if said != Some(mask) && mask != Mask::Full && !self.usual.is_fixed {
+            assumed.push(Assumption::usual(About::Window, "there is no window"));
+        }
+        Ok(mask)
+    }
+
+    fn positions(&self, assumed: &mut Vec<Assumption>) -> Result<(), Bad> {
+        match self.metadata.get("position").map(|text| text.trim()) {
+            Some("none") => Ok(()),
+            Some(other) => Err(Bad::new(
+                "F018",
+                format!("metadata `position` is {:?}, which heads have no place for", shown(other)),
+            )
+            .help("only layers whose scores do not depend on positions can be read")),
+            None => {
+                assumed.extend(self.usual.positions.map(|words| Assumption::usual(About::Positions, words)));
+                Ok(())
+            }
+        }
+    }
+
+    fn scale(
+        &mut self,
+        attention: Attention,
+        says: Option<Attention>,
+        d_key: usize,
+        assumed: &mut Vec<Assumption>,
+    ) -> Result<f64, Bad> {
+        let stated = match self.metadata.get("scale") {
             Some(text) => {
                 let needed = || wrong("scale", text, "a finite number");
                 let scale: f64 = text.trim().parse().map_err(|_| needed())?;
-                stated.scale = true;
+                self.stated.scale = true;
                 Some(if scale.is_finite() { scale } else { return Err(needed()) })
             }
             None => None,
         };
-        let against = says.is_some_and(|s| s != attention);
-        let scale = scale.filter(|_| !against).unwrap_or_else(|| {
-            assumed.push(format!("{}, as usual for {} attention", scale_words(attention), attention.name()));
-            usual_scale(attention, d_key)
-        });
-
-        let said = match metadata.get("mask") {
-            Some(text) => Some(MASKS.into_iter().find(|m| m.name() == text.trim()).ok_or_else(|| {
-                wrong("mask", text, "a mask").help(did_you_mean(text, MASKS.map(Mask::name)))
-            })?),
-            None => buffer.then_some(Mask::Causal),
-        };
-        stated.mask = said.is_some();
-        if let (Some(asked), Some(said)) = (options.mask, said)
-            && asked != said
-        {
-            overruled.push(format!("{} mask as asked for; the file says {}", asked.name(), said.name()));
+        if let Some(asked) = self.options.scale {
+            if let Some(says) = stated.filter(|s| s.to_bits() != asked.to_bits()) {
+                self.overruled.push(format!("scale {asked} as asked for; the file says {says}"));
+            }
+            return Ok(asked);
         }
-        let mask = options.mask.or(said).unwrap_or_else(|| {
-            assumed.push("full mask: neither the file nor --mask says".to_owned());
-            Mask::Full
-        });
-        let (kernel, normalisation) = kernel_of(attention);
-        Ok(Settings { kernel, normalisation, scale, mask, assumed })
+        // A scale that was stated together with another kernel belongs to that kernel.
+        let against = says.is_some_and(|s| s != attention);
+        if let Some(stated) = stated.filter(|_| !against) {
+            return Ok(stated);
+        }
+        let own = self.usual.scale.filter(|_| attention == self.usual.attention);
+        let clause = match own {
+            Some(scale) => format!("the scale is {scale}"),
+            None => format!("the {}", scale_words(attention)),
+        };
+        if !(self.usual.is_fixed && attention == self.usual.attention) {
+            assumed.push(Assumption::usual(About::Scale, clause));
+        }
+        Ok(own.unwrap_or_else(|| usual_scale(attention, d_key)))
     }
+
+    fn streams(&mut self, assumed: &mut Vec<Assumption>) -> Streams {
+        let name = |key: &str| self.metadata.get(key).map(|text| text.trim());
+        if let (Some(query), Some(context)) = (name("query_stream"), name("context_stream")) {
+            self.stated.streams = true;
+            return if query == context { Streams::One } else { Streams::Two };
+        }
+        if self.usual.streams == Streams::Unknown {
+            assumed.push(Assumption::usual(About::Streams, "queries and keys come from one stream"));
+        }
+        self.usual.streams
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(60).collect()
 }
 
 fn says_attention(metadata: &BTreeMap<String, String>) -> Result<Option<Attention>, Bad> {
@@ -144,22 +286,25 @@ fn usual_scale(attention: Attention, d_key: usize) -> f64 {
 
 fn scale_words(attention: Attention) -> &'static str {
     match attention {
-        Attention::Linear => "scale 1",
-        Attention::Softmax => "scale 1/sqrt(d_k)",
+        Attention::Linear => "scale is 1",
+        Attention::Softmax => "scale is 1/sqrt(d_k)",
     }
 }
 
-/// Puts the options into a native block, and says what of it was nowhere stated or stated otherwise.
+/// Puts what the options and else the circuit say into a native block, and tells what of it was nowhere stated or
+/// stated otherwise.
 pub(super) fn overrule(
     block: &mut Block,
     options: &Options,
+    hints: Hints,
     stated: Stated,
-    assumed: &mut Vec<String>,
     overruled: &mut Vec<String>,
-) -> Result<(), Bad> {
+) -> Result<Vec<Assumption>, Bad> {
+    let mut assumed = Vec::new();
+    let hint = hints.attention.filter(|_| !stated.attention);
     let mut against = Vec::new();
     for (h, head) in block.heads.iter_mut().enumerate() {
-        let Some(asked) = options.attention else { break };
+        let Some(asked) = options.attention.or(hint) else { break };
         let wanted = kernel_of(asked);
         if (head.kernel, head.normalisation) == wanted {
             continue;
@@ -178,28 +323,22 @@ pub(super) fn overrule(
         }
         against.push(h.to_string());
     }
-    if let Some(asked) = options.attention {
-        if stated.attention && !against.is_empty() {
+    match (options.attention, hint) {
+        (Some(asked), _) if stated.attention && !against.is_empty() => {
             overruled.push(format!(
                 "{} attention with {} as asked for; the file says otherwise for heads {}",
                 asked.name(),
-                scale_words(asked),
+                scale_words(asked).replacen("scale is", "scale", 1),
                 against.join(", ")
             ));
-        } else if !stated.scale {
-            assumed.push(format!("{}, as usual for {} attention", scale_words(asked), asked.name()));
         }
-    } else {
-        if !stated.attention {
-            assumed.push(
-                "linear kernel, and division by the sum where the kernel is exp, unless stated: \
-                 metadata says not all of it and --attention nothing"
-                    .to_owned(),
-            );
-        }
-        if !stated.scale {
-            assumed.push("scale 1, or 1/sqrt(d_k) for an exp kernel: the file does not say".to_owned());
-        }
+        (Some(_), _) => {}
+        (None, Some(hint)) => assumed.push(Assumption::attention(hint, Origin::Circuit)),
+        (None, None) if !stated.attention => assumed.push(Assumption::usual(
+            About::Attention,
+            "kernels are linear, and divided by their sum where they are exp, unless stated",
+        )),
+        (None, None) => {}
     }
     if let Some(mask) = options.mask {
         let others: Vec<&str> =
@@ -209,7 +348,23 @@ pub(super) fn overrule(
         }
         block.heads.iter_mut().for_each(|h| h.mask = mask);
     } else if !stated.mask {
-        assumed.push("full mask: neither the file nor --mask says".to_owned());
+        let hint = hints.mask()?;
+        let mask = hint.unwrap_or(Mask::Full);
+        block.heads.iter_mut().for_each(|h| h.mask = mask);
+        assumed.push(Assumption::mask(mask, if hint.is_some() { Origin::Circuit } else { Origin::Usual }));
     }
-    Ok(())
+    if let Some(scale) = options.scale {
+        let other = block.heads.iter().map(|h| h.scale).find(|s| s.to_bits() != scale.to_bits());
+        if let (true, Some(other)) = (stated.scale, other) {
+            overruled.push(format!("scale {scale} as asked for; the file says {other}"));
+        }
+        block.heads.iter_mut().for_each(|h| h.scale = scale);
+    } else if !stated.scale {
+        let words = match options.attention.or(hint) {
+            Some(known) => format!("the {}", scale_words(known)),
+            None => "the scale is 1, or 1/sqrt(d_k) for an exp kernel".to_owned(),
+        };
+        assumed.push(Assumption::usual(About::Scale, words));
+    }
+    Ok(assumed)
 }

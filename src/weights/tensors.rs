@@ -1,36 +1,8 @@
-//! The matrices of one layer: shapes checked first, then the numbers.
+//! The shapes of one layer: which axis is which, and whether everything fits.
 
 use super::Scheme;
-use super::layers::Layer;
-use crate::files::safetensors::Reader;
-use crate::files::{Array, Bad, Dtype, Entry};
-use nalgebra::{DMatrix, DVector};
-use std::collections::BTreeSet;
-
-/// Query, key and value.
-const SIDES: [&str; 3] = ["query", "key", "value"];
-
-/// Tensors that change what the heads compute and that a head has no place for, by the last parts of their names.
-const FOREIGN: [(&str, &str); 9] = [
-    ("bias_k", "an additional key"),
-    ("bias_v", "an additional value"),
-    ("q_norm.weight", "a normalisation of queries"),
-    ("k_norm.weight", "a normalisation of keys"),
-    ("q_layernorm.weight", "a normalisation of queries"),
-    ("k_layernorm.weight", "a normalisation of keys"),
-    ("distance_embedding.weight", "scores that depend on distance"),
-    ("relative_attention_bias.weight", "scores that depend on distance"),
-    ("sinks", "an additional score in the sum"),
-];
-
-/// Likewise, by what the first part of the name begins with.
-const FOREIGN_PARTS: [(&str, &str); 5] = [
-    ("rotary", "a rotation of queries and keys by position"),
-    ("rel_pos", "scores that depend on distance"),
-    ("relative_position", "scores that depend on distance"),
-    ("alibi", "scores that depend on distance"),
-    ("pos_bias", "scores that depend on distance"),
-];
+use super::layers::{Form, Layer};
+use crate::files::{Bad, Entry};
 
 /// Repeating shared heads may make this many times more numbers than the file holds.
 const MOST_GROWTH: usize = 16;
@@ -46,43 +18,37 @@ pub(super) struct Split {
     pub d_value: usize,
 }
 
-/// The matrices of a layer, one row per cell; [`Shapes`] that have been checked.
-pub(super) struct Matrices {
-    /// query, key, value: `[rows, width of the stream]`
-    pub weights: [DMatrix<f64>; 3],
-    pub biases: [DVector<f64>; 3],
-    /// `[D, heads * d_value]`
-    pub output: DMatrix<f64>,
-    pub b_o: DVector<f64>,
-    pub dtypes: BTreeSet<&'static str>,
-    /// which of the three and the output have no bias in the file
-    pub unbiased: Vec<&'static str>,
+/// A layer whose output matrix has been found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named<'a> {
+    pub layer: Layer<'a>,
+    entries: &'a [Entry],
+    /// names of the output matrix and its bias
+    pub output: (&'static str, &'static str),
 }
 
 /// A layer whose shapes fit each other.
 #[derive(Debug)]
 pub(super) struct Shapes<'a> {
-    layer: Layer<'a>,
-    entries: &'a [Entry],
-    /// names of the output matrix and its bias
-    output: (&'static str, &'static str),
+    pub named: Named<'a>,
+    /// any form but [`Form::Either`]
+    pub form: Form,
     /// query, key, value: rows and columns
     pub sides: [(usize, usize); 3],
     /// columns of the output matrix
     reads: usize,
 }
 
-fn shape_error(name: &str, found: &[usize], needed: &str) -> Bad {
+pub(super) fn shape_error(name: &str, found: &[usize], needed: &str) -> Bad {
     Bad::new("F009", format!("tensor `{name}` has shape {found:?}, {needed} is needed"))
 }
 
-impl<'a> Shapes<'a> {
-    /// Checks names and shapes.
+impl<'a> Named<'a> {
+    /// Finds the output matrix.
     pub(super) fn of(layer: Layer<'a>, entries: &'a [Entry]) -> Result<Self, Bad> {
-        let mut shapes =
-            Self { layer, entries, output: layer.layout.output[0], sides: [(0, 0); 3], reads: 0 };
         let outputs = layer.layout.output;
-        let found: Vec<_> = outputs.iter().filter(|(weight, _)| shapes.entry(weight).is_some()).collect();
+        let mut named = Self { layer, entries, output: outputs[0] };
+        let found: Vec<_> = outputs.iter().filter(|(weight, _)| named.entry(weight).is_some()).collect();
         if let [(one, _), (other, _), ..] = found[..] {
             return Err(Bad::new(
                 "F015",
@@ -95,37 +61,24 @@ impl<'a> Shapes<'a> {
             .help("which one is meant? save the layer without the other"));
         }
         if let [one] = found[..] {
-            shapes.output = *one;
+            named.output = *one;
         }
-        shapes.refuse_foreign()?;
-        if let [all] = layer.layout.weights {
-            let (rows, columns) =
-                shapes.matrix(all, if layer.layout.transposed { "[D, 3 D]" } else { "[3 D, D]" })?;
-            if rows != 3 * columns {
-                return Err(shapes.not_three(all, rows, columns));
-            }
-            shapes.sides = [(columns, columns); 3];
-        } else {
-            for (i, stem) in layer.layout.weights.iter().enumerate() {
-                shapes.sides[i] = shapes.matrix(stem, "[rows, columns]")?;
-            }
-        }
-        let (rows, reads) = shapes.matrix(shapes.output.0, "[rows, columns]")?;
-        let d = shapes.sides[0].1;
-        if rows != d {
-            let needed = if layer.layout.transposed { format!("[any, {d}]") } else { format!("[{d}, any]") };
-            let found = &shapes.needed(shapes.output.0)?.shape;
-            return Err(shape_error(&layer.name(shapes.output.0), found, &needed)
-                .help(format!("the output has the width of the query tokens, {d}")));
-        }
-        shapes.reads = reads;
-        Ok(shapes)
+        Ok(named)
     }
 
-    fn entry(&self, stem: &str) -> Option<&'a Entry> {
+    pub(super) fn entry(&self, stem: &str) -> Option<&'a Entry> {
         let name = self.layer.name(stem);
         // Sorted by name.
         self.entries.binary_search_by(|e| e.name.as_str().cmp(&name)).ok().map(|i| &self.entries[i])
+    }
+
+    /// Whether a tensor of the layer is one of its matrices or biases.
+    pub(super) fn reads(&self, stem: &str) -> bool {
+        let layout = self.layer.layout;
+        layout.weights.contains(&stem)
+            || layout.biases.contains(&stem)
+            || stem == self.output.0
+            || stem == self.output.1
     }
 
     fn needed(&self, stem: &str) -> Result<&'a Entry, Bad> {
@@ -137,80 +90,166 @@ impl<'a> Shapes<'a> {
         })
     }
 
-    /// Rows and columns of a matrix as this program has it: a row per cell that receives.
-    fn matrix(&self, stem: &str, needed: &str) -> Result<(usize, usize), Bad> {
+    /// The two axes of a matrix as the file has them.
+    fn axes(&self, stem: &str, needed: &str) -> Result<[usize; 2], Bad> {
         let entry = self.needed(stem)?;
         match entry.shape[..] {
-            [a, b] if a > 0 && b > 0 => Ok(if self.layer.layout.transposed { (b, a) } else { (a, b) }),
+            [a, b] if a > 0 && b > 0 => Ok([a, b]),
             _ => Err(shape_error(&entry.name, &entry.shape, needed)),
         }
     }
 
+    /// Which of the two ways a packed matrix is stored: no shapes of both matrices fit both.
+    fn either(&self) -> Result<Form, Bad> {
+        let all = self.layer.layout.weights[0];
+        let [a, b] = self.axes(all, "[D, 3 n] or [3 n, D]")?;
+        let [c, e] = self.axes(self.output.0, "[n, D] or [D, n]")?;
+        let fits =
+            |long: usize, d: usize, n: usize, out: usize| long.is_multiple_of(3) && n == long / 3 && out == d;
+        if fits(b, a, c, e) {
+            return Ok(Form::Columns);
+        }
+        if fits(a, b, e, c) {
+            return Ok(Form::Rows);
+        }
+        let (name, output) = (self.layer.name(all), self.layer.name(self.output.0));
+        if fits(b, a, e, c) || fits(a, b, c, e) {
+            return Err(Bad::new(
+                "F009",
+                format!("`{name}` [{a}, {b}] and `{output}` [{c}, {e}] are stored two ways, one of them transposed"),
+            )
+            .help("GPT-2 stores both as [inputs, outputs], linear layers both as [outputs, inputs]"));
+        }
+        let fused = |long: usize, d: usize| long.is_multiple_of(3) && long / 3 <= d;
+        // A packed matrix that is right by itself: then the output matrix is at fault.
+        let fewer = "if keys and values have fewer heads than queries, they need matrices of their own";
+        for (is, needed) in [(fused(b, a), [b / 3, a]), (fused(a, b), [b, a / 3])] {
+            if is {
+                return Err(shape_error(&output, &[c, e], &format!("{needed:?}")).help(format!(
+                    "`{name}` has shape [{a}, {b}], a third each for queries, keys and values; {fewer}"
+                )));
+            }
+        }
+        Err(shape_error(&name, &[a, b], &format!("[D, 3 n] or [3 n, D] with `{output}` [n, D] or [D, n]"))
+            .help(format!("queries, keys and values take a third each; {fewer}")))
+    }
+
+    /// Checks shapes.
+    pub(super) fn measured(self) -> Result<Shapes<'a>, Bad> {
+        let layout = self.layer.layout;
+        let form = if layout.form == Form::Either { self.either()? } else { layout.form };
+        let mut shapes = Shapes { named: self, form, sides: [(0, 0); 3], reads: 0 };
+        if form == Form::Cubes {
+            shapes.cubes()?;
+            return Ok(shapes);
+        }
+        if let [all] = layout.weights {
+            let (rows, columns) = shapes.matrix(all, "[3 D, D]")?;
+            // Pruned heads leave fewer rows; torch's module has no such thing.
+            if layout.scheme == Scheme::Torch && rows != columns.saturating_mul(3) {
+                return Err(shapes.not_three(all, rows, columns));
+            }
+            shapes.sides = [(rows / 3, columns); 3];
+        } else {
+            for (i, stem) in layout.weights.iter().enumerate() {
+                shapes.sides[i] = shapes.matrix(stem, "[rows, columns]")?;
+            }
+        }
+        let (rows, reads) = shapes.matrix(self.output.0, "[rows, columns]")?;
+        let d = shapes.sides[0].1;
+        if rows != d {
+            let found = &self.needed(self.output.0)?.shape;
+            return Err(shape_error(&self.layer.name(self.output.0), found, &shapes.stored(d, "any"))
+                .help(format!("the output has the width of the query tokens, {d}")));
+        }
+        shapes.reads = reads;
+        Ok(shapes)
+    }
+}
+
+impl<'a> Shapes<'a> {
+    pub(super) fn layer(&self) -> Layer<'a> {
+        self.named.layer
+    }
+
+    /// Rows and columns of a matrix as this program has it: a row per cell that receives.
+    fn matrix(&self, stem: &str, needed: &str) -> Result<(usize, usize), Bad> {
+        let [a, b] = self.named.axes(stem, needed)?;
+        Ok(if self.form == Form::Columns { (b, a) } else { (a, b) })
+    }
+
+    /// The shape of a matrix as the file has to store it.
+    fn stored(&self, rows: impl std::fmt::Display, columns: impl std::fmt::Display) -> String {
+        if self.form == Form::Columns {
+            format!("[{columns}, {rows}]")
+        } else {
+            format!("[{rows}, {columns}]")
+        }
+    }
+
+    /// `W_Q [heads, D, d_k]` and so on, `W_O [heads, d_v, D]`.
+    fn cubes(&mut self) -> Result<(), Bad> {
+        let layer = self.layer();
+        let cube = |stem: &str| -> Result<[usize; 3], Bad> {
+            let entry = self.named.needed(stem)?;
+            match entry.shape[..] {
+                [h, a, b] if h > 0 && a > 0 && b > 0 => Ok([h, a, b]),
+                _ => Err(shape_error(&entry.name, &entry.shape, "[heads, d_model, d_head]")),
+            }
+        };
+        let [q, k, v] = [cube("W_Q")?, cube("W_K")?, cube("W_V")?];
+        let o = cube(self.named.output.0)?;
+        let fits = k[2] == q[2] && v[0] == k[0] && o[0] == q[0] && o[1] == v[2] && o[2] == q[1];
+        if !fits {
+            return Err(Bad::new(
+                "F009",
+                format!(
+                    "`{}` {q:?}, `W_K` {k:?}, `W_V` {v:?} and `W_O` {o:?} are not [heads, d_model, d_head] three times and \
+                     [heads, d_head, d_model]",
+                    layer.name("W_Q")
+                ),
+            )
+            .help("TransformerLens stores them so; a native heads file, [heads, d_head, d_model] and [heads, d_model, d_head], \
+                   has no prefix but `block.N.` and says what it is in its metadata"));
+        }
+        let product = |a: usize, b: usize| {
+            a.checked_mul(b)
+                .ok_or_else(|| Bad::new("F005", format!("heads of {a} times {b} cells are too many")))
+        };
+        self.sides =
+            [(product(q[0], q[2])?, q[1]), (product(k[0], k[2])?, k[1]), (product(v[0], v[2])?, v[1])];
+        self.reads = product(o[0], o[1])?;
+        Ok(())
+    }
+
+    /// The number of heads, where the shapes say it.
+    pub(super) fn heads(&self) -> Option<usize> {
+        let cubes = self.form == Form::Cubes;
+        cubes.then(|| self.named.entry("W_Q").and_then(|e| e.shape.first().copied())).flatten()
+    }
+
+    /// Whether the output matrix could be stored the other way round just as well.
+    pub(super) fn is_square_by_chance(&self) -> bool {
+        self.named.layer.layout.form == Form::Either && self.reads == self.sides[0].1
+    }
+
     /// A packed matrix that is not three square ones.
     fn not_three(&self, stem: &str, rows: usize, columns: usize) -> Bad {
-        let transposed = self.layer.layout.transposed;
-        let (found, needed) = if transposed {
-            ([columns, rows], format!("[D, 3 D], for example [{columns}, {}],", columns.saturating_mul(3)))
-        } else {
-            ([rows, columns], format!("[3 D, D], for example [{}, {columns}],", columns.saturating_mul(3)))
-        };
-        let bad = shape_error(&self.layer.name(stem), &found, &needed);
+        let needed = format!("[3 D, D], for example [{}, {columns}],", columns.saturating_mul(3));
+        let bad = shape_error(&self.layer().name(stem), &[rows, columns], &needed);
         if columns == rows.saturating_mul(3) {
             return bad.help("it seems to be transposed; write it as its layout has it");
         }
         bad
     }
 
-    /// Other tensors of the layer.
-    pub(super) fn others(&self) -> impl Iterator<Item = &'a str> {
-        let layout = self.layer.layout;
-        let prefix = self.layer.prefix;
-        let output = self.output;
-        self.entries.iter().filter_map(move |e| Some((e, e.name.strip_prefix(prefix)?))).filter_map(
-            move |(e, stem)| {
-                let ours = layout.weights.contains(&stem)
-                    || layout.biases.contains(&stem)
-                    || stem == output.0
-                    || stem == output.1;
-                (!ours).then_some(e.name.as_str())
-            },
-        )
-    }
-
-    fn refuse_foreign(&self) -> Result<(), Bad> {
-        for name in self.others() {
-            let stem = &name[self.layer.prefix.len()..];
-            let inside = stem.strip_prefix("self.").unwrap_or(stem);
-            let whole = FOREIGN.iter().find(|(end, _)| inside == *end);
-            let part = || FOREIGN_PARTS.iter().find(|(begin, _)| inside.starts_with(begin));
-            if let Some((_, what)) = whole.or_else(part) {
-                return Err(Bad::new(
-                    "F012",
-                    format!("tensor `{name}` is {what}, which a head has no place for"),
-                )
-                .help("only layers without it can be read"));
-            }
-            if inside.split('.').any(|part| part.starts_with("lora_")) {
-                return Err(Bad::new(
-                    "F012",
-                    format!("tensor `{name}` is an adapter, whose change of the weights is not in them yet"),
-                )
-                .help(
-                    "merge the adapters into the weights (peft: `merge_and_unload()`) and save them again",
-                ));
-            }
-        }
-        Ok(())
-    }
-
     /// How `heads` heads share the rows.
     pub(super) fn split(&self, heads: usize) -> Result<Split, Bad> {
         let [(q, d), (k, _), (v, _)] = self.sides;
-        let name = |i: usize| {
-            self.layer.name(self.layer.layout.weights.get(i).unwrap_or(&self.layer.layout.weights[0]))
-        };
+        let layout = self.layer().layout;
+        let name = |i: usize| self.layer().name(layout.weights.get(i).unwrap_or(&layout.weights[0]));
         if heads == 0 || q % heads != 0 {
-            let each = if self.layer.layout.weights.len() == 1 { "the query part of " } else { "" };
+            let each = if layout.weights.len() == 1 { "the query part of " } else { "" };
             return Err(Bad::new(
                 "F016",
                 format!("{heads} heads do not divide the {q} rows of {each}`{}`", name(0)),
@@ -218,7 +257,7 @@ impl<'a> Shapes<'a> {
             .help(possible(q)));
         }
         let d_key = q / heads;
-        let grouped = self.layer.layout.scheme == Scheme::Separate;
+        let grouped = matches!(layout.scheme, Scheme::Separate | Scheme::TransformerLens);
         let shared = if grouped { k / d_key } else { heads };
         if k % d_key != 0 || shared == 0 || !heads.is_multiple_of(shared) || shared * d_key != k {
             let rows = if grouped { format!("n * {d_key}") } else { q.to_string() };
@@ -238,13 +277,8 @@ impl<'a> Shapes<'a> {
         }
         let d_value = v / shared;
         if heads.checked_mul(d_value) != Some(self.reads) {
-            let needed = heads.saturating_mul(d_value);
-            let needed = if self.layer.layout.transposed {
-                format!("[{needed}, {d}]")
-            } else {
-                format!("[{d}, {needed}]")
-            };
-            let entry = self.needed(self.output.0)?;
+            let needed = self.stored(d, heads.saturating_mul(d_value));
+            let entry = self.named.needed(self.named.output.0)?;
             return Err(shape_error(&entry.name, &entry.shape, &needed)
                 .help(format!("{heads} heads with values of {d_value} rows each")));
         }
@@ -265,115 +299,10 @@ impl<'a> Shapes<'a> {
     }
 
     fn needed_shape(&self, i: usize) -> Vec<usize> {
-        let stem = self.layer.layout.weights.get(i).unwrap_or(&self.layer.layout.weights[0]);
-        self.entry(stem).map(|e| e.shape.clone()).unwrap_or_default()
+        let layout = self.layer().layout;
+        let stem = layout.weights.get(i).unwrap_or(&layout.weights[0]);
+        self.named.entry(stem).map(|e| e.shape.clone()).unwrap_or_default()
     }
-
-    /// Reads the numbers.
-    pub(super) fn read(&self, file: &mut Reader) -> Result<Matrices, Bad> {
-        let layout = self.layer.layout;
-        let mut dtypes = BTreeSet::new();
-        let mut unbiased = Vec::new();
-        let mut take = |file: &mut Reader, stem: &str| {
-            let array = numbers(file, &self.layer.name(stem))?;
-            dtypes.insert(array.dtype.name());
-            Ok::<Array, Bad>(array)
-        };
-        let matrix = |array: &Array| {
-            let (a, b) = (array.shape[0], array.shape[1]);
-            if layout.transposed {
-                DMatrix::from_column_slice(b, a, &array.data)
-            } else {
-                DMatrix::from_row_slice(a, b, &array.data)
-            }
-        };
-        let rows = self.sides.map(|(rows, _)| rows);
-        let starts = [0, rows[0], rows[0] + rows[1]];
-
-        let weights: Vec<DMatrix<f64>> = if let [all] = layout.weights {
-            let all = matrix(&take(file, all)?);
-            starts.iter().zip(rows).map(|(&from, n)| all.rows(from, n).into_owned()).collect()
-        } else {
-            let read = layout.weights.iter().map(|stem| Ok(matrix(&take(file, stem)?)));
-            read.collect::<Result<_, Bad>>()?
-        };
-
-        let mut bias = |file: &mut Reader, stem: &str, n: usize| {
-            let Some(entry) = self.entry(stem) else { return Ok(None) };
-            if entry.shape != [n] {
-                return Err(shape_error(&entry.name, &entry.shape, &format!("[{n}]")));
-            }
-            Ok(Some(DVector::from_vec(take(file, stem)?.data)))
-        };
-        let biases: Vec<DVector<f64>> = if let [all] = layout.biases {
-            let all = bias(file, all, starts[2] + rows[2])?;
-            if all.is_none() {
-                unbiased.extend(SIDES);
-            }
-            let part = |(&from, n): (&usize, usize)| {
-                all.as_ref().map_or_else(|| DVector::zeros(n), |b| b.rows(from, n).into_owned())
-            };
-            starts.iter().zip(rows).map(part).collect()
-        } else {
-            let mut read = Vec::with_capacity(3);
-            for (i, stem) in layout.biases.iter().enumerate() {
-                let b = bias(file, stem, rows[i])?;
-                if b.is_none() {
-                    unbiased.push(SIDES[i]);
-                }
-                read.push(b.unwrap_or_else(|| DVector::zeros(rows[i])));
-            }
-            read
-        };
-        let d = self.sides[0].1;
-        let b_o = bias(file, self.output.1, d)?;
-        if b_o.is_none() {
-            unbiased.push("output");
-        }
-        let output = matrix(&take(file, self.output.0)?);
-        let three = |what: &str| Bad::new("F009", format!("three {what} are needed"));
-        Ok(Matrices {
-            weights: weights.try_into().map_err(|_| three("weights"))?,
-            biases: biases.try_into().map_err(|_| three("biases"))?,
-            output,
-            b_o: b_o.unwrap_or_else(|| DVector::zeros(d)),
-            dtypes,
-            unbiased,
-        })
-    }
-
-    /// The buffer of GPT-2 that states the causal mask, if there is one.
-    pub(super) fn causal_buffer(&self, file: &mut Reader) -> Result<Option<&'a str>, Bad> {
-        if self.layer.layout.scheme != Scheme::Gpt2 {
-            return Ok(None);
-        }
-        let Some(entry) = self.entry("bias") else { return Ok(None) };
-        let &[1, 1, n, m] = &entry.shape[..] else { return Ok(None) };
-        let mask = file.read(&entry.name)?;
-        let allowed = |i: usize, j: usize| if j <= i { 1.0 } else { 0.0 };
-        let lower = n == m && mask.data.iter().enumerate().all(|(at, x)| *x == allowed(at / n, at % n));
-        if !lower {
-            return Err(Bad::new(
-                "F012",
-                format!("tensor `{}` is a mask, but not the causal one", entry.name),
-            ));
-        }
-        Ok(Some(&entry.name))
-    }
-}
-
-/// Finite numbers of a floating type.
-fn numbers(file: &mut Reader, name: &str) -> Result<Array, Bad> {
-    let array = file.read(name)?;
-    if !matches!(array.dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-        return Err(Bad::new(
-            "F009",
-            format!("tensor `{name}` holds numbers of type {}", array.dtype.name()),
-        )
-        .help("weights are F64, F32, F16 or BF16; quantised ones must be widened first"));
-    }
-    array.require_finite(&format!("tensor `{name}`"))?;
-    Ok(array)
 }
 
 /// Numbers of heads that divide `rows`.

@@ -29,16 +29,31 @@ fn the_verdict_is_right_in_both_directions() {
     let (f64_, bf16, other) =
         (fixture("torch_f64.safetensors"), fixture("torch_bf16.safetensors"), fixture("gpt2.safetensors"));
     let (f64_, bf16, other) = (text(&f64_), text(&bf16), text(&other));
-    import(here, "linear", &[f64_, "--heads", "2"]);
-    import(here, "memory", &[f64_, "--heads", "2", "--circuit", "key-value-memory"]);
+    import(here, "linear", &[f64_, "--heads", "2", "--attention", "linear"]);
+    let memory = ["--attention", "linear", "--circuit", "key-value-memory"];
+    import(here, "memory", &[&[f64_, "--heads", "2"], &memory[..]].concat());
     import(here, "softmax", &[f64_, "--heads", "2", "--attention", "softmax", "--mask", "causal"]);
     let two: &[&str] = &["--heads", "2"];
     /// Circuit, file, more flags, exit code, method, part of the report.
     type Case<'a> = (&'a str, &'a str, &'a [&'a str], i32, &'a str, &'a str);
     let cases: &[Case] = &[
         ("linear", f64_, &[], 0, "certificate_compensated", "for all inputs of all lengths"),
-        ("memory", f64_, &[], 0, "certificate_compensated", "linear attention; full mask"),
-        ("softmax", f64_, &[], 0, "probe", "softmax attention; causal mask"),
+        (
+            "memory",
+            f64_,
+            &[],
+            0,
+            "certificate_compensated",
+            "assumed: the attention is linear, as in the circuit\n  assumed: the mask is full, as in the circuit",
+        ),
+        (
+            "softmax",
+            f64_,
+            &[],
+            0,
+            "probe",
+            "equivalent if the mask is causal and queries and keys come from one stream: softmax.yaml",
+        ),
         ("linear", bf16, &[], 1, "certificate", "two unit tokens show it"),
         ("linear", bf16, &["--tolerance", "2"], 0, "certificate", "same function"),
         ("softmax", bf16, &[], 1, "probe", "QK and OV differ by"),
@@ -74,7 +89,7 @@ fn the_verdict_is_right_in_both_directions() {
         assert_eq!(ran.code, *code, "{}: {}{}", ran.line, ran.stdout, ran.stderr);
         assert!(ran.stdout.contains(says), "{}: {}", ran.line, ran.stdout);
         let first = ran.stdout.lines().next().unwrap_or_default();
-        assert!(first.starts_with(if *code == 0 { "equivalent:" } else { "NOT equivalent:" }), "{first}");
+        assert!(first.starts_with(if *code == 0 { "equivalent if " } else { "NOT equivalent:" }), "{first}");
         let (json_code, object) = json_in(here, &args);
         assert_eq!((json_code, object["equivalent"].as_bool()), (*code, Some(*code == 0)), "{}", ran.line);
         assert_eq!(object["method"], *method, "{}", ran.line);
@@ -87,7 +102,7 @@ fn the_object_has_the_keys_that_scripts_read() {
     let here = dir.path();
     let file = fixture("bert.safetensors");
     let layer = [text(&file), "--prefix", "encoder.layer.1", "--heads", "2"];
-    import(here, "one", &layer);
+    import(here, "one", &[&layer[..], &["--attention", "linear"]].concat());
     let check = |tail: &[&str]| {
         let mut args = vec!["check", "one.yaml", "--against"];
         args.extend(layer);
@@ -105,6 +120,10 @@ fn the_object_has_the_keys_that_scripts_read() {
         "max_rel_error",
         "heads",
         "witness",
+        "conditional",
+        "assumed",
+        "not_read",
+        "ignored",
     ] {
         assert!(same.get(key).is_some(), "{key}: {same}");
     }
@@ -148,7 +167,14 @@ fn the_projection_at_fault_is_named() {
         ("one", &[][..], "H1_W_K", "tensor: H1_W_K}}", "weights: {rank: {of: 2, std: 0.5}}", "W_K"),
         ("two", &[][..], "H0_W_Q", "H0_W_Q}}", "H0_W_Q}}, gain: 1.5", "W_Q"),
         ("three", &["--attention", "softmax"][..], "H0_b_Q", "H0_b_Q}}", "H0_b_Q}}, gain: 1.5", "W_Q"),
-        ("four", &["--circuit", "key-value-memory"][..], "H1_b_V", "H1_b_V}}", "H1_b_V}}, gain: -1", "W_V"),
+        (
+            "four",
+            &["--attention", "linear", "--circuit", "key-value-memory"][..],
+            "H1_b_V",
+            "H1_b_V}}",
+            "H1_b_V}}, gain: -1",
+            "W_V",
+        ),
     ];
     for (name, more, projection, from, to, matrix) in cases {
         let mut args = layer.to_vec();
@@ -265,8 +291,11 @@ fn an_import_says_where_everything_went() {
     let ran = run_in(here, &args);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     for says in [
-        "assumed: linear attention",
-        "assumed: full mask",
+        "assumed: the attention is softmax",
+        "assumed: the mask is full",
+        "not read: encoder.layer.1.attention.output.LayerNorm.bias",
+        "model.get_submodule(\"encoder.layer.1.attention.self.query\").register_forward_hook(",
+        "pulvinar check layer.yaml --tokens x.npy --outputs y.npy",
         "layer.weights.safetensors",
         "H0_W_K",
         "areas H0, H1",

@@ -12,7 +12,12 @@ use pulvinar::{circuit, spec};
 use std::path::Path;
 
 fn style(wiring: Option<Wiring>) -> Style {
-    Style { name: "imported".into(), weights_file: "imported.weights.safetensors".into(), wiring }
+    Style {
+        name: "imported".into(),
+        weights_file: "imported.weights.safetensors".into(),
+        wiring,
+        ignored: Vec::new(),
+    }
 }
 
 /// The circuit of a block, written to `folder` and compiled.

@@ -24,15 +24,18 @@ fn tensors_that_change_what_the_heads_compute() {
         LAYER.into_iter().chain([(more, &[8, 8][..])]).collect()
     };
     let rows = [
-        ("l.rotary_emb.inv_freq", "F012", "rotation"),
-        ("l.rotary_emb.cos_cached", "F012", "rotation"),
-        ("l.q_proj.lora_A.weight", "F012", "merge the adapters"),
-        ("l.v_proj.lora_B.default.weight", "F012", "merge the adapters"),
-        ("l.lora_E", "F012", "merge the adapters"),
-        ("l.rel_pos_h", "F012", "depend on distance"),
-        ("l.relative_position_bias_table", "F012", "depend on distance"),
-        ("l.alibi_slopes", "F012", "depend on distance"),
-        ("l.self.pos_bias_u", "F012", "depend on distance"),
+        ("l.rotary_emb.inv_freq", "F018", "rotate queries and keys"),
+        ("l.rotary_emb.cos_cached", "F018", "rotate queries and keys"),
+        ("l.q_proj.lora_A.weight", "F018", "merge the adapters"),
+        ("l.v_proj.lora_B.default.weight", "F018", "merge the adapters"),
+        ("l.lora_E", "F018", "merge the adapters"),
+        ("l.rel_pos_h", "F018", "depend on distance"),
+        ("l.relative_position_bias_table", "F018", "depend on distance"),
+        ("l.alibi_slopes", "F018", "depend on distance"),
+        ("l.self.pos_bias_u", "F018", "depend on distance"),
+        ("l.norm.weight", "F018", "normalise tokens inside"),
+        ("l.explora_tion", "F018", "does not know"),
+        ("rotary_emb.inv_freq", "F018", "which all layers share"),
         ("l.out_proj.weight", "F015", "`l.o_proj.weight` and `l.out_proj.weight`"),
     ];
     for (name, code, says) in rows {
@@ -42,12 +45,12 @@ fn tensors_that_change_what_the_heads_compute() {
         assert_eq!(d.code, code, "{name}: {said}");
         assert!(said.contains(name) && said.contains(says), "{name}: {said}");
     }
-    // What is beside the heads, or belongs to another layer, changes nothing.
-    for name in ["l.norm.weight", "l.explora_tion", "rotary_emb.inv_freq", "m.q_proj.lora_A.weight"] {
+    // What is outside the module, or belongs to another layer, changes nothing.
+    for name in ["norm.weight", "m.rotary_emb.inv_freq", "m.q_proj.lora_A.weight"] {
         let list: Vec<_> = with(name).iter().map(|(n, shape)| ((*n).to_owned(), tensor(shape))).collect();
         write_safetensors(&path, &list, &[]).expect("written");
         let read = weights::read(&path, &options("l", 2)).unwrap_or_else(|d| panic!("{name}: {d}"));
-        assert_eq!(read.unused, if name.starts_with("l.") { vec![name] } else { vec![] });
+        assert_eq!((read.not_read, read.ignored), (vec![], vec![]));
     }
 }
 
@@ -114,12 +117,12 @@ fn import_says_what_the_heads_are() {
     let ran = run_in(here, &gpt2);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(
-        ran.stdout.contains("  d_k 4, d_v 4, linear attention, mask causal, stated by `h.0.attn.bias`\n")
+        ran.stdout.contains("  d_k 4, d_v 4, softmax attention, mask causal, stated by `h.0.attn.bias`\n")
     );
     assert!(ran.stdout.contains("  not read: h.0.attn.masked_bias\n"), "{}", ran.stdout);
     let full = [&gpt2[..], &["--mask", "full"]].concat();
     let ran = run_in(here, &full);
-    assert!(ran.stdout.contains("linear attention, mask full\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("softmax attention, mask full\n"), "{}", ran.stdout);
     assert!(ran.stdout.contains("overruled: full mask as asked for; the file says causal"), "{}", ran.stdout);
     let grouped = [
         "import",
@@ -146,9 +149,9 @@ fn import_says_what_the_heads_are() {
     };
     assert_eq!(
         Value::from(pick(&gpt2).to_vec()),
-        json!([4, 4, 2, 2, "linear", "none", "causal", "h.0.attn.bias"])
+        json!([4, 4, 2, 2, "softmax", "none", "causal", "h.0.attn.bias"])
     );
-    assert_eq!(Value::from(pick(&full).to_vec()), json!([4, 4, 2, 2, "linear", "none", "full", null]));
+    assert_eq!(Value::from(pick(&full).to_vec()), json!([4, 4, 2, 2, "softmax", "none", "full", null]));
     assert_eq!(Value::from(pick(&grouped).to_vec()), json!([2, 2, 4, 2, "softmax", "none", "full", null]));
 }
 
@@ -193,7 +196,7 @@ fn check_answers_where_nothing_can_be_compared_or_certified() {
         (fixture("torch_f64.safetensors"), root().join("circuits/data/transformer/model.safetensors"));
     let (file, digits) = (text(&file), text(&digits));
     import(here, "soft", &[file, "--heads", "2", "--attention", "softmax"]);
-    import(here, "linear", &[file, "--heads", "2"]);
+    import(here, "linear", &[file, "--heads", "2", "--attention", "linear"]);
     let wide = ["check", "linear.yaml", "--against", digits, "--prefix", "encoder.layer.1", "--heads", "2"];
     let (code, object) = json_in(here, &wide);
     assert_eq!((code, &object["diagnostics"][0]["code"]), (1, &json!("R004")), "{object}");

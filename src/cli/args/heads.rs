@@ -8,6 +8,9 @@ use std::path::PathBuf;
 /// Largest relative distance that counts as equal, unless asked for.
 const TOLERANCE: f64 = 1e-9;
 
+/// The same for outputs that another program gave, mostly in single precision.
+const OUTPUTS: f64 = 1e-5;
+
 /// Which heads of a weights file, and what it cannot say.
 #[derive(Clone, Debug, Args)]
 pub struct Layer {
@@ -29,6 +32,15 @@ pub struct Layer {
     /// Mask, where the file does not say
     #[arg(long, value_enum)]
     pub mask: Option<Mask>,
+    /// Factor of scores, where the file does not say (default: 1/sqrt(d_k) for softmax, 1 for linear)
+    #[arg(long, value_name = "X", value_parser = finite, allow_negative_numbers = true)]
+    pub scale: Option<f64>,
+    /// Leave out a tensor that a head has no place for: the responsibility is yours (repeatable)
+    #[arg(long, value_name = "TENSOR")]
+    pub ignore: Vec<String>,
+    /// Exit 1 where the answer is yes only under conditions that the file does not state
+    #[arg(long)]
+    pub strict: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -60,8 +72,9 @@ impl Import {
             reading: Reading::default(),
             against: Some(self.model.clone()),
             gradients: false,
+            outputs: None,
             layer: self.layer.clone(),
-            tolerance: TOLERANCE,
+            tolerance: None,
             tokens: Vec::new(),
             exact: false,
         }
@@ -105,34 +118,55 @@ impl Layer {
             block: self.block,
             attention: self.attention.map(Into::into),
             mask: self.mask.map(Into::into),
+            scale: self.scale,
+            ignore: self.ignore.clone(),
         }
     }
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("with").required(true).args(["against", "gradients"])))]
+#[command(group(ArgGroup::new("with").required(true).args(["against", "gradients", "outputs"])))]
 pub struct Check {
     /// Circuit file
     pub file: PathBuf,
     #[command(flatten)]
     pub reading: Reading,
-    /// Heads to compare with (.safetensors)
+    /// Heads to compare with: a .safetensors file, a directory, or a shard or the index of several files
     #[arg(long, value_name = "HEADS.safetensors")]
     pub against: Option<PathBuf>,
     /// Compare the exact gradient with finite differences, and learning rules with the gradient
     #[arg(long)]
     pub gradients: bool,
+    /// Compare the circuit's output on --tokens with what another program gave: [n, d] or [batch, n, d]
+    #[arg(long, value_name = "FILE", requires = "tokens", conflicts_with_all = [
+        "prefix", "heads", "select", "block", "attention", "mask", "scale", "ignore", "exact",
+    ])]
+    pub outputs: Option<PathBuf>,
     #[command(flatten)]
     pub layer: Layer,
-    /// Largest relative distance that counts as equal
-    #[arg(long, default_value_t = TOLERANCE, value_parser = positive, allow_negative_numbers = true)]
-    pub tolerance: f64,
+    /// Largest relative distance that counts as equal (default: 1e-9; with --outputs 1e-5 of the largest output)
+    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
+    pub tolerance: Option<f64>,
     /// Tokens to run both on, one row each: .npy, .npz, .csv or .safetensors
     #[arg(long, value_name = "[NAME=]FILE")]
     pub tokens: Vec<String>,
     /// Compare whole-numbered weights in exact arithmetic
     #[arg(long)]
     pub exact: bool,
+}
+
+impl Check {
+    /// The tolerance, or the default of what is compared.
+    pub fn tolerance(&self) -> f64 {
+        self.tolerance.unwrap_or(if self.outputs.is_some() { OUTPUTS } else { TOLERANCE })
+    }
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() => Ok(x),
+        _ => Err("a finite number is needed, for example 0.125".to_owned()),
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -144,7 +178,7 @@ fn positive(text: &str) -> Result<f64, String> {
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Weights file (.safetensors)
+    /// Weights: a .safetensors file, a directory, or any shard or the index of a model in several files
     pub model: PathBuf,
     /// Circuit file to write; the weights go beside it, to FILE.weights.safetensors
     #[arg(short, long, value_name = "FILE.yaml")]

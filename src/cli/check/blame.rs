@@ -21,7 +21,7 @@ pub(super) struct Named<'a> {
 pub(super) fn blamed<'a>(c: &Checked<'a>) -> Vec<Blamed<'a>> {
     let (ours, theirs) = (softmax_folded(&c.block.block), softmax_folded(&c.aligned.block));
     let mut rows: Vec<&'a HeadRow> =
-        c.comparison.heads.iter().filter(|r| r.relative > c.args.tolerance && alike(r)).collect();
+        c.comparison.heads.iter().filter(|r| r.relative > c.args.tolerance() && alike(r)).collect();
     rows.sort_by(|x, y| x.relative.total_cmp(&y.relative).then(x.matched.a.cmp(&y.matched.a)));
     let both = rows.into_iter().map(|row| {
         let factors = blame(&ours.heads[row.matched.a], &theirs.heads[row.matched.b]).ok()?;

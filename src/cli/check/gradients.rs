@@ -46,11 +46,11 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
     })?;
     let answer =
         Answer { circuit: &circuit, plastic: &plastic, misfits: &misfits, found: &found, what: &what };
-    let ok = answer.found.iter().all(|c| c.verdict(args.tolerance) == Verdict::Agree);
+    let ok = answer.found.iter().all(|c| c.verdict(args.tolerance()) == Verdict::Agree);
     if out.json {
-        out.object("check", ok, answer.object(args.tolerance));
+        out.object("check", ok, answer.object(args.tolerance()));
     } else {
-        out.result(&answer.text(args.tolerance));
+        out.result(&answer.text(args.tolerance()));
     }
     Ok(u8::from(!ok))
 }

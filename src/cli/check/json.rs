@@ -12,7 +12,7 @@ pub(super) fn object(c: &Checked) -> Map<String, Value> {
     let mut put = |key: &str, value: Value| rest.insert(key.to_owned(), value);
     put("equivalent", json!(found.equivalent));
     put("relative_distance", number(found.relative_distance));
-    put("tolerance", json!(c.args.tolerance));
+    put("tolerance", json!(c.args.tolerance()));
     put("method", json!(found.method.name()));
     put("max_abs_error", number(found.probed.max_abs));
     put("max_rel_error", number(found.probed.max_rel));
@@ -24,8 +24,12 @@ pub(super) fn object(c: &Checked) -> Map<String, Value> {
     put("dtypes", json!(c.loaded.dtypes));
     put("scheme", json!(c.loaded.scheme.name()));
     put("prefix", json!(c.loaded.prefix));
-    put("from_circuit", json!(c.taken));
-    put("assumed", json!(text::assumed(c)));
+    put("from_circuit", json!(c.aligned.taken));
+    put("conditional", json!(c.verdict.is_conditional()));
+    put("assumed", json!(c.verdict.assumed().iter().map(|a| &a.clause).collect::<Vec<_>>()));
+    put("notes", json!(text::notes(c)));
+    put("not_read", json!(c.loaded.not_read));
+    put("ignored", json!(c.loaded.ignored));
     put("overruled", json!(c.loaded.overruled));
     if let Some(d) = &found.certificate {
         put("attention", gap(&d.attention));

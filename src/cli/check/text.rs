@@ -4,6 +4,7 @@ use super::Checked;
 use super::why::why;
 use crate::attention::equivalence::{Claim, Comparison, ExactDistance, HeadRow, Method, OutOfScope, Side};
 use crate::attention::{Block, Head};
+use crate::weights::Loaded;
 use std::fmt::Write;
 
 /// Number of Gaussian tokens that the closed form is quoted for.
@@ -29,9 +30,9 @@ pub(super) fn claim(c: &Checked) -> &'static str {
     }
 }
 
-/// What the file does not say and the circuit could not say either.
-pub(super) fn assumed<'a>(c: &Checked<'a>) -> Vec<&'a String> {
-    c.loaded.assumed.iter().filter(|a| !c.loaded.surroundings.contains(a)).collect()
+/// What else is to be known of the file, but for what the circuit says of the heads' surroundings.
+pub(super) fn notes<'a>(c: &Checked<'a>) -> Vec<&'a String> {
+    c.loaded.notes.iter().filter(|a| !c.loaded.surroundings.contains(a)).collect()
 }
 
 /// Pairs in the order of the circuit, then heads without a partner.
@@ -68,9 +69,12 @@ fn verdict(text: &mut String, c: &Checked) {
     let file = c.against.display();
     let layer = c.loaded.prefix.trim_end_matches('.');
     let theirs = if layer.is_empty() { format!("{file}") } else { format!("`{layer}` of {file}") };
-    let word = if found.equivalent { "equivalent" } else { "NOT equivalent" };
-    let _ = writeln!(text, "{word}: {} and {theirs}", c.args.file.display());
-    let (distance, tolerance) = (short(found.relative_distance), short(c.args.tolerance));
+    let without = match c.loaded.ignored.len() {
+        0 => String::new(),
+        n => format!(" without {n} ignored tensor{}", if n == 1 { "" } else { "s" }),
+    };
+    let _ = writeln!(text, "{}: {} and {theirs}{without}", c.verdict, c.args.file.display());
+    let (distance, tolerance) = (short(found.relative_distance), short(c.args.tolerance()));
     let _ = match (found.method, found.equivalent, &found.softmax) {
         (Method::Probe, true, Some(_)) => writeln!(
             text,
@@ -144,15 +148,32 @@ fn compared(text: &mut String, c: &Checked) {
         c.loaded.dtypes.join(" and "),
         summary(theirs)
     );
-    if !c.taken.is_empty() {
-        let _ = writeln!(text, "  from the circuit, as the file does not say: {}", c.taken.join("; "));
-    }
-    for line in assumed(c) {
+    for line in c.verdict.assumed() {
         let _ = writeln!(text, "  assumed: {line}");
+    }
+    for line in notes(c) {
+        let _ = writeln!(text, "  {line}");
     }
     for line in &c.loaded.overruled {
         let _ = writeln!(text, "  overruled: {line}");
     }
+    text.push_str(&unread(c.loaded));
+}
+
+/// Tensors that nothing was made of.
+pub fn unread(loaded: &Loaded) -> String {
+    let mut text = String::new();
+    for name in &loaded.ignored {
+        let _ = writeln!(text, "  ignored as asked for: {name}");
+    }
+    let quiet: Vec<&str> =
+        loaded.not_read.iter().filter(|n| !loaded.ignored.contains(n)).map(String::as_str).collect();
+    if !quiet.is_empty() {
+        let more = quiet.len().saturating_sub(4);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let _ = writeln!(text, "  not read: {}{more}", quiet[..quiet.len().min(4)].join(", "));
+    }
+    text
 }
 
 fn summary(block: &Block) -> String {
@@ -215,8 +236,8 @@ fn table(text: &mut String, c: &Checked) {
     if !found.equivalent {
         return;
     }
-    let apart = |r: &&HeadRow| r.relative > c.args.tolerance;
-    for r in found.heads.iter().filter(apart).filter(|r| r.share <= c.args.tolerance) {
+    let apart = |r: &&HeadRow| r.relative > c.args.tolerance();
+    for r in found.heads.iter().filter(apart).filter(|r| r.share <= c.args.tolerance()) {
         let _ = writeln!(
             text,
             "  but head {} differs by {} of its own size: only {} of the output, so below the tolerance of the whole",
@@ -225,7 +246,7 @@ fn table(text: &mut String, c: &Checked) {
             short(r.share)
         );
     }
-    let rearranged = found.heads.iter().filter(apart).any(|r| r.share > c.args.tolerance);
+    let rearranged = found.heads.iter().filter(apart).any(|r| r.share > c.args.tolerance());
     if rearranged || all.iter().any(|r| r.row.is_none()) {
         let _ = writeln!(
             text,

@@ -110,7 +110,7 @@ fn output_bias(text: &mut String, c: &Checked) {
         (_, Some(s)) => s.bias,
         _ => 0.0,
     };
-    if by <= c.args.tolerance {
+    if by <= c.args.tolerance() {
         return;
     }
     let named = named(&listed(c, &c.block.bias));
@@ -146,10 +146,10 @@ fn blame(text: &mut String, c: &Checked) {
     let all = blamed(c);
     for b in all.iter().take(NAMED) {
         let (m, best) = (&b.row.matched, &b.factors[0]);
-        let explains = best.residual <= c.args.tolerance.max(EXPLAINED);
+        let explains = best.residual <= c.args.tolerance().max(EXPLAINED);
         // A factor can be common to two matrices: then either one explains it.
         let as_good = |f: &&Blame| {
-            f.change <= 1.001 * best.change && (f.residual <= c.args.tolerance.max(EXPLAINED)) == explains
+            f.change <= 1.001 * best.change && (f.residual <= c.args.tolerance().max(EXPLAINED)) == explains
         };
         let causes: Vec<&Blame> =
             if explains { b.factors.iter().filter(as_good).collect() } else { vec![best] };

@@ -76,6 +76,7 @@ impl Network {
             name: format!("layer_{index}"),
             weights_file: "weights.safetensors".to_owned(),
             wiring: Some(Wiring::AttentionMask),
+            ignored: Vec::new(),
         };
         let imported = import::import(&self.model, &loaded.block, &loaded.selected, &style)?;
         // The circuit reads its weights from a file, as one that a user imports does.

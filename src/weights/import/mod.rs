@@ -42,6 +42,8 @@ pub struct Style {
     pub weights_file: String,
     /// chosen by the memories of the heads where absent
     pub wiring: Option<Wiring>,
+    /// tensors of the layer that were left out as asked for: the text says so
+    pub ignored: Vec<String>,
 }
 
 /// A circuit and its weights.

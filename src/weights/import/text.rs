@@ -77,6 +77,12 @@ impl Writer<'_, '_, '_> {
             }
             Wiring::KeyValueMemory => "# Key-value memories: Granier & Senn 2025, arXiv 2504.06354v3.",
         });
+        for name in &plan.style.ignored {
+            self.line(&format!(
+                "# Ignored as asked for, though the layer it is from may be another function for it: {}",
+                name.escape_debug()
+            ));
+        }
         self.line("schema: pulvinar/1");
         self.line(&format!("name: {}", scalar(&plan.style.name)));
         self.line(&format!(

@@ -4,8 +4,7 @@ use super::NativeBlock;
 use super::metadata::check_keys;
 use crate::attention::{Block, Head, Mask, Residual};
 use crate::diag::did_you_mean;
-use crate::files::safetensors::Reader;
-use crate::files::{Array, Bad, Entry};
+use crate::files::{Array, Bad, Entry, Tensors};
 use nalgebra::{DMatrix, DVector};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +17,7 @@ pub(super) fn wrong(message: impl Into<String>) -> Bad {
     Bad::new("F009", message)
 }
 
-pub(super) fn blocks(file: &mut Reader) -> Result<Vec<NativeBlock>, Bad> {
+pub(super) fn blocks(file: &mut Tensors) -> Result<Vec<NativeBlock>, Bad> {
     let entries = file.entries();
     let metadata = file.metadata();
     let prefixes = prefixes(&entries)?;
@@ -96,7 +95,7 @@ fn check_names(entries: &[Entry], prefixes: &[String]) -> Result<(), Bad> {
 
 /// One block of a file.
 pub(super) struct Part<'a> {
-    file: &'a mut Reader,
+    file: &'a mut Tensors,
     entries: &'a [Entry],
     pub(super) metadata: &'a BTreeMap<String, String>,
     pub(super) prefix: &'a str,

@@ -167,7 +167,7 @@ fn plain() -> Block {
 fn the_layout_is_the_documented_one() {
     let (_dir, path) = temporary();
     write_heads(&path, &[plain()]).unwrap();
-    let file = safetensors::open(&path).unwrap();
+    let file = crate::files::safetensors::open(&path).unwrap();
     let shapes: Vec<(String, Vec<usize>)> = file.entries().into_iter().map(|e| (e.name, e.shape)).collect();
     let want = [
         ("R.main", vec![2, 2]),
@@ -186,7 +186,7 @@ fn the_layout_is_the_documented_one() {
     );
     assert!(is_native(&file.entries()));
     write_heads(&path, &[plain(), plain()]).unwrap();
-    let file = safetensors::open(&path).unwrap();
+    let file = crate::files::safetensors::open(&path).unwrap();
     assert!(file.names().iter().all(|n| n.starts_with("block.1.") || n.starts_with("block.2.")));
     assert_eq!(file.metadata()["block.2.area"], "V1,V2");
     assert!(is_native(&file.entries()));
@@ -243,7 +243,7 @@ fn what_the_file_cannot_hold_names_the_head() {
 /// A file with the tensors of `plain` but other metadata and more tensors.
 fn altered(path: &Path, metadata: &[(&str, &str)], more: &[(&str, Vec<usize>, f64)]) {
     write_heads(path, &[plain()]).unwrap();
-    let mut file = safetensors::open(path).unwrap();
+    let mut file = crate::files::safetensors::open(path).unwrap();
     let mut tensors = Vec::new();
     for name in file.names() {
         if more.iter().all(|m| m.0 != name) {
