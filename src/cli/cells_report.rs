@@ -6,6 +6,7 @@ use crate::circuit::Circuit;
 use crate::diag::{Diagnostic, codes};
 use crate::figures::canvas::Picture;
 use crate::figures::cells::{Band, Pictured, Plan, picture};
+use crate::simulate::Fingerprint;
 use crate::simulate::cells::{Cause, End, Run, Settings, Token, Trace};
 use crate::spec::{Document, LayoutSpec, StopSpec};
 use nalgebra::DMatrix;
@@ -210,6 +211,8 @@ impl Job<'_> {
         put("precision", json!("f64"));
         put("output_shape", json!([run.output.ncols(), run.output.nrows()]));
         put("output_sha256", json!(self.hash));
+        let print = self.hash.as_ref().and_then(|_| Fingerprint::of(&run.output));
+        put("output_fingerprint", json!(print));
         put("end", json!(run.end.name()));
         put("steps", json!(run.steps));
         put("dt_ms", json!(run.dt_ms));
@@ -300,19 +303,20 @@ impl Job<'_> {
                 counted(t.cells.len(), "cell")
             );
         }
-        let Some(hash) = &self.hash else {
+        let print = self.hash.as_ref().and_then(|_| Fingerprint::of(&run.output));
+        let Some(print) = print else {
             let _ = writeln!(text, "output {}: none, the run diverged", self.relay());
             return text;
         };
         let largest = run.output.iter().map(|x| x.abs()).fold(0.0, f64::max);
         let _ = writeln!(
             text,
-            "output {}: {} x {} (f64), largest |y| {}, sha256 {}",
+            "output {}: {} x {} (f64), largest |y| {}, fingerprint {}",
             self.relay(),
             run.output.ncols(),
             run.output.nrows(),
             if largest < 1e6 { format!("{largest:.6}") } else { format!("{largest:.6e}") },
-            &hash[..16],
+            &print[..16],
         );
         text
     }

@@ -3,7 +3,8 @@
 use super::args::Emit;
 use super::report::{Failure, Reporter};
 use crate::diag::{Diagnostic, codes, one_of};
-use crate::files::{atomic_write, not_an_input, remove_unfinished, write_device};
+use crate::files::inputs::is_read;
+use crate::files::{Manifest, atomic_write, not_an_input, remove_unfinished, write_device};
 use clap::ValueEnum;
 use std::io::Write as _;
 use std::path::Path;
@@ -63,11 +64,25 @@ pub fn may_be_written(path: &Path, endings: &[&str], what: &str, force: bool) ->
             ))
             .into());
     }
-    not_an_input(path)?;
+    is_free(path)?;
     if path.exists() && !force {
         return Err(Diagnostic::error(codes::F011, "", format!("`{}` exists", path.display()))
             .help("give another name, or --force to replace it")
             .into());
+    }
+    Ok(())
+}
+
+/// Neither a file that this run reads nor one of the run directory that it reads.
+fn is_free(path: &Path) -> Result<(), Diagnostic> {
+    not_an_input(path)?;
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
+        return Ok(());
+    };
+    let is_of_run = Manifest::of(folder).ok().flatten().is_some_and(|m| m.files.iter().any(|f| f == name));
+    if is_of_run && is_read(&folder.join("circuit.yaml")).is_some() {
+        let what = format!("`{}`: belongs to the run directory that is read", path.display());
+        return Err(Diagnostic::error(codes::F020, "", what).help("give another name to -o"));
     }
     Ok(())
 }
@@ -107,7 +122,7 @@ pub fn put(
         }
         return Ok(());
     }
-    not_an_input(path)?;
+    is_free(path)?;
     if let Some(folder) = path.parent() {
         remove_unfinished(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     }

@@ -15,6 +15,7 @@ use crate::diag::{Diagnostic, codes};
 use crate::files::{Claim, PutRows, little_endian, write_npy_rows};
 use crate::linalg::Real;
 use crate::seed::Checksum;
+use crate::simulate::Fingerprint;
 use crate::simulate::inputs::Overrides;
 use crate::simulate::pieces::{self, Feeds, feeds};
 use crate::spec::Document;
@@ -42,8 +43,10 @@ impl From<Diagnostic> for Stop {
 }
 
 /// What the output came to.
+#[derive(Default)]
 struct Sums {
     sha256: Checksum,
+    fingerprint: Fingerprint,
     largest: f64,
 }
 
@@ -72,9 +75,10 @@ impl Job<'_> {
         let (n, width) = pieces::output_shape(&blocks, feeds);
         let bar = bar(out, pieces::n_passes(&blocks) * pieces::n_pieces(feeds), "pieces");
         let mut work = |put: PutRows<'_, T>| {
-            let mut sums = Sums { sha256: Checksum::default(), largest: 0.0 };
+            let mut sums = Sums::default();
             let output = |y: &DMatrix<T>| {
                 sums.sha256.add(&little_endian(y.as_slice()));
+                sums.fingerprint.add(y);
                 sums.largest = y.iter().map(|x| x.to_f64().abs()).fold(sums.largest, f64::max);
                 put(y).map_err(|e| {
                     Diagnostic::error(codes::F004, "", format!("output.npy could not be written: {e}")).into()
@@ -96,11 +100,17 @@ impl Job<'_> {
             }
         };
         bar.finish_and_clear();
-        let sha256 = sums.sha256.hex();
+        let (sha256, fingerprint) = (sums.sha256.hex(), sums.fingerprint.hex::<T>());
         let tokens =
             feeds.iter().map(|(name, feed)| (name.as_str(), feed.n_tokens(), feed.width())).collect();
-        let mut ending =
-            Ending { shape: [n, width], sha256: &sha256, largest: sums.largest, files: &[], tokens };
+        let mut ending = Ending {
+            shape: [n, width],
+            sha256: &sha256,
+            fingerprint: fingerprint.as_deref(),
+            largest: sums.largest,
+            files: &[],
+            tokens,
+        };
         let files = match folder.take() {
             None => Vec::new(),
             Some(folder) => self.close(folder, &ending).map_err(Stop::Failed)?,

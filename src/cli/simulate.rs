@@ -14,7 +14,7 @@ use crate::linalg::Real;
 use crate::report::Page;
 use crate::seed::sha256_hex;
 use crate::simulate::inputs::Overrides;
-use crate::simulate::{Run, inputs, run as simulate};
+use crate::simulate::{Fingerprint, Run, inputs, run as simulate};
 use crate::spec::Document;
 use nalgebra::DMatrix;
 use serde_json::{Map, json};
@@ -149,6 +149,8 @@ pub(super) struct Ending<'a> {
     /// `[n_tokens, d_model]`
     pub shape: [usize; 2],
     pub sha256: &'a str,
+    /// equal on other processors; none in single precision
+    pub fingerprint: Option<&'a str>,
     /// largest |y|
     pub largest: f64,
     pub files: &'a [String],
@@ -164,6 +166,7 @@ impl Ending<'_> {
             let mut rest = Map::new();
             rest.insert("output_shape".to_owned(), json!(self.shape));
             rest.insert("output_sha256".to_owned(), json!(self.sha256));
+            rest.insert("output_fingerprint".to_owned(), json!(self.fingerprint));
             rest.insert("files".to_owned(), json!(self.files));
             rest.insert("relay".to_owned(), json!(relay));
             rest.insert("mode".to_owned(), json!("algebraic"));
@@ -179,10 +182,13 @@ impl Ending<'_> {
         let largest = self.largest;
         let _ = writeln!(
             text,
-            "\noutput {relay}: {n} x {width} ({}), largest |y| {}, sha256 {}",
+            "\noutput {relay}: {n} x {width} ({}), largest |y| {}, {}",
             precision(args),
             if largest < 1e6 { format!("{largest:.6}") } else { format!("{largest:.6e}") },
-            &self.sha256[..16],
+            match self.fingerprint {
+                Some(print) => format!("fingerprint {}", &print[..16]),
+                None => format!("sha256 {}", &self.sha256[..16]),
+            },
         );
         out.result(text.trim_start_matches('\n'));
         if let Some(dir) = &args.output {
@@ -197,6 +203,7 @@ impl Ending<'_> {
         about.insert("precision".to_owned(), json!(precision(args)));
         about.insert("output_shape".to_owned(), json!(self.shape));
         about.insert("output_sha256".to_owned(), json!(self.sha256));
+        about.insert("output_fingerprint".to_owned(), json!(self.fingerprint));
         about.insert("tokens".to_owned(), json!(args.tokens));
         folder.close(about)
     }
@@ -223,7 +230,9 @@ fn precision(args: &Simulate) -> &'static str {
 impl Job<'_> {
     fn finish<T: Real>(&self, run: &Run<T>) -> Outcome {
         let sha256 = sha256_hex(&little_endian(run.output.as_slice()));
+        let fingerprint = Fingerprint::of(&run.output);
         let mut ending = Ending {
+            fingerprint: fingerprint.as_deref(),
             shape: [run.output.ncols(), run.output.nrows()],
             sha256: &sha256,
             largest: run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max),

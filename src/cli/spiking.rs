@@ -10,6 +10,7 @@ use crate::circuit::SpikeCircuit;
 use crate::diag::{Diagnostic, codes, did_you_mean};
 use crate::files::{Array, Claim, Dtype, write_csv, write_npz};
 use crate::seed::sha256_hex;
+use crate::simulate::Fingerprint;
 use crate::simulate::spiking::{Plan, Runs, run as run_trials};
 use crate::spec::{Document, SpikeCompartment, SpikeTraceSpec, SpikeTrainsSpec, SpikeVariable};
 use serde_json::{Map, json};
@@ -50,6 +51,9 @@ pub fn run(args: &Simulate, mut document: Document, out: &Reporter) -> Outcome {
         rest.insert("output_shape".to_owned(), json!(output.as_ref().map(|a| &a.shape)));
         let hash = |a: &Array| sha256_hex(&a.data.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>());
         rest.insert("output_sha256".to_owned(), json!(output.as_ref().map(hash)));
+        let rows = |a: &Array| nalgebra::DMatrix::from_column_slice(3, a.data.len() / 3, &a.data);
+        let print = output.as_ref().and_then(|a| Fingerprint::of(&rows(a)));
+        rest.insert("output_fingerprint".to_owned(), json!(print));
         rest.insert("seed".to_owned(), json!(document.spec.seed));
         rest.insert("files".to_owned(), json!(files));
         out.object("simulate", true, rest);

@@ -4,13 +4,17 @@ use super::args::Verify;
 use super::report::{Outcome, Reporter};
 use crate::diag::{Diagnostic, codes};
 use crate::files::manifest::{Manifest, State, sum};
-use crate::files::{list_arrays, safetensors, settle};
+use crate::files::{is_claimed, list_arrays, safetensors, settle};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 /// Exit code of what is not whole.
 const NOT_WHOLE: u8 = 1;
+/// Looks at a directory that is being written, and the pause between them.
+const LOOKS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// One file of a directory.
 struct Seen {
@@ -73,8 +77,20 @@ fn file(path: &Path) -> Result<Found, Diagnostic> {
     Ok(found)
 }
 
-/// A run directory; `inside` names it within the one that was asked for.
+/// A run directory; a training that writes on while it is looked at is looked at again.
 fn directory(dir: &Path, inside: &str) -> Result<Found, Diagnostic> {
+    for _ in 0..LOOKS {
+        let found = look(dir, inside)?;
+        if found.wrong.is_empty() || !is_claimed(dir) {
+            return Ok(found);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    look(dir, inside)
+}
+
+/// One look at a run directory; `inside` names it within the one that was asked for.
+fn look(dir: &Path, inside: &str) -> Result<Found, Diagnostic> {
     let mut found = Found::default();
     if let Err(d) = settle(dir) {
         found.wrong.push(d.message);

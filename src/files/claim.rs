@@ -5,7 +5,7 @@
 
 use super::stage::{LIST, begun, clear, ended, moves, stages};
 use super::write::{PREFIX, parent, refused, remove_unfinished, unique};
-use super::{Bad, Stage, disk, inputs};
+use super::{Bad, Stage, disk, not_an_input};
 use crate::diag::Diagnostic;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -18,6 +18,8 @@ const LOCK: &str = ".writing.lock";
 /// Looks at a folder that is being written, and the pause between them.
 const LOOKS: usize = 200;
 const PAUSE: Duration = Duration::from_millis(10);
+/// Looks at a claim of somebody else.
+const PATIENCE: usize = 10;
 
 /// The right to write in a folder.
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl Claim {
             own: false,
             stuck: AtomicBool::new(false),
         };
+        let mut looks = 0;
         loop {
             // Made before it can be locked: whoever removes one holds it, and is told apart below.
             let file = match File::options().read(true).write(true).open(&path) {
@@ -111,10 +114,21 @@ impl Claim {
                 },
                 other => other,
             };
-            let file = file.map_err(|e| refused(&path, &e))?;
+            let file = file.map_err(|e| {
+                // The lock is nothing that anybody asked for.
+                let mut d = refused(&path, &e);
+                d.message = d.message.replace(&path.display().to_string(), &folder.display().to_string());
+                d
+            })?;
             let locked = if wait { file.lock().map_err(TryLockError::Error) } else { file.try_lock() };
             if matches!(locked, Err(TryLockError::WouldBlock)) {
-                return Err(taken(folder));
+                // A reader that puts the folder in order lets go at once.
+                looks += 1;
+                if looks > PATIENCE {
+                    return Err(taken(folder));
+                }
+                std::thread::sleep(PAUSE);
+                continue;
             }
             // Where there are no locks, there is one writer by agreement.
             if is_at(&file, &path) {
@@ -206,8 +220,7 @@ impl Drop for Claim {
 /// # Errors
 /// `F021` while they go on, `F004` if they cannot be completed.
 pub fn settle(folder: &Path) -> Result<(), Diagnostic> {
-    // A writer that ends by itself removes its claim.
-    if !folder.join(LOCK).exists() {
+    if !is_claimed(folder) {
         return Ok(());
     }
     for _ in 0..LOOKS {
@@ -223,18 +236,10 @@ pub fn settle(folder: &Path) -> Result<(), Diagnostic> {
     Err(taken(folder))
 }
 
-/// Refuses to replace a file that this process has read.
-///
-/// # Errors
-/// `F020`.
-pub fn not_an_input(target: &Path) -> Result<(), Diagnostic> {
-    let Some(read) = inputs::is_read(target) else { return Ok(()) };
-    let what = if read == target {
-        "is read by this run and would be replaced by its output".to_owned()
-    } else {
-        format!("is another name of `{}`, which this run reads and its output would replace", read.display())
-    };
-    Err(Bad::new("F020", what).help("give another name to -o").in_file(target))
+/// Does somebody write there, or did somebody not live to finish? A writer that ends by itself removes its claim.
+#[must_use]
+pub fn is_claimed(folder: &Path) -> bool {
+    folder.join(LOCK).exists()
 }
 
 fn taken(folder: &Path) -> Diagnostic {
@@ -292,4 +297,92 @@ fn make(folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         }
     }
     Ok(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{code, folder};
+    use super::*;
+
+    #[test]
+    fn makes_parents_refuses_full_folders_and_leaves_nothing_behind() {
+        let dir = folder();
+        let out = dir.path().join("a/b/c");
+        let claim = Claim::of(&out, false).unwrap();
+        assert!(out.is_dir());
+        // One at a time.
+        assert_eq!(code(Claim::of(&out, true)), "F021");
+        drop(claim);
+        assert!(!dir.path().join("a").exists(), "folders that nothing came into go again");
+        fs::create_dir_all(&out).unwrap();
+        drop(Claim::of(&out, false).unwrap());
+        fs::write(out.join("metrics.csv"), "1\n").unwrap();
+        let error = Claim::of(&out, false).unwrap_err();
+        assert_eq!(error.code, "F011");
+        assert!(error.message.contains("holds 1, `metrics.csv` first"), "{error}");
+        drop(Claim::of(&out, true).unwrap());
+        assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+        for force in [false, true] {
+            assert_eq!(code(Claim::of(&out.join("metrics.csv"), force)), "F004");
+            assert_eq!(code(Claim::of(&out.join("metrics.csv/x"), force)), "F004");
+            assert_eq!(code(Claim::of(Path::new(""), force)), "F004");
+        }
+    }
+
+    #[test]
+    fn new_files_come_together_and_old_ones_that_are_not_replaced_go() {
+        let dir = folder();
+        let put = |stage: &Stage<'_>, name: &str, text: &str| fs::write(stage.path(name), text).unwrap();
+        let claim = Claim::of(dir.path(), true).unwrap();
+        let stage = claim.begin().unwrap();
+        put(&stage, "a", "1");
+        put(&stage, "m", "of a");
+        stage.commit(Some("m"), &[]).unwrap();
+        fs::write(dir.path().join("mine"), "kept").unwrap();
+        // One that is given up leaves nothing.
+        put(&claim.begin().unwrap(), "a", "never");
+        let stage = claim.begin().unwrap();
+        put(&stage, "b", "2");
+        put(&stage, "m", "of b");
+        stage.commit(Some("m"), &["a".to_owned(), "none".to_owned()]).unwrap();
+        drop(claim);
+        let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["b", "m", "mine"]);
+        assert_eq!(fs::read_to_string(dir.path().join("m")).unwrap(), "of b");
+    }
+
+    /// Wherever the moves of a dead writer ended, they are completed; a list that leads elsewhere is not followed.
+    #[test]
+    fn interrupted_moves_are_completed() {
+        for moved in 0..4 {
+            let dir = folder();
+            let at = |name: &str| dir.path().join(name);
+            let work = at(".writing-0");
+            fs::create_dir_all(work.join(".old")).unwrap();
+            fs::write(at("m"), "old").unwrap();
+            fs::write(at("a"), "old").unwrap();
+            fs::write(work.join("m"), "new").unwrap();
+            fs::write(work.join("a"), "new").unwrap();
+            fs::write(work.join(LIST), r#"{"away": ["m", "a"], "place": ["a", "m"]}"#).unwrap();
+            fs::write(at(LOCK), "").unwrap();
+            let steps = [("m", ".writing-0/.old/m"), ("a", ".writing-0/.old/a"), (".writing-0/a", "a")];
+            for (from, to) in &steps[..moved] {
+                fs::rename(at(from), at(to)).unwrap();
+            }
+            settle(dir.path()).unwrap();
+            for name in ["m", "a"] {
+                assert_eq!(fs::read_to_string(at(name)).unwrap(), "new", "{moved}");
+            }
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "{moved}");
+        }
+        let dir = folder();
+        let work = dir.path().join("in/.writing-0");
+        fs::create_dir_all(work.join(".old")).unwrap();
+        fs::write(dir.path().join("precious"), "here").unwrap();
+        fs::write(work.join(LIST), r#"{"away": ["../precious"], "place": []}"#).unwrap();
+        fs::write(dir.path().join("in").join(LOCK), "").unwrap();
+        settle(&dir.path().join("in")).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("precious")).unwrap(), "here");
+    }
 }

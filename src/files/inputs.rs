@@ -3,6 +3,8 @@
 //! Every reader notes its file here when it opens it. Files are told apart by device and inode (by their canonical path
 //! where there are none), so links of either kind lead to the same one.
 
+use super::Bad;
+use crate::diag::Diagnostic;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
@@ -72,6 +74,20 @@ pub(super) fn checked(path: &Path) {
     {
         all.push(version);
     }
+}
+
+/// Refuses to replace a file that this process has read.
+///
+/// # Errors
+/// `F020`.
+pub fn not_an_input(target: &Path) -> Result<(), Diagnostic> {
+    let Some(read) = is_read(target) else { return Ok(()) };
+    let what = if read == target {
+        "is read by this run and would be replaced by its output".to_owned()
+    } else {
+        format!("is another name of `{}`, which this run reads and its output would replace", read.display())
+    };
+    Err(Bad::new("F020", what).help("give another name to -o").in_file(target))
 }
 
 /// Notes that a file, or a run directory, was read that carries no checksum.

@@ -4,13 +4,14 @@
 //! in place of that hash. Manifests of older versions list names only; such a directory is read, and
 //! [`inputs::note_unsummed`] keeps that it was.
 
-use super::{Bad, inputs, seal, settle, stage, write::parent};
+use super::{Bad, inputs, is_claimed, seal, settle, stage, write::parent};
 use crate::diag::Diagnostic;
 use crate::seed::{Checksum, sha256_hex};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Its name.
 pub const MANIFEST: &str = "manifest.json";
@@ -22,6 +23,7 @@ const KEY: &str = "\"manifest_sha256\": \"";
 const MOST_BYTES: u64 = 1 << 24;
 /// A directory that is written meanwhile is looked at so often.
 const LOOKS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Size and SHA-256 of a file.
 ///
@@ -194,7 +196,13 @@ pub fn trusted(path: &Path) -> Result<(), Diagnostic> {
     let Some(name) = path.file_name().and_then(|n| n.to_str()) else { return Ok(()) };
     for look in 1.. {
         settle(folder)?;
-        let Some(manifest) = Manifest::of(folder)? else { break };
+        // A training may be about to put the next checkpoint in place.
+        let found = Manifest::of(folder)?;
+        if (found.is_none() || !path.exists()) && is_claimed(folder) && look < LOOKS {
+            std::thread::sleep(PAUSE);
+            continue;
+        }
+        let Some(manifest) = found else { break };
         if !manifest.files.iter().any(|f| f == name) {
             break;
         }
@@ -202,10 +210,7 @@ pub fn trusted(path: &Path) -> Result<(), Diagnostic> {
             inputs::note_unsummed(folder);
             break;
         }
-        let state = match inputs::is_checked(path) {
-            true => State::Whole,
-            false => manifest.state(name),
-        };
+        let state = if inputs::is_checked(path) { State::Whole } else { manifest.state(name) };
         if state == State::Whole {
             inputs::checked(path);
             break;

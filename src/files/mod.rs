@@ -43,9 +43,10 @@ mod fuzz;
 mod testing;
 
 pub use array::{Array, Dtype, little_endian};
-pub use claim::{Claim, not_an_input, settle};
+pub use claim::{Claim, is_claimed, settle};
 pub use csv::write_csv;
 pub(crate) use guard::Bad;
+pub use inputs::not_an_input;
 pub use manifest::{MANIFEST, Manifest};
 pub use npy::{write_npy, write_npy_array};
 pub use npz::write_npz;

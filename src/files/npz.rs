@@ -10,7 +10,7 @@
 use super::{Array, Bad, Entry, MAX_BYTES, atomic_write, choose, npy};
 use crate::diag::Diagnostic;
 use std::collections::BTreeSet;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use zip::read::ZipFile;
 use zip::result::ZipError;
@@ -34,7 +34,8 @@ pub fn write_npz(path: &Path, arrays: &[(String, Array)]) -> Result<(), Diagnost
         }
     }
     atomic_write(path, |out| {
-        let mut zip = ZipWriter::new(out);
+        let mut patient = Patient { out, at: 0, end: 0, refused: None };
+        let mut zip = ZipWriter::new(&mut patient);
         for (name, array) in arrays {
             let options = FileOptions::default()
                 .compression_method(CompressionMethod::Stored)
@@ -44,8 +45,58 @@ pub fn write_npz(path: &Path, arrays: &[(String, Array)]) -> Result<(), Diagnost
             zip.start_file(file_name(name), options)?;
             npy::put(array, &mut zip)?;
         }
-        zip.finish().map(|_| ()).map_err(io::Error::from)
+        let done = zip.finish().map(|_| ()).map_err(io::Error::from);
+        drop(zip);
+        patient.refused.map_or(done, Err)
     })
+}
+
+/// What the archive is written to. `ZipWriter` panics where a write fails; so the first failure is kept, and what follows it
+/// goes nowhere.
+struct Patient<W> {
+    out: W,
+    at: u64,
+    end: u64,
+    refused: Option<io::Error>,
+}
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.refused.is_none()
+            && let Err(e) = self.out.write_all(bytes)
+        {
+            self.refused = Some(e);
+        }
+        self.at += bytes.len() as u64;
+        self.end = self.end.max(self.at);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.refused.is_none()
+            && let Err(e) = self.out.flush()
+        {
+            self.refused = Some(e);
+        }
+        Ok(())
+    }
+}
+
+impl<W: Seek> Seek for Patient<W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.end.checked_add_signed(by),
+        };
+        self.at = at.ok_or_else(|| io::Error::other("a place before the start"))?;
+        if self.refused.is_none()
+            && let Err(e) = self.out.seek(SeekFrom::Start(self.at))
+        {
+            self.refused = Some(e);
+        }
+        Ok(self.at)
+    }
 }
 
 /// Reads one array of an archive.

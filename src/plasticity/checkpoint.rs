@@ -10,6 +10,9 @@ use crate::files::{Array, Dtype, safetensors, write_safetensors};
 use nalgebra::DMatrix;
 use std::path::Path;
 
+/// Most steps of a training.
+const MOST_STEPS: usize = 100_000_000;
+
 /// Writes the state; `identity` says which training it belongs to.
 ///
 /// # Errors
@@ -41,7 +44,8 @@ pub fn save(path: &Path, trainer: &Trainer<'_>, identity: &str, rows: &[Row]) ->
 /// Brings a trainer into the state of a file and returns the rows of the steps before it.
 ///
 /// # Errors
-/// `F017` if the file belongs to another training or misses something; else as reading any file.
+/// `F017` if the file belongs to another training, misses something or holds a state that no training can reach (a step beyond
+/// all steps, negative squares, rows that do not rise), `F010` for numbers that are not finite; else as reading any file.
 pub fn load(path: &Path, trainer: &mut Trainer<'_>, identity: &str) -> Result<Vec<Row>, Diagnostic> {
     let wrong = |what: String, help: &str| {
         let message = format!("{}: {what}", path.display());
@@ -56,10 +60,20 @@ pub fn load(path: &Path, trainer: &mut Trainer<'_>, identity: &str) -> Result<Ve
             "resume with the circuit and the flags that the training was started with, or leave the file out: `train --resume DIR`",
         ));
     }
-    let step = metadata.get("step").and_then(|s| s.parse().ok()).ok_or_else(|| broken("number of steps"))?;
+    let step = metadata
+        .get("step")
+        .and_then(|s| s.parse::<usize>().ok())
+        .ok_or_else(|| broken("number of steps"))?;
     let loss: Option<f64> = metadata.get("loss").and_then(|s| s.parse().ok());
     if loss.is_none() && step > 0 {
         return Err(broken("loss of the last step"));
+    }
+    let impossible = |what: String| wrong(format!("no training has {what}"), "start the training anew");
+    if step > MOST_STEPS {
+        return Err(impossible(format!("{step} steps")));
+    }
+    if let Some(loss) = loss.filter(|x| !x.is_finite()) {
+        return Err(impossible(format!("a loss of {loss} and goes on")));
     }
     let names = reader.names();
     let mut matrix = |name: String, shape: (usize, usize)| -> Result<DMatrix<f64>, Diagnostic> {
@@ -69,6 +83,10 @@ pub fn load(path: &Path, trainer: &mut Trainer<'_>, identity: &str) -> Result<Ve
         let array = reader.read(&name).map_err(|bad| bad.in_file(path))?;
         if array.shape != [shape.0, shape.1] {
             return Err(broken(&format!("tensor `{name}` of shape [{}, {}]", shape.0, shape.1)));
+        }
+        array.require_finite(&format!("tensor `{name}`")).map_err(|bad| bad.in_file(path))?;
+        if let Some(x) = array.data.iter().find(|x| name.starts_with("square.") && **x < 0.0) {
+            return Err(impossible(format!("{x} as a mean square (tensor `{name}`)")));
         }
         Ok(DMatrix::from_row_slice(shape.0, shape.1, &array.data))
     };
@@ -91,7 +109,20 @@ pub fn load(path: &Path, trainer: &mut Trainer<'_>, identity: &str) -> Result<Ve
         if array.shape.get(1) != Some(&width) {
             return Err(broken(&format!("tensor `metrics` with {width} numbers for each evaluation")));
         }
-        rows = array.data.chunks_exact(width).filter_map(Row::of).filter(|r| r.step < step).collect();
+        rows = array.data.chunks_exact(width).filter_map(Row::of).collect::<Vec<_>>();
+        // What is not there is written as NaN; what must be there is finite, and steps rise.
+        let is_sound = |r: &Row| {
+            let optional = [r.loss, r.accuracy].into_iter().chain(r.cosines.iter().copied()).flatten();
+            let error = !r.standard_error.is_infinite();
+            error && r.step <= step && [r.held_out].into_iter().chain(optional).all(f64::is_finite)
+        };
+        let is_step = |x: &f64| *x >= 0.0 && x.fract() == 0.0;
+        let rises = rows.windows(2).all(|pair| pair[0].step < pair[1].step);
+        let whole = array.data.iter().step_by(width).all(is_step);
+        if !(rises && whole && rows.iter().all(is_sound)) {
+            return Err(impossible("such rows in `metrics`".to_owned()));
+        }
+        rows.retain(|r| r.step < step);
     }
     for (n, (w, state)) in loaded.into_iter().enumerate() {
         trainer.weights[trainer.plastic[n].k] = Weights::Dense(w);

@@ -6,15 +6,18 @@
 //! - [`cells`]: every cell in time.
 //! - [`cable`]: a neuron as a branched cable, with spikes.
 //! - [`spiking`]: circuits of spikes, run on it.
+//! - [`mod@fingerprint`]: a hash of outputs that other processors give, too.
 //!
 //! **Deliberately absent:** anything that reads YAML or writes a run directory.
 
 pub mod algebraic;
 pub mod cable;
 pub mod cells;
+pub mod fingerprint;
 pub mod inputs;
 pub mod pieces;
 pub mod spiking;
 
 pub use algebraic::{Run, run};
+pub use fingerprint::Fingerprint;
 pub use inputs::inputs;

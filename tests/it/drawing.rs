@@ -197,7 +197,8 @@ fn the_output_flag_goes_by_the_name_of_the_file() {
     let ran = run_in(folder.path(), &["compile", circuit, "--emit", "svg", "-o", "a.svg"]);
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", "wrote a.svg\n"));
     assert_eq!(there("a.svg"), plain.stdout.as_bytes());
-    let ran = run_in(folder.path(), &["compile", circuit, "--emit", "svg", "-o", "a.svg", "--force", "--explain"]);
+    let ran =
+        run_in(folder.path(), &["compile", circuit, "--emit", "svg", "-o", "a.svg", "--force", "--explain"]);
     assert!(
         ran.code == 0 && ran.stdout.contains("W_K <- W_K") && !ran.stdout.contains("<svg"),
         "{}",
