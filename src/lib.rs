@@ -52,7 +52,7 @@
 //!
 //! | module | holds | may import |
 //! |---|---|---|
-//! | [`diag`] [`units`] [`seed`] [`linalg`] [`files`] | diagnostics, times, named random streams, matrix kernels, numeric files | each other, downward only |
+//! | [`diag`] [`units`] [`memory`] [`seed`] [`linalg`] [`files`] | diagnostics, times, how much memory may be taken, named random streams, matrix kernels, numeric files | each other, downward only |
 //! | [`oracle`] | the equations as plain loops | nothing: it stays a second opinion |
 //! | [`spec`] | YAML -> `CircuitSpec`, all mistakes at once; the only one that knows YAML | the base row |
 //! | [`circuit`] | names to ids, shapes, index sets, weights; petgraph | `spec` |
@@ -80,7 +80,8 @@
 //!   compiler; both must agree.
 //! - **Same file + same seed = same bytes**, whatever the number of threads: sums have a fixed order, every random
 //!   number comes from a stream named after its object.
-//! - **Nothing is allocated on trust.** Sizes in files are checked before memory is taken.
+//! - **Nothing is allocated on trust.** Sizes in files are checked before memory is taken, and what a circuit would take is
+//!   estimated and compared with [`memory::limit`].
 
 pub mod attention;
 pub mod circuit;
@@ -91,6 +92,7 @@ pub mod experiments;
 pub mod figures;
 pub mod files;
 pub mod linalg;
+pub mod memory;
 pub mod oracle;
 pub mod plasticity;
 pub mod report;

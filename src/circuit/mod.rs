@@ -15,6 +15,7 @@ mod draw;
 mod endpoints;
 mod inputs;
 mod matrices;
+pub mod memory;
 mod rules;
 mod show;
 pub mod spikes;
@@ -34,9 +35,16 @@ use std::path::Path;
 /// Wires a circuit. Relative paths of weight files start at `folder`.
 ///
 /// # Errors
-/// Every mistake in names, indices, shapes and weights; paths are filled in, places are not (see
-/// [`crate::spec::Document::locate`]).
+/// Every mistake in names, indices, shapes and weights, each with its path, and with its line if the circuit was read from
+/// a file.
 pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
+    wired(spec, folder).map_err(|mut d| {
+        spec.places.locate(&mut d);
+        d
+    })
+}
+
+fn wired(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
     if spec.spikes() {
         return Err(no_rates(spec));
     }
@@ -74,6 +82,7 @@ pub fn wire(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
             recurrent: order.recurrent,
             whole: whole.sorted,
             loops: whole.recurrent,
+            places: spec.places.clone(),
         }),
         _ => Err(d),
     }

@@ -3,7 +3,7 @@
 use super::synapses::Synapses;
 use crate::spec::{
     AccumulateSpec, ActivationSpec, CellOptions, Effect, InputSpec, LayoutSpec, MaskSpec, Part, Pathway,
-    PlasticitySpec, Sign,
+    Places, PlasticitySpec, Sign,
 };
 use petgraph::graph::DiGraph;
 
@@ -155,6 +155,8 @@ pub struct Circuit {
     pub whole: Vec<PopulationId>,
     /// delayed projections that close a loop anywhere
     pub loops: Vec<ProjectionId>,
+    /// where it stands in its file
+    pub places: Places,
 }
 
 impl Population {

@@ -39,6 +39,9 @@ pub struct Common {
     /// Only errors on stderr
     #[arg(short, long, global = true)]
     pub quiet: bool,
+    /// Most memory to take, such as 4GB or 512MiB (default: half of the machine's)
+    #[arg(long, global = true, value_name = "SIZE", value_parser = crate::memory::parse)]
+    pub max_memory: Option<u64>,
     /// More about what is done, on stderr
     #[arg(short, long, global = true)]
     pub verbose: bool,

@@ -17,7 +17,7 @@ use crate::figures::cells::plan;
 use crate::files::{Array, Dtype, atomic_write, little_endian, write_npy, write_npz};
 use crate::seed::sha256_hex;
 use crate::simulate::cells::{End, Run, Settings, extents, lesioned, notes, run as run_cells, windows};
-use crate::simulate::{inputs, run as run_algebra};
+use crate::simulate::run as run_algebra;
 use crate::spec::{Document, LesionSpec, StopSpec, WindowSpec};
 use serde_json::json;
 use std::io::Write as _;
@@ -40,8 +40,8 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     }
     let overrides = overrides(&args.tokens, &circuit)?;
     let placed = |d: Diagnostic| load::placed(&document, &args.file, d);
-    let streams =
-        inputs(&circuit, &document.folder, &overrides).map_err(|d| load::placed(&document, &args.file, d))?;
+    let streams = load::tokens(&document, &circuit, &overrides, out)
+        .map_err(|d| load::placed(&document, &args.file, d))?;
     let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     for (name, tokens) in &streams {
         out.detail(&format!("stream {name}: {} tokens x {}", tokens.ncols(), tokens.nrows()));

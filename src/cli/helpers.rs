@@ -2,7 +2,7 @@
 
 use super::args::Cli;
 use super::report::{Outcome, Reporter};
-use crate::diag::{Diagnostic, codes, did_you_mean};
+use crate::diag::{Diagnostic, codes, one_of};
 use clap::CommandFactory;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -33,7 +33,7 @@ pub fn explain(code: &Option<String>, out: &Reporter) -> Outcome {
     };
     let Some(c) = codes::explain(code) else {
         return Err(Diagnostic::error(codes::U005, "", format!("no code `{code}`"))
-            .help(did_you_mean(&code.to_uppercase(), codes::ALL.iter().map(|c| c.code)))
+            .help(format!("nearest: {}; `pulvinar explain` lists all codes", one_of(codes::near(code))))
             .into());
     };
     if out.json {

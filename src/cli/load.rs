@@ -1,13 +1,15 @@
 //! Reading a circuit: file -> document -> circuit -> blocks, with places on every diagnostic.
 
 use super::args::Reading;
-use super::report::Failure;
+use super::report::{Failure, Reporter};
+use crate::attention::Streams;
 use crate::circuit::{Circuit, SpikeCircuit, wire};
 use crate::compile::{Compiled, compile};
 use crate::diag::{Diagnostic, Diagnostics, codes};
-use crate::files::{MANIFEST, inputs, settle};
+use crate::files::{MANIFEST, has_numbered_header, inputs as sums, settle};
+use crate::simulate::inputs;
 use crate::simulate::inputs::Overrides;
-use crate::spec::{Document, read_file};
+use crate::spec::{Document, InputSpec, read_file};
 use std::path::{Path, PathBuf};
 
 /// Follows `--threads`.
@@ -24,11 +26,12 @@ pub fn document(file: &Path, reading: &Reading) -> Result<Document, Failure> {
     if file.is_dir() && !file.join(MANIFEST).exists() && file.join("circuit.yaml").is_file() {
         settle(file)?;
         if !file.join(MANIFEST).exists() {
-            inputs::note_unsummed(file);
+            sums::note_unsummed(file);
         }
     }
     let file = file_of(file);
     let mut document = read_file(&file, &reading.set).map_err(|d| Failure::in_file(d, &file))?;
+    crate::circuit::memory::estimate(&document.spec).check().map_err(|d| placed(&document, &file, d))?;
     if let Some(seed) = reading.seed {
         document.spec.seed = seed;
     }
@@ -151,6 +154,48 @@ pub fn overrides(tokens: &[String], circuit: &Circuit) -> Result<Overrides, Fail
         }
     }
     Ok(all)
+}
+
+/// The tokens of a run, which needs some; says where the first line of a table was taken for names.
+pub fn tokens(
+    document: &Document,
+    circuit: &Circuit,
+    overrides: &Overrides,
+    out: &Reporter,
+) -> Result<Streams, Diagnostics> {
+    let streams = inputs(circuit, &document.folder, overrides)?;
+    for stream in circuit.streams.iter().filter(|s| streams.contains_key(&s.name)) {
+        let file = match (overrides.get(&stream.name), &stream.input) {
+            (Some(file), _) => file.clone(),
+            (None, Some(InputSpec::File { path, .. })) => document.folder.join(path),
+            _ => continue,
+        };
+        if has_numbered_header(&file) {
+            let last = stream.d_model.saturating_sub(1);
+            out.note(&format!(
+                "`{}`: its first line, 0 to {last}, was taken for the names of columns",
+                file.display()
+            ));
+        }
+    }
+    some(streams.iter().map(|(name, x)| (name.as_str(), x.ncols())))?;
+    Ok(streams)
+}
+
+/// Refuses streams of no tokens, given with their names.
+pub fn some<'a>(tokens: impl Iterator<Item = (&'a str, usize)>) -> Result<(), Diagnostics> {
+    let mut d = Diagnostics::new();
+    for (name, _) in tokens.filter(|(_, n)| *n == 0) {
+        d.push(
+            Diagnostic::error(
+                codes::F020,
+                "tokens",
+                format!("stream `{name}` has no tokens: its file holds 0 rows"),
+            )
+            .help("a run needs one token at least; a first line of names, or of 0, 1, 2, ..., is no token"),
+        );
+    }
+    if d.has_errors() { Err(d) } else { Ok(()) }
 }
 
 /// Streams for which the file holds an array of that name.

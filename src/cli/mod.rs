@@ -73,6 +73,9 @@ fn refused(error: &clap::Error) -> (report::Reporter, u8) {
 }
 
 fn run(cli: &Cli, out: &report::Reporter) -> u8 {
+    if let Some(bytes) = cli.common.max_memory {
+        crate::memory::set_limit(bytes);
+    }
     let result = match &cli.verb {
         Verb::New(a) => new::run(a, out),
         Verb::Validate(a) => validate::run(a, out),

@@ -16,6 +16,7 @@ use crate::files::{Claim, PutRows, little_endian, write_npy_rows};
 use crate::linalg::Real;
 use crate::seed::Checksum;
 use crate::simulate::Fingerprint;
+use crate::simulate::algebraic::in_precision;
 use crate::simulate::inputs::Overrides;
 use crate::simulate::pieces::{self, Feeds, feeds};
 use crate::spec::Document;
@@ -57,6 +58,7 @@ impl Job<'_> {
         for (name, feed) in &feeds {
             out.detail(&format!("stream {name}: {} tokens x {}", feed.n_tokens(), feed.width()));
         }
+        load::some(feeds.iter().map(|(name, feed)| (name.as_str(), feed.n_tokens()))).map_err(placed)?;
         let claim = self.args.output.as_ref().map(|dir| claim(dir, self.args.force)).transpose()?;
         interrupt::listen();
         let done = match self.args.precision {
@@ -71,7 +73,8 @@ impl Job<'_> {
     }
 
     fn pass<T: Real>(&self, feeds: &mut Feeds, claim: Option<&Claim>, out: &Reporter) -> Result<(), Stop> {
-        let blocks: Vec<Block<T>> = self.compiled.blocks.iter().map(|b| b.block.cast()).collect();
+        let narrow = self.compiled.blocks.iter().map(|b| in_precision(&b.block));
+        let blocks: Vec<Block<T>> = narrow.collect::<Result<_, _>>()?;
         let (n, width) = pieces::output_shape(&blocks, feeds);
         let bar = bar(out, pieces::n_passes(&blocks) * pieces::n_pieces(feeds), "pieces");
         let mut work = |put: PutRows<'_, T>| {

@@ -1,7 +1,9 @@
 //! How results and diagnostics leave the program: text for people, one JSON object for programs.
 
 use super::args::{Colour, Common, Format};
-use crate::diag::{Class, Diagnostic, Diagnostics, Severity, codes};
+use crate::diag::{
+    Class, Diagnostic, Diagnostics, Severity, clean, clean_lines, codes, escaped_json, is_unclean,
+};
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Map, Value, json};
 use std::io::{self, IsTerminal, Write};
@@ -106,12 +108,18 @@ impl Reporter {
         }
         let text = error.render();
         let mut stderr = std::io::stderr().lock();
-        let _ = if self.colour { write!(stderr, "{}", text.ansi()) } else { write!(stderr, "{text}") };
+        // Words of the command line stand in it as they were given; next to colours they could not be told apart.
+        let given = std::env::args_os().any(|word| word.to_string_lossy().chars().any(is_unclean));
+        let _ = if self.colour && !given {
+            write!(stderr, "{}", text.ansi())
+        } else {
+            write!(stderr, "{}", clean_lines(&text.to_string()))
+        };
     }
 
     /// A result on stdout.
     pub fn result(&self, text: &str) {
-        self.print(text.as_bytes());
+        self.print(clean_lines(text).as_bytes());
     }
 
     /// Bytes on stdout. What goes wrong is kept for [`Reporter::code`]; after that nothing more is printed.
@@ -150,7 +158,7 @@ impl Reporter {
         object.insert("schema".to_owned(), json!(format!("pulvinar.{verb}/1")));
         object.insert("ok".to_owned(), json!(ok));
         object.append(&mut rest);
-        self.print(format!("{}\n", Value::Object(object)).as_bytes());
+        self.print(escaped_json(&format!("{}\n", Value::Object(object))).as_bytes());
     }
 
     /// A result that is text in itself: as it is, or as the value of `text`.
@@ -160,14 +168,14 @@ impl Reporter {
             rest.insert("text".to_owned(), json!(text));
             self.object(verb, true, rest);
         } else {
-            self.print(text.as_bytes());
+            self.result(text);
         }
     }
 
     /// A remark on stderr.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", clean_lines(text));
         }
     }
 
@@ -232,9 +240,12 @@ fn drawn(renderer: &Renderer, d: &Diagnostic, file: Option<&Path>, source: Optio
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let name = file.map(|f| f.display().to_string());
+    let name = file.map(|f| clean(&f.display().to_string()).into_owned());
     let mut group = Group::with_title(level.primary_title(d.message.as_str()).id(d.code));
     let line = d.span.and_then(|s| source?.lines().nth(s.line as usize - 1)).filter(|l| l.len() <= SHOWN);
+    // Tabs are the renderer's; as many characters as before, so that places stay.
+    let line = line.map(|l| l.split('\t').map(clean).collect::<Vec<_>>().join("\t"));
+    let line = line.as_deref();
     if let (Some(span), Some(line)) = (d.span, line) {
         let byte = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(i, _)| i);
         let start = span.column.saturating_sub(1) as usize;

@@ -14,7 +14,7 @@ use crate::linalg::Real;
 use crate::report::Page;
 use crate::seed::sha256_hex;
 use crate::simulate::inputs::Overrides;
-use crate::simulate::{Fingerprint, Run, inputs, run as simulate};
+use crate::simulate::{Fingerprint, Run, run as simulate};
 use crate::spec::Document;
 use nalgebra::DMatrix;
 use serde_json::{Map, json};
@@ -59,8 +59,8 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         };
         return job.run(out);
     }
-    let streams =
-        inputs(&circuit, &document.folder, &overrides).map_err(|d| load::placed(&document, &args.file, d))?;
+    let streams = load::tokens(&document, &circuit, &overrides, out)
+        .map_err(|d| load::placed(&document, &args.file, d))?;
     // Refused before the work, not after it.
     let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     let job = Job {

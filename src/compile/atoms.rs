@@ -5,6 +5,7 @@
 
 use super::hash::HashMap;
 use super::near::{Near, leading_sign};
+use super::sets::{Set, Sets};
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
 
@@ -84,13 +85,14 @@ pub struct Parts {
     biases: HashMap<u32, Atom>,
     /// class of a form -> the biases that it is known to have
     bias_numbers: HashMap<u32, Vec<f64>>,
-    origins: Vec<Vec<u32>>,
+    origins: Vec<Set>,
+    sets: Sets,
     form_index: HashMap<(u32, Origin), Atom>,
     class_index: HashMap<FormKey, u32>,
     score_index: HashMap<Vec<u64>, u32>,
     gate_index: HashMap<Vec<u64>, u32>,
     divisor_index: HashMap<Vec<u64>, u32>,
-    origin_index: HashMap<Vec<u32>, Origin>,
+    origin_index: HashMap<Set, Origin>,
     union_cache: HashMap<(Origin, Origin), Origin>,
     /// most unions repeat the one before
     last_union: Option<((Origin, Origin), Origin)>,
@@ -225,7 +227,8 @@ impl Parts {
         let mut all = self.get(atom).origin;
         for member in members {
             let origin = self.get(member).origin;
-            if self.projections(origin).iter().all(|p| self.projections(allowed).binary_search(p).is_ok()) {
+            let (most, set) = (self.origins[allowed.0 as usize], self.origins[origin.0 as usize]);
+            if self.sets.union(most, set) == most {
                 all = self.union(all, origin);
             }
         }
@@ -243,21 +246,22 @@ impl Parts {
     }
 
     pub fn origin_of(&mut self, projection: usize) -> Origin {
-        self.origin_set(vec![u32::try_from(projection).expect("fewer than 2^32 projections")])
+        let set = self.sets.single(u32::try_from(projection).expect("fewer than 2^32 projections"));
+        self.origin_set(set)
     }
 
-    fn origin_set(&mut self, set: Vec<u32>) -> Origin {
+    fn origin_set(&mut self, set: Set) -> Origin {
         if let Some(o) = self.origin_index.get(&set) {
             return *o;
         }
         let o = Origin(u32::try_from(self.origins.len()).expect("fewer than 2^32 origins"));
-        self.origins.push(set.clone());
+        self.origins.push(set);
         self.origin_index.insert(set, o);
         o
     }
 
     pub fn no_origin(&mut self) -> Origin {
-        self.origin_set(Vec::new())
+        self.origin_set(Set::EMPTY)
     }
 
     pub fn union(&mut self, a: Origin, b: Origin) -> Origin {
@@ -274,10 +278,7 @@ impl Parts {
             self.last_union = Some((key, *o));
             return *o;
         }
-        let mut set = self.origins[a.0 as usize].clone();
-        set.extend_from_slice(&self.origins[b.0 as usize]);
-        set.sort_unstable();
-        set.dedup();
+        let set = self.sets.union(self.origins[a.0 as usize], self.origins[b.0 as usize]);
         let o = self.origin_set(set);
         self.union_cache.insert(key, o);
         self.last_union = Some((key, o));
@@ -285,8 +286,8 @@ impl Parts {
     }
 
     /// Projection numbers of a set, ascending.
-    pub fn projections(&self, origin: Origin) -> &[u32] {
-        &self.origins[origin.0 as usize]
+    pub fn projections(&self, origin: Origin) -> Vec<u32> {
+        self.sets.list(self.origins[origin.0 as usize])
     }
 
     fn class(&self, atom: Option<Atom>) -> u64 {

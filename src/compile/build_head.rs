@@ -297,17 +297,15 @@ impl Assembly<'_, '_> {
             value_stream: self.f.streams[v.stream].name.clone(),
             area,
         };
-        let list =
-            |o: Option<Origin>, parts: &Parts| o.map_or_else(Vec::new, |o| parts.projections(o).to_vec());
+        let list = |o: Option<Origin>, parts: &Parts| o.map_or_else(Vec::new, |o| parts.projections(o));
         let (query, key, value) =
             (list(q.origin, &self.f.parts), list(k.origin, &self.f.parts), list(v.origin, &self.f.parts));
-        let output = self.f.parts.projections(out_origin).to_vec();
+        let output = self.f.parts.projections(out_origin);
         let lateral = self
             .f
             .parts
             .projections(all)
-            .iter()
-            .copied()
+            .into_iter()
             .filter(|p| ![&query, &key, &value, &output].iter().any(|l| l.contains(p)))
             .collect();
         let gate = Vec::new();
@@ -343,7 +341,7 @@ impl Assembly<'_, '_> {
             let origin = self.f.parts.gates[*id as usize].origin;
             all = self.f.parts.union(all, origin);
         }
-        made.gate = self.f.parts.projections(all).to_vec();
+        made.gate = self.f.parts.projections(all);
     }
 
     /// Gates of several rows as one layer; a single row when all are the same.

@@ -4,6 +4,8 @@ use super::atoms::{Atom, Origin, Parts, Role};
 use super::colour::Oriented;
 use super::hash::HashMap;
 use crate::attention::FeatureMap;
+use crate::diag::{Diagnostic, codes};
+use crate::memory;
 use nalgebra::DMatrix;
 use petgraph::unionfind::UnionFind;
 
@@ -120,11 +122,15 @@ impl Places {
 }
 
 impl Component {
-    pub fn matrix(&self) -> DMatrix<f64> {
+    /// # Errors
+    /// `C080` if the matrix, and what factorises it, would take too much memory.
+    pub fn matrix(&self) -> Result<DMatrix<f64>, Diagnostic> {
+        let bytes = memory::bytes(self.rows.len(), 8 * 4) * self.columns.len() as u128;
+        memory::check(codes::C080, "", "to factorise the lateral weights", bytes)?;
         let mut c = DMatrix::zeros(self.rows.len(), self.columns.len());
         for (i, j, x) in &self.entries {
             c[(*i, *j)] += x;
         }
-        c
+        Ok(c)
     }
 }

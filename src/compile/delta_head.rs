@@ -152,7 +152,7 @@ impl Assembly<'_, '_> {
             made.head.b_q[*cell] += beta * form.row[d];
             origin = self.f.parts.union(origin, form.origin);
         }
-        made.query = self.f.parts.projections(origin).to_vec();
+        made.query = self.f.parts.projections(origin);
         made.lateral.retain(|p| !made.query.contains(p));
     }
 }

@@ -129,10 +129,10 @@ fn choose(
             .components(part)
             .into_iter()
             .map(|component| {
-                let ranks = factorise(&component.matrix());
-                (component, ranks)
+                let ranks = factorise(&component.matrix()?);
+                Ok((component, ranks))
             })
-            .collect();
+            .collect::<Result<_, Diagnostic>>()?;
         let heads = components.iter().map(|(_, ranks)| ranks.len()).sum();
         let rank = (heads, earliest(part), number);
         if best.as_ref().is_none_or(|(b, _)| rank < *b) {

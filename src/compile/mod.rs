@@ -32,6 +32,7 @@ mod pull;
 mod rank;
 mod reason;
 mod relay;
+mod sets;
 mod show;
 mod size;
 mod term;
@@ -85,6 +86,13 @@ impl Compiled {
 /// # Errors
 /// One `N...` diagnostic that names the population or projection at which the circuit stops being attention.
 pub fn compile(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
+    compiled(circuit).map_err(|mut d| {
+        circuit.places.locate_one(&mut d);
+        d
+    })
+}
+
+fn compiled(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
     size::check(circuit)?;
     let mut factors = factor::Factors::new(circuit);
     let forms = factors.blocks()?;
@@ -93,7 +101,7 @@ pub fn compile(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
     for form in &forms {
         let heads = heads::heads(form, &mut factors)?;
         let streams = &factors.streams;
-        let list = |o: atoms::Origin| factors.parts.projections(o).to_vec();
+        let list = |o: atoms::Origin| factors.parts.projections(o);
         blocks.push(CompiledBlock {
             block: Block {
                 relay: form.relay.clone(),

@@ -26,7 +26,7 @@ impl FactorText {
         for form in forms {
             let _ = writeln!(out, "block {} [{}]: {} terms", form.relay, form.d_model, form.terms.len());
             for p in &form.residual {
-                let from = names(f, f.parts.projections(p.origin));
+                let from = names(f, &f.parts.projections(p.origin));
                 let _ = writeln!(out, "  direct {} through {from}", f.streams[p.stream].name);
             }
             for (column, t) in form.terms.iter().take(LISTED) {
@@ -89,7 +89,7 @@ fn sum_text(sum: Sum) -> String {
 
 fn form_text(f: &Factors<'_>, atom: Atom, token: &str) -> String {
     let form = f.parts.get(atom);
-    let from = names(f, f.parts.projections(form.origin));
+    let from = names(f, &f.parts.projections(form.origin));
     let inner = format!("<{from} #{}>.{}_{token}", form.class, f.streams[form.stream].name);
     match form.map {
         FeatureMap::Identity => inner,

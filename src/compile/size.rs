@@ -1,7 +1,9 @@
 //! Sizes are looked at before anything is allocated: `ones` and `identity` cost nothing in a file, but their products do.
 
-use crate::circuit::{Circuit, Compartment, Weights};
+use crate::circuit::memory::{of_cells, of_heads};
+use crate::circuit::{Circuit, Compartment, Population, Weights};
 use crate::diag::{Diagnostic, codes};
+use crate::memory;
 use crate::spec::ActivationSpec;
 
 /// Widest relay; its square is the largest matrix between two relays.
@@ -25,8 +27,10 @@ pub fn check(circuit: &Circuit) -> Result<(), Diagnostic> {
         .map(|p| p.size())
         .max();
     let width = width.unwrap_or(1);
+    let (mut bytes, mut largest) = (0u128, (0, String::new()));
     for id in &circuit.order {
         let p = circuit.population(*id);
+        bytes += of_cells(p.size(), multiplies(p));
         let most = if p.is_relay() { WIDEST_RELAY } else { MOST_TERMS };
         if p.size() > most {
             return refuse(&p.path, format!("`{}` has {} cells, the most is {most}", p.name, p.size()));
@@ -34,6 +38,13 @@ pub fn check(circuit: &Circuit) -> Result<(), Diagnostic> {
         for (_, q) in circuit.inputs_of(*id).filter(|(_, q)| q.compartment != Compartment::Third) {
             let source = circuit.population(q.from);
             let w = &q.synapses.weights;
+            let (rows, columns) = (w.rows(), w.columns());
+            let sparse = matches!(w, Weights::Identity { .. });
+            let own = of_heads(rows, columns, sparse, multiplies(source), width);
+            bytes = bytes.saturating_add(own);
+            if own > largest.0 {
+                largest = (own, q.path.clone());
+            }
             let linear = source.accumulate.is_none()
                 && (source.activation == ActivationSpec::Linear
                     || !matches!(source.kind, crate::circuit::Kind::Cells { .. }));
@@ -56,5 +67,9 @@ pub fn check(circuit: &Circuit) -> Result<(), Diagnostic> {
             }
         }
     }
-    Ok(())
+    memory::check(codes::C080, &largest.1, "to compile it", bytes)
+}
+
+fn multiplies(p: &Population) -> bool {
+    p.accumulate.is_some() || p.activation != ActivationSpec::Linear
 }

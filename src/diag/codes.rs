@@ -17,6 +17,20 @@ pub fn explain(code: &str) -> Option<&'static Code> {
     ALL.iter().find(|c| c.code.eq_ignore_ascii_case(code))
 }
 
+/// The codes nearest to one that does not exist: those of its letter by their numbers, and those of its number.
+#[must_use]
+pub fn near(code: &str) -> Vec<&'static str> {
+    let code = code.trim().to_ascii_uppercase();
+    let number =
+        |text: &str| text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().unwrap_or(0);
+    let wanted = number(&code);
+    let other_letter = |known: &str| known.bytes().next() != code.bytes().next();
+    let mut all: Vec<&str> = ALL.iter().map(|c| c.code).collect();
+    all.sort_by_key(|known| (other_letter(known), number(known).abs_diff(wanted)));
+    all.truncate(5);
+    all
+}
+
 /// `F...` codes are about files, `U...` about the command line, `R...` about the answer, all others about the circuit.
 #[must_use]
 pub fn class(code: &str) -> Class {
@@ -129,6 +143,7 @@ codes! {
     C077 "no such axon": "Axons are counted from 0; there are as many as the keys' population has cells.";
     C078 "a fidelity that does not reach so far": "`fidelity: event` is the match phase in closed form: no potentials, so no somatic spikes of the neuron's own, no control phase, no spurious spikes, no traces. `fidelity: cable` has them.";
     C079 "no threshold for this window": "The threshold of potentiation is known for match windows of 0.5, 1 and 2 s: there a tenth of all trials has an unmatched axon above it. For others write `potentiation: {theta: ... mM^4 ms}`.";
+    C080 "more memory than may be taken": "Matrices, tokens, the state of cells and heads are estimated before anything is allocated. The limit is half of the machine's memory; `--max-memory 8GB` sets another. Fewer cells, `onto`, `pool`, `ones` and `identity` (which take no memory), memories instead of columns for pairs of tokens, and `simulate --stream` take less.";
     N001 "degree 2 in the query": "A head is linear in the query token (its kernel apart): two factors of x_i multiply. Typical: the value comes from the query relay, or all relays are swapped.";
     N002 "degree 3 in the context": "A head is key times value in the context token; a third factor of x_j multiplies. Typical: W_Q starts from a relay per [context].";
     N003 "a sum without a query": "A summed term has no factor of the query token. Typical: the query is replaced by `tonic`, or a skip starts at a relay per [context].";
@@ -186,5 +201,7 @@ codes! {
     U004 "not in this version": "The capability is planned; the message says which verb or mode works today.";
     U005 "bad command line": "See `pulvinar help`.";
     U007 "an ending that does not fit": "-o receives what --emit names: spec .yaml .yml; graph and factors .txt; heads .safetensors, or .txt for the text; dot .dot .gv; svg .svg; without --emit, heads .safetensors. `new` writes .yaml or .yml. `-` is stdout.";
+    F030 "no tokens": "A file of tokens holds none: it has a header and no rows, or an array of length 0. Nothing can be run on it. (The library runs on empty sequences and gives empty ones.)";
+    F031 "a file that takes more memory than may be taken": "Numbers are held in 64 bits while they are read. The limit is half of the machine's memory; `--max-memory 8GB` sets another. `simulate --stream` reads tokens of any length from .npy files.";
     U006 "a circuit that the experiment cannot use": "Experiments feed the streams `cue`, `key` and `value`, set parameters, and read what to do from `protocol`. `pulvinar experiment NAME --print` prints a circuit that fits; change a copy of it.";
 }

@@ -6,12 +6,15 @@
 //!
 //! **Deliberately absent:** colours, terminals, exit codes of the process.
 
+mod clean;
 pub mod codes;
 mod nearest;
 
+pub use clean::{clean, clean_lines, escaped_json, is_unclean};
 pub use nearest::{did_you_mean, nearest, one_of};
 
 use serde::Serialize;
+use std::borrow::Cow;
 use std::fmt;
 
 /// A place in a text file: 1-based line and column, and the number of characters to underline.
@@ -86,11 +89,11 @@ impl Diagnostic {
     }
 
     #[must_use]
-    pub fn help_if(mut self, help: Option<String>) -> Self {
-        if help.is_some() {
-            self.help = help;
+    pub fn help_if(self, help: Option<String>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
         }
-        self
     }
 
     #[must_use]
@@ -131,8 +134,8 @@ const LONGEST: usize = 600;
 
 /// Cuts the middle out of a text that is too long; what a terminal would act on becomes blank.
 fn bounded(mut text: String) -> String {
-    if text.chars().any(char::is_control) {
-        text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if let Cow::Owned(cleaned) = clean(&text) {
+        text = cleaned;
     }
     let Some((cut, _)) = text.char_indices().nth(LONGEST) else { return text };
     let tail: String = text.chars().rev().take(LONGEST / 4).collect();

@@ -1,7 +1,9 @@
 //! Numbers of any type, widened to `f64`.
 
 use super::{Bad, MAX_BYTES};
+use crate::diag::codes;
 use crate::linalg::Real;
+use crate::memory;
 use half::{bf16, f16};
 use nalgebra::DMatrix;
 use std::io::{self, Read, Write};
@@ -212,8 +214,16 @@ pub(super) fn within_cap(n: usize) -> Result<(), Bad> {
         return Err(Bad::new("F005", format!("holds {n} numbers, more than {}", MAX_BYTES / 8))
             .help("split it into smaller arrays"));
     }
-    Ok(())
+    let bytes = memory::bytes(n, HELD);
+    memory::check(codes::F031, "", "what it holds", bytes).map_err(|d| Bad {
+        code: d.code,
+        message: d.message,
+        help: d.help,
+    })
 }
+
+/// Bytes that a number takes while a file is read: in the array, and in what is made of it.
+const HELD: usize = 16;
 
 /// Reads exactly `n` numbers. Memory grows with what was really read unless `trusted`: then the file is known to
 /// be long enough.

@@ -1,6 +1,7 @@
 //! Tables: comma-separated numbers, one row per line.
 //!
-//! The first line may be a header (no cell in it is a number). Blank lines and lines that start with `#` are
+//! The first line may be a header: no cell in it is a number, or its cells are 0, 1, 2, ... A column that numbers the rows is
+//! refused. Blank lines and lines that start with `#` are
 //! skipped; LF and CRLF, a byte-order mark and double-quoted cells are understood. `[rows, columns]` comes out.
 //!
 //! **Deliberately absent:** other separators, decimal commas, text columns, cells that span lines.
@@ -9,7 +10,7 @@ use super::array::within_cap;
 use super::{Array, Bad, Dtype, atomic_write};
 use crate::diag::Diagnostic;
 use std::borrow::Cow;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 
 /// Writes a table: the header line unless `header` is empty, then one line per row, each number in the fewest
@@ -61,57 +62,247 @@ pub fn quoted(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// Reads a table as `[rows, columns]`.
-pub(super) fn read(file: impl Read) -> Result<Array, Bad> {
-    let mut file = BufReader::new(file);
+/// Longest cell, in bytes: a number has fewer than 400 digits before its point.
+const LONGEST_CELL: usize = 10_000;
+
+/// A table, and what was made of its first line.
+pub(super) struct Read {
+    pub array: Array,
+    /// the first line was 0, 1, 2, ... and taken for names of columns
+    pub numbered: bool,
+}
+
+/// Reads a table as `[rows, columns]`; its header has names.
+pub(super) fn read(file: impl io::Read) -> Result<Array, Bad> {
+    read_all(file, false).map(|read| read.array)
+}
+
+/// Reads a table cell by cell: apart from its numbers no more than one cell is in memory. Columns may be `numbered`: of tokens, whose
+/// tables have as many columns as one likes, and not of spikes, of which `0,1,2` is one.
+pub(super) fn read_all(file: impl io::Read, may_be_numbered: bool) -> Result<Read, Bad> {
+    let mut cells = Cells::new(BufReader::new(file));
     let mut data = Vec::new();
-    let (mut rows, mut width) = (0usize, None);
-    let mut raw = Vec::new();
-    for number in 1u64.. {
-        raw.clear();
-        if file.read_until(b'\n', &mut raw)? == 0 {
-            break;
+    let (mut rows, mut width, mut numbered) = (0usize, None, false);
+    let mut only_integers = true;
+    while cells.start_line()? {
+        let mut first = First::default();
+        let mut column = 0;
+        while cells.next()? {
+            let cell = cells.text()?;
+            let number: Option<f64> = cell.parse().ok();
+            match number {
+                Some(x) => data.push(x),
+                None if width.is_some() => {
+                    return Err(not_a_number(cells.line, column + 1, cell));
+                }
+                None => {}
+            }
+            if width.is_none() {
+                first.see(column, cell, number);
+            } else {
+                only_integers &= cell.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'-'));
+            }
+            column += 1;
+            within_cap(data.len())?;
         }
-        let line = std::str::from_utf8(&raw)
-            .map_err(|_| Bad::malformed(format!("line {number} is not text in UTF-8")))?
-            .trim_start_matches('\u{feff}')
-            .trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+        match width {
+            None => {
+                width = Some(column);
+                numbered = may_be_numbered && first.counts;
+                if first.is_header(cells.line, numbered)? {
+                    data.clear();
+                } else {
+                    rows += 1;
+                }
+            }
+            Some(width) if width != column => return Err(uneven(cells.line, column, width, rows == 0)),
+            Some(_) => rows += 1,
         }
-        let cells = split(line).ok_or_else(|| Bad::malformed(format!("line {number} has an open quote")))?;
-        let first = width.is_none();
-        let wanted = *width.get_or_insert(cells.len());
-        if cells.len() != wanted {
-            let found = cells.len();
+    }
+    let Some(width) = width else { return Err(Bad::malformed("holds no rows")) };
+    // One or two columns of whole numbers may well begin with 0 and 1: neither is guessed.
+    if numbered && only_integers && width <= 2 && rows > 0 {
+        let line = if width == 1 { "0" } else { "0,1" };
+        return Err(Bad::malformed(format!(
+            "the first line, `{line}`, may be numbers of columns or a row of numbers"
+        ))
+        .help("write a first line of names, or the numbers of the rows with a point: 0.0"));
+    }
+    Ok(Read {
+        array: Array {
+            shape: vec![rows, usize::try_from(width).unwrap_or(usize::MAX)],
+            data,
+            dtype: Dtype::F64,
+        },
+        numbered,
+    })
+}
+
+/// What the cells of the first line have been so far.
+struct First {
+    /// cell k is the number k
+    counts: bool,
+    any_number: bool,
+    /// the first cell that is no number, and its column
+    word: Option<(u64, String)>,
+    index: Option<String>,
+}
+
+impl Default for First {
+    fn default() -> Self {
+        Self { counts: true, any_number: false, word: None, index: None }
+    }
+}
+
+impl First {
+    fn see(&mut self, column: u64, cell: &str, number: Option<f64>) {
+        self.counts &= cell == column.to_string();
+        self.any_number |= number.is_some();
+        if number.is_none() && self.word.is_none() {
+            self.word = Some((column + 1, cell.to_owned()));
+        }
+        let named = cell.is_empty()
+            || ["index", "unnamed: 0", "row.names", "rownames"].contains(&cell.to_lowercase().as_str());
+        if column == 0 && named {
+            self.index = Some(cell.to_owned());
+        }
+    }
+
+    /// A first line without any number is a header, and so is 0, 1, 2, ... where columns may be `numbered`. Where numbers stand beside other cells (`1.0,2.O`), taking
+    /// the line for names would lose a row in silence.
+    fn is_header(&self, line: u64, numbered: bool) -> Result<bool, Bad> {
+        if let Some(name) = &self.index {
+            let named = if name.is_empty() { "an empty name".to_owned() } else { format!("`{name}`") };
             return Err(Bad::malformed(format!(
-                "line {number} has {found} cells, the lines before have {wanted}"
+                "line {line} begins with {named}: a column that numbers the rows"
             ))
-            .help("every row needs the same number of cells, separated by commas"));
+            .help(WITHOUT_INDEX));
         }
-        let numbers: Vec<Option<f64>> = cells.iter().map(|c| c.parse().ok()).collect();
-        if first && is_header(&numbers) {
-            continue;
+        match &self.word {
+            Some((column, cell)) if self.any_number => Err(not_a_number(line, *column, cell)),
+            Some(_) => Ok(true),
+            None => Ok(numbered),
         }
-        for (column, (cell, x)) in cells.iter().zip(numbers).enumerate() {
-            data.push(x.ok_or_else(|| not_a_number(number, column + 1, cell))?);
-        }
-        rows += 1;
-        within_cap(data.len())?;
-    }
-    match width {
-        Some(width) => Ok(Array { shape: vec![rows, width], data, dtype: Dtype::F64 }),
-        None => Err(Bad::malformed("holds no rows")),
     }
 }
 
-/// A first line without any number is a header. Where numbers stand beside other cells (`1.0,2.O`), taking the line for
-/// names would lose a row in silence.
-fn is_header(numbers: &[Option<f64>]) -> bool {
-    numbers.iter().all(Option::is_none)
+const WITHOUT_INDEX: &str = "write the table without it: `df.to_csv(file, index=False)` in pandas, `write.csv(x, file, row.names = FALSE)` in R";
+
+fn uneven(line: u64, found: u64, wanted: u64, after_first: bool) -> Bad {
+    let bad = Bad::malformed(format!("line {line} has {found} cells, the lines before have {wanted}"));
+    if after_first && found == wanted + 1 {
+        // R's `write.table` gives its column of row names no name.
+        return bad.help(format!(
+            "every row needs the same number of cells; if the first one numbers the rows, {WITHOUT_INDEX}"
+        ));
+    }
+    bad.help("every row needs the same number of cells, separated by commas")
 }
 
-fn not_a_number(line: u64, column: usize, cell: &str) -> Bad {
+/// The cells of a table, one at a time.
+struct Cells<R> {
+    from: BufReader<R>,
+    /// number of the line, from 1
+    line: u64,
+    cell: Vec<u8>,
+    /// the line goes on after this cell
+    more: bool,
+}
+
+impl<R: io::Read> Cells<R> {
+    fn new(from: BufReader<R>) -> Self {
+        Self { from, line: 0, cell: Vec::new(), more: false }
+    }
+
+    fn peek(&mut self) -> Result<Option<u8>, Bad> {
+        Ok(self.from.fill_buf()?.first().copied())
+    }
+
+    /// Goes to the next line that holds cells; blank lines and comments are passed over.
+    fn start_line(&mut self) -> Result<bool, Bad> {
+        loop {
+            self.line += 1;
+            loop {
+                let Some(byte) = self.peek()? else { return Ok(false) };
+                if byte == 0xEF && self.from.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
+                    self.from.consume(3);
+                } else if byte != b'\n' && byte.is_ascii_whitespace() {
+                    self.from.consume(1);
+                } else {
+                    break;
+                }
+            }
+            match self.peek()? {
+                Some(b'\n') => self.from.consume(1),
+                Some(b'#') => {
+                    while self.peek()?.is_some_and(|b| b != b'\n') {
+                        let buffer = self.from.fill_buf()?;
+                        let length = buffer.iter().position(|b| *b == b'\n').unwrap_or(buffer.len());
+                        self.from.consume(length);
+                    }
+                    let ends = self.peek()?.is_some();
+                    self.from.consume(usize::from(ends));
+                }
+                _ => {
+                    self.more = true;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// Reads the next cell of the line into `cell`, without the quotes around it; false at its end.
+    fn next(&mut self) -> Result<bool, Bad> {
+        if !self.more {
+            return Ok(false);
+        }
+        self.cell.clear();
+        let mut inside = false;
+        loop {
+            let buffer = self.from.fill_buf()?;
+            // What is neither quote, comma nor end of line is taken as a whole.
+            let plain = buffer.iter().position(|b| matches!(b, b'"' | b',' | b'\n')).unwrap_or(buffer.len());
+            let room = LONGEST_CELL.saturating_sub(self.cell.len());
+            self.cell.extend_from_slice(&buffer[..plain.min(room)]);
+            if plain > room {
+                let line = self.line;
+                return Err(Bad::malformed(format!(
+                    "line {line} has a cell of more than {LONGEST_CELL} bytes"
+                ))
+                .help("cells are separated by commas, rows by line ends"));
+            }
+            let ended = buffer.is_empty();
+            let byte = buffer.get(plain).copied();
+            self.from.consume(plain + usize::from(byte.is_some()));
+            match byte {
+                Some(b'"') if inside && self.peek()? == Some(b'"') => {
+                    self.from.consume(1);
+                    self.cell.push(b'"');
+                }
+                Some(b'"') => inside = !inside,
+                Some(b',') if !inside => return Ok(true),
+                Some(b'\n') => break,
+                Some(byte) => self.cell.push(byte),
+                None if ended => break,
+                None => {}
+            }
+        }
+        self.more = false;
+        if inside {
+            return Err(Bad::malformed(format!("line {} has an open quote", self.line)));
+        }
+        Ok(true)
+    }
+
+    fn text(&self) -> Result<&str, Bad> {
+        let line = self.line;
+        std::str::from_utf8(&self.cell)
+            .map(str::trim)
+            .map_err(|_| Bad::malformed(format!("line {line} is not text in UTF-8")))
+    }
+}
+
+fn not_a_number(line: u64, column: u64, cell: &str) -> Bad {
     let shown: String = cell.chars().take(40).collect();
     let bad = Bad::malformed(format!("line {line}, column {column}: {shown:?} is not a number"));
     if cell.is_empty() {
@@ -148,78 +339,5 @@ pub fn split(line: &str) -> Option<Vec<Cow<'_, str>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::read_array;
-    use super::super::testing::{code, folder};
-    use super::*;
-    use std::fs;
-
-    fn parse(text: &str) -> Result<Array, Bad> {
-        read(text.as_bytes())
-    }
-
-    #[test]
-    fn tables_that_can_be_read() {
-        let rows: &[(&str, &str, usize, &[f64])] = &[
-            ("plain", "1,2\n3,4\n", 2, &[1.0, 2.0, 3.0, 4.0]),
-            ("no newline at the end", "1,2\n3,4", 2, &[1.0, 2.0, 3.0, 4.0]),
-            ("header, CRLF", "a,b\r\n1,2\r\n", 2, &[1.0, 2.0]),
-            ("comments and blanks", "# made by hand\n\n1\n  \n# x\n2\n", 1, &[1.0, 2.0]),
-            ("comment before the header", "# x\nname\n1\n", 1, &[1.0]),
-            ("blanks around cells", " 1 ,\t-2e-3 \n", 2, &[1.0, -2e-3]),
-            ("byte-order mark", "\u{feff}1,2\n", 2, &[1.0, 2.0]),
-            ("quoted header", "\"a, b\",c\n1,2\n", 2, &[1.0, 2.0]),
-            ("quoted numbers", "\"1\",\"2\"\n", 2, &[1.0, 2.0]),
-            ("header alone", "a,b\n", 2, &[]),
-            ("names with digits", "1st,2nd\n1,2\n", 2, &[1.0, 2.0]),
-        ];
-        for (claim, text, width, want) in rows {
-            let array = parse(text).unwrap_or_else(|bad| panic!("{claim}: {}", bad.message));
-            assert_eq!(array.shape, [want.len() / width, *width], "{claim}");
-            assert_eq!(&array.data, want, "{claim}");
-        }
-    }
-
-    #[test]
-    fn tables_that_cannot() {
-        let rows: &[(&str, &str, &str)] = &[
-            ("nothing", "", "no rows"),
-            ("only comments", "# a\n\n", "no rows"),
-            ("ragged", "1,2\n\n3\n", "line 3 has 1 cells, the lines before have 2"),
-            ("ragged after a header", "a,b,c\n1,2\n", "line 2 has 2 cells"),
-            ("a word", "1,2\n3,x4\n", "line 2, column 2: \"x4\" is not a number"),
-            ("two headers", "a,b\nc,d\n", "line 2, column 1: \"c\""),
-            ("numbers beside a name are no header", "1,x,3\n1,2,3\n", "line 1, column 2: \"x\""),
-            ("numbers beside an empty cell are no header", "1,,3\n1,2,3\n", "line 1, column 2: \"\""),
-            ("a damaged first row is no header", "1.0,2.O\n3,4\n", "line 1, column 2: \"2.O\""),
-            ("empty cell", "1,2\n3,\n", "line 2, column 2: \"\""),
-            ("semicolons", "a;b\n1;2\n", "\"1;2\" is not a number"),
-            ("open quote", "1,\"2\n", "open quote"),
-        ];
-        for (claim, text, message) in rows {
-            let bad = parse(text).unwrap_err();
-            assert_eq!(bad.code, "F007", "{claim}");
-            assert!(bad.message.contains(message), "{claim}: {}", bad.message);
-        }
-        assert_eq!(read(&b"1,2\n\xff\xfe,3\n"[..]).unwrap_err().code, "F007");
-    }
-
-    #[test]
-    fn round_trip_bit_for_bit() {
-        let dir = folder();
-        let path = dir.path().join("metrics.csv");
-        let numbers = [0.1, -0.0, 1e300, 5e-324, f64::MAX, 1.0 / 3.0, f64::INFINITY, f64::NAN, -3.0];
-        write_csv(&path, &["step", "a, \"b\"", "c"], numbers.chunks(3)).unwrap();
-        let back = read_array(&path, None).unwrap();
-        assert_eq!(back.shape, [3, 3]);
-        for (x, y) in numbers.iter().zip(&back.data) {
-            assert_eq!(x.to_bits(), y.to_bits());
-        }
-        assert!(fs::read_to_string(&path).unwrap().starts_with("step,\"a, \"\"b\"\"\",c\n"));
-        write_csv::<&str, _>(&path, &[], [[1.0, 2.0]]).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "1.0,2.0\n");
-        assert_eq!(code(write_csv(&path, &["a"], [[1.0, 2.0]])), "F009");
-        assert_eq!(code(write_csv::<&str, _>(&path, &[], [vec![1.0], vec![]])), "F009");
-        assert_eq!(fs::read_to_string(&path).unwrap(), "1.0,2.0\n");
-    }
-}
+#[path = "csv_tests.rs"]
+mod tests;

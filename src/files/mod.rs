@@ -127,6 +127,10 @@ pub struct Entry {
 /// `F001` missing, `F002` not a regular file, `F003` unreadable, `F005` more than [`MAX_BYTES`], `F006` unknown
 /// ending, `F007` malformed, `F008` no such array, `F009` a number type that cannot be held in `f64`.
 pub fn read_array(path: &Path, name: Option<&str>) -> Result<Array, Diagnostic> {
+    array(path, name, false)
+}
+
+fn array(path: &Path, name: Option<&str>, may_be_numbered: bool) -> Result<Array, Diagnostic> {
     let (file, length) = guard::open(path, MAX_BYTES)?;
     let format = Format::of(path)?;
     match format {
@@ -139,7 +143,11 @@ pub fn read_array(path: &Path, name: Option<&str>) -> Result<Array, Diagnostic> 
                 .help("leave the name out")
                 .in_file(path));
             }
-            if format == Format::Npy { npy::read(file, length) } else { csv::read(file) }
+            if format == Format::Npy {
+                npy::read(file, length)
+            } else {
+                csv::read_all(file, may_be_numbered).map(|read| read.array)
+            }
         }
         Format::Npz => npz::read(file, name),
         Format::Safetensors => safetensors::checked(file, length, path).and_then(|mut r| {
@@ -150,12 +158,21 @@ pub fn read_array(path: &Path, name: Option<&str>) -> Result<Array, Diagnostic> 
     .map_err(|bad| magic::or_recognised(path, format.name(), bad).in_file(path))
 }
 
-/// Reads tokens: `[n_tokens, d_model]` in the file, `[d_model, n_tokens]` (one token per column) in the result.
+/// Was the first line of a table, 0, 1, 2, ..., taken for the names of its columns? False for what cannot be read.
+#[must_use]
+pub fn has_numbered_header(path: &Path) -> bool {
+    matches!(Format::of(path), Ok(Format::Csv))
+        && guard::open(path, MAX_BYTES)
+            .is_ok_and(|(file, _)| csv::read_all(file, true).is_ok_and(|read| read.numbered))
+}
+
+/// Reads tokens: `[n_tokens, d_model]` in the file, `[d_model, n_tokens]` (one token per column) in the result. A table may number
+/// its columns: see [`has_numbered_header`].
 ///
 /// # Errors
 /// As [`read_array`], and `F009` unless the array has two axes, `F010` for the first number that is not finite.
 pub fn read_tokens(path: &Path, name: Option<&str>) -> Result<DMatrix<f64>, Diagnostic> {
-    let array = read_array(path, name)?;
+    let array = array(path, name, true)?;
     array.require_finite("tokens").and_then(|()| array.to_tokens()).map_err(|bad| bad.in_file(path))
 }
 

@@ -13,7 +13,8 @@
 
 use super::array::{check_axes, read_values, within_cap};
 use super::{Array, Bad, Dtype, Entry, MAX_BYTES, atomic_write, guard, inputs, magic, seal};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, codes};
+use crate::memory;
 use crate::seed::Checksum;
 use ::safetensors::tensor::{Dtype as Theirs, Metadata};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,7 @@ impl<F: Read + Seek> Reader<F> {
                 "is no .safetensors file: a header of {size} bytes in {length}"
             )));
         }
+        within_memory(size)?;
         let mut text = vec![0; usize::try_from(size).unwrap_or_default()];
         file.read_exact(&mut text)?;
         let header: Metadata = serde_json::from_slice(&text)
@@ -175,6 +177,18 @@ impl<F: Read + Seek> Reader<F> {
         let data = read_values(&mut BufReader::new(&mut self.file), n, dtype, false, true).map_err(within)?;
         Ok(Array { shape: info.shape.clone(), data, dtype })
     }
+}
+
+/// Bytes that are taken for each byte of a header: names, shapes and places, several times.
+const HEADER: u128 = 20;
+
+/// `F031` for a header that would take too much.
+fn within_memory(size: u64) -> Result<(), Bad> {
+    memory::check(codes::F031, "", "its header", u128::from(size) * HEADER).map_err(|d| Bad {
+        code: d.code,
+        message: d.message,
+        help: d.help,
+    })
 }
 
 fn ours(theirs: Theirs) -> Option<Dtype> {

@@ -4,6 +4,7 @@ use super::link::{Link, Way};
 use crate::attention::Streams;
 use crate::circuit::{Circuit, Compartment, IndexRule, Population, PopulationId, Projection, Signal};
 use crate::diag::{Diagnostic, codes};
+use crate::memory;
 use crate::simulate::cells::columns::Columns;
 use crate::spec::MaskSpec;
 
@@ -275,10 +276,11 @@ impl<'c> Plan<'c> {
             let most = if of(&self.cells[*i]) > of(&self.cells[most]) { *i } else { most };
             (sum.saturating_add(of(&self.cells[*i])), most)
         });
-        if numbers <= MOST_NUMBERS {
-            return Ok(());
-        }
         let p = self.cells[most].of;
+        if numbers <= MOST_NUMBERS {
+            let bytes = memory::bytes(numbers, 8 * (rayon::current_num_threads() + 1));
+            return memory::check(codes::C080, &p.path, "a sequence on each thread", bytes);
+        }
         let what = format!(
             "one sequence would need about {numbers} numbers, the most is {MOST_NUMBERS}; `{}` needs most",
             p.name

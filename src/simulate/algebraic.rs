@@ -1,6 +1,6 @@
 //! The compiled blocks, one after another.
 
-use crate::attention::{Block, ForwardError, Streams, forward};
+use crate::attention::{Block, ForwardError, Memory, Streams, forward};
 use crate::diag::{Diagnostic, codes};
 use crate::linalg::Real;
 use nalgebra::DMatrix;
@@ -26,11 +26,32 @@ pub fn run<T: Real>(blocks: &[Block], inputs: &Streams) -> Result<Run<T>, Diagno
         inputs.iter().map(|(name, tokens)| (name.clone(), tokens.map(<T as Real>::from_f64))).collect();
     let mut output = DMatrix::zeros(0, 0);
     for block in blocks {
-        let block: Block<T> = block.cast();
+        let block: Block<T> = in_precision(block)?;
         output = forward(&block, &streams).map_err(|e| diverged(&block.relay, &e))?;
         streams.insert(block.relay.clone(), output.clone());
     }
     Ok(Run { output, streams })
+}
+
+/// A block in the precision `T`.
+///
+/// # Errors
+/// `U005` for a decay that the precision rounds to nothing: a memory without memory is another circuit.
+pub fn in_precision<T: Real>(block: &Block) -> Result<Block<T>, Diagnostic> {
+    let narrow: Block<T> = block.cast();
+    for (head, rounded) in block.heads.iter().zip(&narrow.heads) {
+        if let (Memory::Decay(g), Memory::Decay(zero)) = (&head.memory, &rounded.memory)
+            && *g > 0.0
+            && *zero == T::zero()
+        {
+            let what = format!(
+                "a memory of block `{}` decays by {g:?}, which is 0 in single precision",
+                block.relay
+            );
+            return Err(Diagnostic::error(codes::U005, "", what).help("run it with `--precision f64`"));
+        }
+    }
+    Ok(narrow)
 }
 
 /// What a block says of its tokens.

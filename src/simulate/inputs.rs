@@ -4,7 +4,7 @@ use crate::attention::Streams;
 use crate::circuit::{Circuit, Stream};
 use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean};
 use crate::spec::InputSpec;
-use crate::{files, seed};
+use crate::{files, memory, seed};
 use nalgebra::DMatrix;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,11 @@ pub(super) fn gather<X>(
             );
         }
     }
-    if d.has_errors() { Err(d) } else { Ok(streams) }
+    if d.has_errors() {
+        circuit.places.locate(&mut d);
+        return Err(d);
+    }
+    Ok(streams)
 }
 
 /// Does a compiled relay read the stream, or does something that is compiled follow its clock?
@@ -140,6 +144,8 @@ pub(super) fn whole(
                 )
                 .help("use fewer tokens; nothing was allocated"));
             }
+            let bytes = memory::bytes(length * stream.d_model, 32);
+            memory::check(codes::C080, &format!("{path}.input.gaussian.length"), "its tokens", bytes)?;
             let mut rng = seed::stream(circuit.seed, &format!("tokens.{}", stream.name));
             let numbers: Vec<f64> =
                 (0..length * stream.d_model).map(|_| std * seed::normal(&mut rng)).collect();

@@ -8,7 +8,7 @@ use super::decode_tokens::tokens;
 use super::fields::{At, Decoder};
 use super::node::{Value, shorten};
 use super::types::*;
-use super::{template, weights};
+use super::{Places, template, weights};
 use crate::diag::{Diagnostic, codes};
 
 pub const MASKS: [(&str, MaskSpec); 3] =
@@ -62,6 +62,7 @@ pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, Vec<(String,
         output: output?,
         expect,
         reserved,
+        places: Places::default(),
     };
     let places = written.add_to(&mut spec, d);
     Some((spec, places))

@@ -5,7 +5,7 @@
 //! 2. `params` fills in `$name`, after `--set` took effect.
 //! 3. `decode` reads the tree section by section (`fields` collects the mistakes); [`template`] writes out areas
 //!    that ask for it.
-//! 4. [`Document`] keeps the tree, so that later stages can name a path (`projections.W_K.to`) and get its place.
+//! 4. [`Places`] keeps the tree, so that later stages can name a path (`projections.W_K.to`) and get its place.
 //!
 //! **Deliberately absent:** whether a name exists, whether shapes fit: that is [`crate::circuit`]'s.
 
@@ -24,6 +24,7 @@ mod map_keys;
 mod misplaced;
 pub mod node;
 mod params;
+mod places;
 mod pretty;
 pub mod schema;
 mod schema_learn;
@@ -41,12 +42,12 @@ mod types_spikes;
 mod weights;
 
 pub use fields::is_name;
+pub use places::Places;
 pub use pretty::{scalar, to_yaml};
 pub use types::*;
 
 use crate::diag::{Diagnostic, Diagnostics, Span};
 use fields::{At, Decoder};
-use node::{Node, Value};
 use std::path::{Path, PathBuf};
 
 /// A circuit as written, and where everything stands in its file.
@@ -55,9 +56,6 @@ pub struct Document {
     pub spec: CircuitSpec,
     /// folder that relative paths in the file start from
     pub folder: PathBuf,
-    tree: Node,
-    /// (path that a template wrote, path that asked for it)
-    written: Vec<(String, String)>,
 }
 
 /// Reads a circuit from YAML text.
@@ -74,36 +72,18 @@ pub fn read(text: &[u8], folder: &Path, overrides: &[(String, String)]) -> Resul
     let decoded = decode::circuit(&mut decoder, At { node: &tree, path: "" });
     let mut diagnostics = decoder.diagnostics;
     match decoded {
-        Some((spec, written)) if !diagnostics.has_errors() => {
-            Ok(Document { spec, folder: folder.to_owned(), tree, written })
+        Some((mut spec, written)) if !diagnostics.has_errors() => {
+            spec.places = Places::new(tree, written);
+            Ok(Document { spec, folder: folder.to_owned() })
         }
         _ => {
             for d in diagnostics.0.iter_mut().filter(|d| d.span.is_none()) {
-                d.span = place(&tree, &d.path);
+                d.span = places::place(&tree, &d.path);
             }
             diagnostics.sort();
             Err(diagnostics)
         }
     }
-}
-
-/// The place of a path in a tree: its value, or the nearest part of it that the file has.
-fn place(tree: &Node, path: &str) -> Option<Span> {
-    let mut at = tree;
-    let mut found = None;
-    let mut steps = path.split('.').filter(|s| !s.is_empty()).peekable();
-    while let Some(step) = steps.next() {
-        if let (Value::Seq(items), Ok(number)) = (&at.value, step.parse::<usize>()) {
-            let Some(next) = items.get(number) else { break };
-            (found, at) = (next.span.or(found), next);
-            continue;
-        }
-        let Some((key, next)) = at.get(step) else { break };
-        let scalar = !matches!(next.value, Value::Map(_) | Value::Seq(_) | Value::Null);
-        found = if steps.peek().is_none() && scalar { next.span } else { key.span };
-        at = next;
-    }
-    found
 }
 
 /// Reads a circuit file.
@@ -147,14 +127,7 @@ impl Document {
     /// The place of a path such as `projections.W_K.to`: its value, or the nearest part of it that the file has.
     #[must_use]
     pub fn place(&self, path: &str) -> Option<Span> {
-        let asked = self
-            .written
-            .iter()
-            .find(|(written, _)| {
-                path == written || path.strip_prefix(written.as_str()).is_some_and(|r| r.starts_with('.'))
-            })
-            .map_or(path, |(_, asked)| asked.as_str());
-        place(&self.tree, asked)
+        self.spec.places.place(path)
     }
 
     /// Line of a path, for provenance.
@@ -165,16 +138,11 @@ impl Document {
 
     /// Fills in the places of diagnostics that have only a path, and orders them.
     pub fn locate(&self, diagnostics: &mut Diagnostics) {
-        for d in &mut diagnostics.0 {
-            self.locate_one(d);
-        }
-        diagnostics.sort();
+        self.spec.places.locate(diagnostics);
     }
 
     /// The same for one.
     pub fn locate_one(&self, diagnostic: &mut Diagnostic) {
-        if diagnostic.span.is_none() && !diagnostic.path.is_empty() {
-            diagnostic.span = self.place(&diagnostic.path);
-        }
+        self.spec.places.locate_one(diagnostic);
     }
 }

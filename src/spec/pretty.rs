@@ -4,6 +4,7 @@
 //! `serde_yaml` writes correct YAML, but one scalar per line; a projection would take eight lines.
 
 use super::types::CircuitSpec;
+use crate::diag::is_unclean;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
@@ -115,6 +116,25 @@ fn number(n: &serde_json::Number) -> String {
     }
 }
 
+/// A text in double quotes, in one line: what YAML would take for an end of line, refuse or not show stands as an escape.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        let _ = match c {
+            '"' | '\\' => write!(out, "\\{c}"),
+            '\n' => write!(out, "\\n"),
+            '\t' => write!(out, "\\t"),
+            '\r' => write!(out, "\\r"),
+            c if is_unclean(c) && c <= '\u{ffff}' => write!(out, "\\u{:04x}", u32::from(c)),
+            c if is_unclean(c) => write!(out, "\\U{:08x}", u32::from(c)),
+            c => write!(out, "{c}"),
+        };
+    }
+    out.push('"');
+    out
+}
+
 /// A word as YAML: plain where YAML reads a plain word back as the same text, quoted otherwise.
 pub fn scalar(text: &str) -> String {
     let first = text.chars().next();
@@ -126,5 +146,5 @@ pub fn scalar(text: &str) -> String {
     // `10 ms` starts with a digit, but no reader takes it for a number.
     let measured = |unit: &&str| text.strip_suffix(unit).is_some_and(|n| n.parse::<f64>().is_ok());
     let time = [" ms", " nS", " nA", " Hz", " mV", " mM", " mM^4 ms"].iter().any(measured);
-    if plain || time { text.to_owned() } else { Value::String(text.to_owned()).to_string() }
+    if plain || time { text.to_owned() } else { quoted(text) }
 }

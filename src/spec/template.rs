@@ -8,6 +8,7 @@ use super::node::{self, Node};
 use super::types::{AreaSpec, CircuitSpec, MicrocolumnsSpec, ProjectionSpec, Table};
 use super::{decode, decode_cells};
 use crate::diag::{Diagnostic, MOST, codes, did_you_mean};
+use std::collections::BTreeSet;
 
 /// Name, one line, and the body. `{q}` `{c}` `{to}` are relays, `{a}` is the area, `{dk}` `{dv}` widths.
 const TEMPLATES: [(&str, &str, &str); 4] = [
@@ -97,9 +98,10 @@ impl Written {
     /// Adds the projections to the circuit; returns pairs (path that was written, path in the file).
     pub fn add_to(self, spec: &mut CircuitSpec, d: &mut Decoder) -> Vec<(String, String)> {
         let mut places = Vec::new();
+        let mut taken: BTreeSet<String> = spec.projections.names().map(str::to_owned).collect();
         for (name, projection, asked_at) in self.projections {
             let path = format!("projections.{name}");
-            if spec.projections.get(&name).is_some() {
+            if !taken.insert(name.clone()) {
                 d.error(
                     Diagnostic::error(
                         codes::S016,

@@ -1,5 +1,6 @@
 //! The circuit as written: names are still names, weights are still recipes, `$parameters` are filled in.
 
+use super::Places;
 pub use super::types_cells::*;
 pub use super::types_learn::*;
 pub use super::types_projection::*;
@@ -91,6 +92,9 @@ pub struct CircuitSpec {
     pub expect: Option<ExpectSpec>,
     #[serde(flatten)]
     pub reserved: Reserved,
+    /// where it was read from
+    #[serde(skip)]
+    pub places: Places,
 }
 
 fn no_tokens(tokens: &TokensSpec) -> bool {

@@ -14,6 +14,10 @@ const FOLDER: &str = "tests/bad";
 /// Codes of circuits that no file of the corpus causes, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("Y008", "needs a file of more than 16 MiB: hostile::files_that_are_too_large"),
+    (
+        "C080",
+        "needs a limit on memory: bounded::refused_with_the_number_and_the_limit_before_anything_is_taken",
+    ),
     ("C054", "needs the tokens of a run: cells_run::traces_are_bounded_before_the_run"),
     (
         "N021",

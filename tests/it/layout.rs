@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What every module but `oracle` may import.
-const BASE: [&str; 5] = ["diag", "units", "seed", "linalg", "files"];
+const BASE: [&str; 6] = ["diag", "units", "memory", "seed", "linalg", "files"];
 
 /// Each module, and what it may import beside the base row. The base row itself is listed in full: it looks downward.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("diag", &[]),
     ("units", &[]),
+    ("memory", &["diag"]),
     ("seed", &["diag"]),
     ("linalg", &["diag"]),
-    ("files", &["diag", "units", "seed", "linalg"]),
+    ("files", &["diag", "units", "memory", "seed", "linalg"]),
     ("oracle", &[]),
     ("spec", &[]),
     ("circuit", &["spec"]),

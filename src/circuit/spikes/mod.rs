@@ -162,6 +162,13 @@ impl SpikeCircuit {
 /// # Errors
 /// Every mistake in names, ends and sizes, and everything that speaks of rates; paths are filled in, places are not.
 pub fn spikes(spec: &CircuitSpec) -> Result<SpikeCircuit, Diagnostics> {
+    wired(spec).map_err(|mut d| {
+        spec.places.locate(&mut d);
+        d
+    })
+}
+
+fn wired(spec: &CircuitSpec) -> Result<SpikeCircuit, Diagnostics> {
     let mut d = Diagnostics::new();
     rules::no_rates(spec, &mut d);
     let mut found = find::populations(spec, &mut d);

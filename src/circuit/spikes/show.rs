@@ -101,6 +101,7 @@ impl SpikeCircuit {
             recurrent: Vec::new(),
             whole: all,
             loops: Vec::new(),
+            places: crate::spec::Places::default(),
         }
     }
 

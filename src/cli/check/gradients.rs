@@ -23,7 +23,7 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
     let placed = |d: Diagnostic| load::placed(&document, &args.file, d);
     let placed_all = |d: Diagnostics| load::placed(&document, &args.file, d);
     let (Prepared { circuit, plastic, .. }, misfits) = prepare_to_compare(&wired).map_err(placed_all)?;
-    let (tokens, target, what) = sequence(args, &document, &circuit)?;
+    let (tokens, target, what) = sequence(args, &document, &circuit, out)?;
     let plan = Plan::new(&circuit, &tokens).map_err(placed)?;
     let target = target.unwrap_or_else(|| {
         let mut rng = seed::stream(circuit.seed, "target");
@@ -72,6 +72,7 @@ fn sequence(
     args: &Check,
     document: &Document,
     circuit: &Circuit,
+    out: &Reporter,
 ) -> Result<(Streams, Option<DMatrix<f64>>, String), Failure> {
     let placed = |d| load::placed(document, &args.file, d);
     let overrides = load::overrides(&args.tokens, circuit)?;
@@ -82,7 +83,7 @@ fn sequence(
         let target = tokens[task.target()].clone();
         return Ok((tokens, Some(target), format!("a sequence of the task {}", spec.name())));
     }
-    let mut tokens = crate::simulate::inputs(circuit, &document.folder, &overrides).map_err(placed)?;
+    let mut tokens = load::tokens(document, circuit, &overrides, out).map_err(placed)?;
     // Errors need a teacher's tokens, which the output does not depend on.
     let teacher = circuit.streams.iter().find(|s| !tokens.contains_key(&s.name));
     let length = |clock: usize| tokens.get(&circuit.streams[clock].name).map(DMatrix::ncols);

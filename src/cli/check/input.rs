@@ -7,7 +7,6 @@ use crate::attention::Streams;
 use crate::attention::equivalence::Input;
 use crate::circuit::Circuit;
 use crate::compile::Compiled;
-use crate::simulate::inputs::inputs;
 use crate::simulate::run;
 use crate::spec::{Document, InputSpec};
 
@@ -22,7 +21,7 @@ pub(super) fn given(
 ) -> Result<Vec<Input>, Failure> {
     let overrides = load::overrides(&args.tokens, circuit)?;
     let asked = !overrides.is_empty();
-    let streams = match inputs(circuit, &document.folder, &overrides) {
+    let streams = match load::tokens(document, circuit, &overrides, out) {
         Ok(streams) => streams,
         Err(d) if asked => return Err(load::placed(document, &args.file, d)),
         Err(d) => {

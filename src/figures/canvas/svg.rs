@@ -1,6 +1,7 @@
 //! A picture as SVG text; words stay words.
 
 use super::{Anchor, Mark, Picture, Place, Text};
+use crate::diag::{clean, is_unclean};
 use crate::figures::font::{Face, style_sheet};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -85,9 +86,10 @@ pub fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            c if (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{fffe}' | '\u{ffff}') => {
-                out.push('\u{fffd}');
-            }
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            // Marks of direction and characters without width belong to names in some scripts, but are not written as they are.
+            c if is_unclean(c) => out.push_str(&format!("&#x{:x};", u32::from(c))),
             c => out.push(c),
         }
     }
@@ -154,5 +156,5 @@ fn write(area: &DrawingArea<SVGBackend<'_>, Shift>, text: &Text) -> Done {
         Anchor::End => HPos::Right,
     };
     let style = TextStyle::from(font).color(&text.colour).pos(Pos::new(h, VPos::Center));
-    area.draw_text(&text.words, &style, units(at)).map_err(said)
+    area.draw_text(&clean(&text.words), &style, units(at)).map_err(said)
 }

@@ -107,7 +107,7 @@ impl Data {
             let array = match read(&file, name, stream, circuit) {
                 Ok(array) => array,
                 Err(d) => {
-                    f.mistakes.push(placed(d, format!("task.file.{key}.{stream}")));
+                    f.lose(stream, placed(d, format!("task.file.{key}.{stream}")));
                     continue;
                 }
             };

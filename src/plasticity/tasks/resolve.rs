@@ -30,12 +30,20 @@ pub(super) struct Finder<'a> {
     /// `task.digits` and so on
     pub path: String,
     found: Vec<TaskStream>,
+    /// streams whose tokens could not be read: what that leads to is no mistake of its own
+    lost: BTreeSet<String>,
     pub mistakes: Diagnostics,
 }
 
 impl<'a> Finder<'a> {
     pub fn new(circuit: &'a Circuit, task: &str) -> Self {
-        Self { circuit, path: format!("task.{task}"), found: Vec::new(), mistakes: Diagnostics::new() }
+        Self {
+            circuit,
+            path: format!("task.{task}"),
+            found: Vec::new(),
+            lost: BTreeSet::new(),
+            mistakes: Diagnostics::new(),
+        }
     }
 
     pub fn wrong(&mut self, key: &str, what: impl Into<String>, help: impl Into<String>) {
@@ -62,10 +70,9 @@ impl<'a> Finder<'a> {
                 "{length} tokens of {} numbers each are too many; one sequence may have {MAX_NUMBERS} numbers",
                 stream.d_model
             );
-            self.mistakes.push(
-                Diagnostic::error(codes::C006, self.path.clone(), what)
-                    .help("use shorter sequences; nothing was allocated"),
-            );
+            let why = Diagnostic::error(codes::C006, self.path.clone(), what)
+                .help("use shorter sequences; nothing was allocated");
+            self.lose(name, why);
             return None;
         }
         self.found.push(TaskStream {
@@ -75,6 +82,12 @@ impl<'a> Finder<'a> {
             clock: stream.clock,
         });
         Some(self.found.len() - 1)
+    }
+
+    /// Tokens of a stream that could not be had, and why.
+    pub fn lose(&mut self, stream: &str, why: Diagnostic) {
+        self.lost.insert(stream.to_owned());
+        self.mistakes.push(why);
     }
 
     pub fn d_model(&self, stream: usize) -> usize {
@@ -123,7 +136,7 @@ impl<'a> Finder<'a> {
         for p in &circuit.populations {
             let Kind::Relay { stream: Some(s), .. } = p.kind else { continue };
             let name = circuit.streams[s].name.as_str();
-            if !filled.contains(name) {
+            if !filled.contains(name) && !self.lost.contains(name) {
                 let what =
                     format!("relay `{}` carries stream `{name}`, which the task does not fill", p.name);
                 let help = format!("the task fills {}", one_of(filled.iter().copied()));

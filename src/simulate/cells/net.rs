@@ -10,6 +10,7 @@ use super::sweep::{Leak, Output};
 use crate::attention::Streams;
 use crate::circuit::{Circuit, Compartment, IndexRule, Kind, Population, Projection, ProjectionId};
 use crate::diag::{Diagnostic, codes};
+use crate::memory;
 use crate::spec::{Effect, LayoutSpec, MaskSpec};
 use std::borrow::Cow;
 
@@ -266,10 +267,10 @@ fn fits(
         numbers = numbers.saturating_add(own);
         largest = largest.max((own, *to));
     }
-    if numbers <= MOST_NUMBERS {
-        return Ok(());
-    }
     let p = cells[largest.1].of;
+    if numbers <= MOST_NUMBERS {
+        return memory::check(codes::C080, &p.path, "the state of the cells", memory::bytes(numbers, 8));
+    }
     let what = format!(
         "a run of `{}` would hold about {numbers} numbers, the most is {MOST_NUMBERS}; `{}` and its inputs need most",
         circuit.name, p.name

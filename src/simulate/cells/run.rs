@@ -119,6 +119,9 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
         output = DMatrix::zeros(net.cells[output_relays(circuit)[0].0].n, queries(circuit, inputs));
     }
     let settles = schedule.is_none() && settings.stop == StopSpec::Settle;
+    if settles {
+        grid.settles_in_time()?;
+    }
     let patient = if settles { grid.most.saturating_add(lesions.last_change()) } else { grid.most };
     let most = schedule.map_or(patient, |s| s.steps());
     let mut recorder = Recorder::new(circuit, &net, &settings.record, &settings.draw, most, grid.dt_ms)?;
@@ -217,7 +220,9 @@ fn queries(circuit: &Circuit, inputs: &Streams) -> usize {
 pub fn check(spec: &CircuitSpec, circuit: &Circuit) -> Result<(), Diagnostic> {
     let settings = Settings::of(spec);
     let grid = Grid::new(circuit, &settings)?;
-    Schedule::new(circuit, &grid, 1)?;
+    if Schedule::new(circuit, &grid, 1)?.is_none() && settings.stop == StopSpec::Settle {
+        grid.settles_in_time()?;
+    }
     for (k, spec) in settings.record.iter().enumerate() {
         record::find(circuit, spec, &format!("record.{k}"))?;
     }

@@ -117,7 +117,13 @@ impl Grid {
         let taus = || cells().flat_map(|p| taus_ms(p).map(move |t| (t, p)));
         let shortest = taus().map(|(t, _)| t).fold(f64::INFINITY, f64::min);
         let longest = taus().map(|(t, _)| t).fold(TAU_MS, f64::max);
-        let delays = || circuit.projections.iter().filter(|p| runs(circuit, p)).filter_map(|p| p.delay_ms);
+        let delays = || {
+            circuit
+                .projections
+                .iter()
+                .filter(|p| p.delay_ms.is_some() && runs(circuit, p))
+                .filter_map(|p| p.delay_ms)
+        };
         let dt_ms = settings.dt_ms.unwrap_or_else(|| delays().fold(DT_MS.min(shortest / 10.0), f64::min));
         let integrator = settings.integrator;
         if integrator == Integrator::Euler
@@ -176,6 +182,24 @@ impl Grid {
         }
     }
 
+    /// Refuses a run that may take steps without end until it gives up settling.
+    ///
+    /// # Errors
+    /// `C050` with the time constant, the step and the number of steps.
+    pub fn settles_in_time(&self) -> Result<(), Diagnostic> {
+        let (slowest_ms, dt_ms) = (self.slowest_ms, self.dt_ms);
+        let steps = PATIENCE * (slowest_ms / dt_ms).max(1.0);
+        if steps <= MOST_PATIENCE {
+            return Ok(());
+        }
+        let what = format!(
+            "to settle may take {PATIENCE} times the longest time constant or delay, {slowest_ms} ms, in steps of {dt_ms} ms: {steps:.1e} steps, more than {MOST_PATIENCE:.0e}"
+        );
+        Err(Diagnostic::error(codes::C050, "simulation", what).help(
+            "choose a longer `dt` or a shorter `tau`, or say when the run ends: `simulation: {stop: {duration: ...}}`",
+        ))
+    }
+
     /// The nearest whole number of steps.
     ///
     /// # Errors
@@ -197,6 +221,9 @@ pub fn has_equation(p: &Population) -> bool {
     use crate::circuit::Kind;
     !matches!(p.kind, Kind::Tonic | Kind::Relay { stream: Some(_), .. })
 }
+
+/// Most steps in which a run is to settle.
+const MOST_PATIENCE: f64 = 1e8;
 
 fn rounded(steps: f64, path: &str) -> Result<usize, Diagnostic> {
     #[allow(clippy::cast_precision_loss)]

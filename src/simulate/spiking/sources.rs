@@ -4,6 +4,7 @@ use crate::circuit::SpikeCircuit;
 use crate::circuit::spikes::{Cells, SpikePopulation};
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::files::{Array, read_array};
+use crate::memory;
 use crate::simulate::cable::trains::Renewal;
 use crate::spec::SpikeTrainsSpec;
 use std::path::Path;
@@ -102,6 +103,8 @@ fn trains_of(array: &Array, p: &SpikePopulation, duration_ms: f64, path: &str) -
             if (trial + 1).saturating_mul(p.cells) > 100_000_000 {
                 return wrong(format!("row {number}: trial {trial} of {} cells is too many trains", p.cells));
             }
+            let bytes = memory::bytes((trial + 1) * p.cells, size_of::<Vec<f64>>());
+            memory::check(codes::C080, path, "its trains", bytes)?;
             all.resize(trial + 1, vec![Vec::new(); p.cells]);
         }
         all[trial][cell].push(ms);

@@ -71,6 +71,7 @@ pub fn write(spec: &CircuitSpec, circuit: &Circuit, plan: &Plan) -> Rewritten {
         projections,
         output: w.output(),
         reserved,
+        places: crate::spec::Places::default(),
         ..spec.clone()
     };
     new.schema = crate::spec::SCHEMA.to_owned();

@@ -4,6 +4,7 @@ use super::plan::{Area, Plan};
 use super::prose::{equations, gain, is_given, is_plain, kind};
 use super::{OPENING, Weights, Wiring};
 use crate::attention::{Head, Kernel, Memory, Normalisation, Rate};
+use crate::diag::clean_lines;
 use crate::spec::scalar;
 use std::fmt::Write;
 
@@ -42,7 +43,8 @@ pub(super) fn write(plan: &Plan, weights: &mut Weights) -> String {
 
 impl Writer<'_, '_, '_> {
     fn line(&mut self, text: &str) {
-        self.out.push_str(text);
+        // Comments tell names of files and tensors, which may hold anything.
+        self.out.push_str(&clean_lines(text));
         self.out.push('\n');
     }
 

@@ -1,0 +1,73 @@
+//! Where everything stands in the file that a circuit was read from.
+
+use super::node::{Node, Value};
+use crate::diag::{Diagnostic, Diagnostics, Span};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Places by path (`projections.W_K.to`); none for a circuit that was made without a file. All are equal: where a circuit stands
+/// is no part of what it says.
+#[derive(Clone, Debug, Default)]
+pub struct Places(Option<Arc<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    tree: Node,
+    /// path that a template wrote -> path that asked for it
+    written: BTreeMap<String, String>,
+}
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Places {
+    pub(super) fn new(tree: Node, written: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(Some(Arc::new(Known { tree, written: written.into_iter().collect() })))
+    }
+
+    /// The place of a path: its value, or the nearest part of it that the file has.
+    #[must_use]
+    pub fn place(&self, path: &str) -> Option<Span> {
+        let known = self.0.as_deref()?;
+        // Templates write projections: `projections.NAME`.
+        let end = path.match_indices('.').nth(1).map_or(path.len(), |(at, _)| at);
+        place(&known.tree, known.written.get(&path[..end]).map_or(path, String::as_str))
+    }
+
+    /// Fills in the place of a diagnostic that has only a path.
+    pub fn locate_one(&self, diagnostic: &mut Diagnostic) {
+        if diagnostic.span.is_none() && !diagnostic.path.is_empty() {
+            diagnostic.span = self.place(&diagnostic.path);
+        }
+    }
+
+    /// The same for several, which it puts in the order of the file.
+    pub fn locate(&self, diagnostics: &mut Diagnostics) {
+        if self.0.is_some() {
+            diagnostics.0.iter_mut().for_each(|d| self.locate_one(d));
+            diagnostics.sort();
+        }
+    }
+}
+
+/// The place of a path in a tree.
+pub(super) fn place(tree: &Node, path: &str) -> Option<Span> {
+    let mut at = tree;
+    let mut found = None;
+    let mut steps = path.split('.').filter(|s| !s.is_empty()).peekable();
+    while let Some(step) = steps.next() {
+        if let (Value::Seq(items), Ok(number)) = (&at.value, step.parse::<usize>()) {
+            let Some(next) = items.get(number) else { break };
+            (found, at) = (next.span.or(found), next);
+            continue;
+        }
+        let Some((key, next)) = at.get(step) else { break };
+        let scalar = !matches!(next.value, Value::Map(_) | Value::Seq(_) | Value::Null);
+        found = if steps.peek().is_none() && scalar { next.span } else { key.span };
+        at = next;
+    }
+    found
+}
