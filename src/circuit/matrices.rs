@@ -2,9 +2,11 @@
 
 use super::build::{MAX_NUMBERS, Names};
 use super::draw::{Draw, draw};
+use super::memory::WEIGHT;
 use super::synapses::{AxisMap, Weights};
 use super::types::*;
 use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean};
+use crate::memory;
 use crate::spec::{Axis, CircuitSpec, ProjectionSpec, WeightsSpec};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -119,6 +121,12 @@ impl<'a> Wiring<'a> {
                 );
                 return None;
             }
+        }
+        if let Err(e) =
+            memory::check(codes::C080, path, "the matrices up to here", memory::bytes(self.used, WEIGHT))
+        {
+            d.push(e);
+            return None;
         }
         let stream = format!("projections.{name}");
         match draw(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Bytes of a number, and of a number of a weight matrix while the circuit is wired: each matrix is kept by name, too.
 const NUMBER: usize = 8;
-const WEIGHT: usize = 2 * NUMBER;
+pub(super) const WEIGHT: usize = 2 * NUMBER;
 /// Bytes of a number of a linear form (the form, its key, the matrix of its head), of a product of two forms, and of a cell that
 /// multiplies: measured on heads of both kinds.
 const FORM: usize = 5 * NUMBER;

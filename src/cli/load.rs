@@ -188,7 +188,7 @@ pub fn some<'a>(tokens: impl Iterator<Item = (&'a str, usize)>) -> Result<(), Di
     for (name, _) in tokens.filter(|(_, n)| *n == 0) {
         d.push(
             Diagnostic::error(
-                codes::F020,
+                codes::F030,
                 "tokens",
                 format!("stream `{name}` has no tokens: its file holds 0 rows"),
             )

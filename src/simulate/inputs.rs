@@ -102,6 +102,9 @@ fn place(circuit: &Circuit, stream: &Stream) -> String {
 
 /// An error of the file that the circuit itself names, at the line that names it.
 pub(super) fn in_circuit(circuit: &Circuit, stream: &Stream, error: Diagnostic) -> Diagnostic {
+    if !error.path.is_empty() {
+        return error;
+    }
     Diagnostic { path: format!("{}.input.file.path", place(circuit, stream)), ..error }
 }
 
@@ -127,9 +130,9 @@ pub(super) fn whole(
 ) -> Result<DMatrix<f64>, Diagnostic> {
     let path = place(circuit, stream);
     let tokens = match (given, &stream.input) {
-        (Some(file), _) => from_file(file, None, stream)?,
+        (Some(file), _) => from_file(circuit, file, None, stream)?,
         (None, Some(InputSpec::File { path: file, array })) => {
-            from_file(&folder.join(file), array.as_deref(), stream)
+            from_file(circuit, &folder.join(file), array.as_deref(), stream)
                 .map_err(|e| in_circuit(circuit, stream, e))?
         }
         (None, Some(InputSpec::Values(rows))) => {
@@ -166,15 +169,27 @@ pub(super) fn whole(
 }
 
 /// Reads an array; in a file with several, the one named `array`, else the one named like the stream.
-fn from_file(file: &Path, array: Option<&str>, stream: &Stream) -> Result<DMatrix<f64>, Diagnostic> {
+fn from_file(
+    circuit: &Circuit,
+    file: &Path,
+    array: Option<&str>,
+    stream: &Stream,
+) -> Result<DMatrix<f64>, Diagnostic> {
     let too_long = |d: Diagnostic| {
         if d.code == codes::F005 { d.help("`simulate --stream` reads .npy files of any length") } else { d }
     };
-    if array.is_some() {
+    // A table has no names, and is read once.
+    if files::Format::of(file).is_ok_and(|format| format == files::Format::Csv) {
         return files::read_tokens(file, array).map_err(too_long);
     }
-    let name = own_array(file, stream).map_err(too_long)?;
-    files::read_tokens(file, name.as_deref()).map_err(too_long)
+    let listed = files::list_arrays(file).map_err(too_long)?;
+    let name = array.or_else(|| listed.iter().any(|e| e.name == stream.name).then_some(stream.name.as_str()));
+    let entry = listed.iter().find(|e| name.is_none_or(|name| e.name == name)).filter(|e| e.shape.len() == 2);
+    if let Some(entry) = entry.filter(|_| listed.len() == 1 || name.is_some()) {
+        // Known before a number is read: a small archive may hold gigabytes.
+        check_width(circuit, stream, entry.shape[1])?;
+    }
+    files::read_tokens(file, name).map_err(too_long)
 }
 
 /// The array of a file that is named like the stream, if there is one.

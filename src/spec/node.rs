@@ -7,7 +7,8 @@
 //! Hostile text is refused before it is parsed: size, encoding and nesting are checked on the raw bytes.
 
 use super::{guard, syntax};
-use crate::diag::{Diagnostic, Span};
+use crate::diag::{Diagnostic, Span, codes};
+use crate::memory;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -17,6 +18,9 @@ pub const MAX_BYTES: usize = 16 << 20;
 pub const MAX_DEPTH: usize = 64;
 /// Most scalars, lists and maps in one file, aliases expanded.
 pub(super) const MAX_NODES: usize = 4_000_000;
+
+/// Bytes that the parser and the tree take for each byte of a text that is all values.
+const TREE: usize = 80;
 
 /// A value of the document.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +98,7 @@ pub fn shorten(text: &str) -> String {
 /// One `Y...` diagnostic: not UTF-8, empty, too large, too deep, not YAML, more than one document.
 pub fn parse(bytes: &[u8]) -> Result<Node, Diagnostic> {
     let text = guard::text(bytes)?;
+    memory::check(codes::C080, "", "the text of the circuit", memory::bytes(text.len(), TREE))?;
     let mut slot = Slot::default();
     // Without aliases a text has fewer values than twice its bytes.
     let mut budget = MAX_NODES.min(100_000 + 2 * text.len());

@@ -145,3 +145,18 @@ pub fn span_in(text: &str, length: u32) -> Option<Span> {
     let digits = |s: &str| s.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
     Some(Span { line: digits(line)?, column: digits(column)?, length })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::has_aliases;
+
+    #[test]
+    fn aliases_are_told_from_products_and_prose() {
+        for text in ["a: *x", "[*x, *y]", "{a: *x}", "- *x-1", "a: &x 1\nb: *x\n"] {
+            assert!(has_aliases(text), "{text}");
+        }
+        for text in ["a: 2 * 3", "a: x*y", "# a **bold** word", "a: [1, 1]", "a: '*'", "a: $mk*2"] {
+            assert!(!has_aliases(text), "{text}");
+        }
+    }
+}
