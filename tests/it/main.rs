@@ -40,6 +40,8 @@ mod equivalence;
 mod experiments;
 mod experiments_found;
 #[cfg(all(unix, debug_assertions))]
+mod fault_bench;
+#[cfg(all(unix, debug_assertions))]
 mod faults;
 mod figures;
 mod golden;
