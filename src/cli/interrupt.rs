@@ -57,11 +57,11 @@ mod unix {
     use nix::sys::signal::{SigSet, Signal};
 
     pub fn wait() {
-        let ignored = ignored();
         let mut set = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGXFSZ] {
-            // `nohup` and shells in the background have signals ignored; that stays so.
-            if ignored & (1 << (signal as u32 - 1)) == 0 {
+            // What `nohup` lets ignore stays ignored. Shells let jobs in the background ignore SIGINT, but who sends
+            // it to one of them means it.
+            if signal != Signal::SIGHUP || !is_ignored(signal) {
                 set.add(signal);
             }
         }
@@ -75,10 +75,11 @@ mod unix {
         });
     }
 
-    /// Signals that this program was started to ignore, as bits; none where the system does not say.
-    fn ignored() -> u64 {
+    /// Was this program started to ignore the signal? No where the system does not say.
+    fn is_ignored(signal: Signal) -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let line = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
-        line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0)
+        let bits = line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+        bits & (1 << (signal as u32 - 1)) != 0
     }
 }

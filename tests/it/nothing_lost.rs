@@ -265,12 +265,15 @@ fn every_verb_ends_with_the_code_of_its_signal() {
     }
 }
 
-/// `nohup` and shells ignore signals for their children: that stays so.
+/// `nohup` lets its child ignore SIGHUP: that stays so. Shells let jobs in the background ignore SIGINT: sent to one, it counts.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signal_that_is_ignored_stays_ignored() {
     let dir = folder();
     let program = env!("CARGO_BIN_EXE_pulvinar");
+    let line = format!("{program} train endless.yaml -o job & sleep 0.5; kill -INT $!; wait $!");
+    let job = Command::new("sh").args(["-c", &line]).current_dir(dir.path()).output().expect("ran");
+    assert_eq!(job.status.code(), Some(130), "{}", String::from_utf8_lossy(&job.stderr));
     let line = format!("trap '' HUP; exec {program} train endless.yaml -o out");
     let mut child = Command::new("sh")
         .args(["-c", &line])
