@@ -9,6 +9,8 @@ use std::fmt;
 pub enum About {
     /// kernel and normalisation
     Attention,
+    /// what else could be done to queries, keys and scores without leaving a tensor
+    Scores,
     Mask,
     /// how far back a causal mask reaches
     Window,

@@ -32,7 +32,8 @@ pub(super) enum Buffer {
 
 /// What a tensor may be by name and shape; its content has to say the same.
 pub(super) fn buffer(stem: &str, shape: &[usize]) -> Option<Buffer> {
-    let last = stem.rsplit('.').next().unwrap_or(stem);
+    // A buffer of the module itself; that of a module inside it is a bias.
+    let last = stem.strip_prefix("self.").unwrap_or(stem);
     let ones = shape.iter().take_while(|&&n| n == 1).count();
     if last == "position_ids" {
         return Some(Buffer::PositionIds);

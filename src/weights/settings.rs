@@ -110,6 +110,11 @@ impl Wishes<'_> {
         let mut assumed = Vec::new();
         let says = says_attention(self.metadata)?;
         let attention = self.attention(says, &mut assumed);
+        if says != Some(attention)
+            && let Some(words) = self.usual.scores(attention)
+        {
+            assumed.push(Assumption::usual(About::Scores, words));
+        }
         let mask = self.mask(buffer, &mut assumed)?;
         self.positions(&mut assumed)?;
         let scale = self.scale(attention, says, d_key, &mut assumed)?;

@@ -228,9 +228,10 @@ impl<'a> Shapes<'a> {
         cubes.then(|| self.named.entry("W_Q").and_then(|e| e.shape.first().copied())).flatten()
     }
 
-    /// Whether the output matrix could be stored the other way round just as well.
+    /// Whether one of two matrices that may be stored either way is square: then only the other says which.
     pub(super) fn is_square_by_chance(&self) -> bool {
-        self.named.layer.layout.form == Form::Either && self.reads == self.sides[0].1
+        let (rows, d) = self.sides[0];
+        self.layer().layout.form == Form::Either && (self.reads == d || rows.checked_mul(3) == Some(d))
     }
 
     /// A packed matrix that is not three square ones.

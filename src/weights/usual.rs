@@ -16,6 +16,8 @@ pub(super) struct Usual {
     /// how positions could enter the scores, denied
     pub positions: Option<&'static str>,
     pub streams: Streams,
+    /// whether models of many kinds use these names
+    pub is_common: bool,
 }
 
 /// Where queries and keys of a module come from.
@@ -74,6 +76,15 @@ impl Usual {
                 }
             },
             streams,
+            is_common: matches!(layer.layout.scheme, Scheme::Separate | Scheme::TransformerLens),
+        }
+    }
+
+    /// What leaves no tensor in the file and yet changes the scores, denied.
+    pub(super) fn scores(self, attention: Attention) -> Option<&'static str> {
+        match attention {
+            Attention::Linear => Some("queries and keys pass no feature map"),
+            Attention::Softmax => self.is_common.then_some("scores are not capped"),
         }
     }
 }

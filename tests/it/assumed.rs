@@ -2,7 +2,7 @@
 
 use super::weights::{load, options};
 use pulvinar::attention::{Kernel, Mask, Normalisation};
-use pulvinar::weights::{Attention, Loaded, Options};
+use pulvinar::weights::{About, Attention, Loaded, Options, Origin, Verdict};
 
 /// What was assumed, as it stands in a verdict.
 pub fn clauses(loaded: &Loaded) -> Vec<&str> {
@@ -31,6 +31,7 @@ fn nothing_is_assumed_in_silence() {
     assert!(says(&unbiased.notes, "no key, output bias"), "{:?}", unbiased.notes);
     let all = [
         "the attention is softmax",
+        "scores are not capped",
         "the mask is full",
         "there are no rotary positions",
         "the scale is 1/sqrt(d_k)",
@@ -58,4 +59,56 @@ fn nothing_is_assumed_in_silence() {
         ..Options::default()
     };
     assert_eq!(load("metadata", &against).overruled.len(), 3);
+}
+
+#[test]
+fn what_is_said_is_not_assumed() {
+    let said = Options {
+        attention: Some(Attention::Softmax),
+        mask: Some(Mask::Full),
+        ..options("model.layers.0.self_attn", 2)
+    };
+    let rest = [
+        "scores are not capped",
+        "there are no rotary positions",
+        "the scale is 1/sqrt(d_k)",
+        "queries and keys come from one stream",
+    ];
+    let loaded = load("separate_unbiased", &said);
+    assert_eq!(clauses(&loaded), rest);
+    let sentence = Verdict::of(true, &loaded.assumed).to_string();
+    let want =
+        "there are no rotary positions, the scale is 1/sqrt(d_k) and queries and keys come from one stream";
+    assert!(sentence.starts_with("equivalent if ") && sentence.ends_with(want), "{sentence}");
+    // A causal mask by word may still have a window; one that the file holds has not.
+    let causal = Options { mask: Some(Mask::Causal), scale: Some(1.0), ..said };
+    let loaded = load("separate_unbiased", &causal);
+    assert_eq!(loaded.assumed[1].about, About::Window);
+    assert!(loaded.assumed.iter().all(|a| a.about != About::Scale && a.origin == Origin::Usual));
+    let held = load("gpt2", &options("h.0.attn", 2));
+    assert!(
+        held.assumed.iter().all(|a| !matches!(a.about, About::Mask | About::Window)),
+        "{:?}",
+        held.assumed
+    );
+    // Attention that the file calls linear by itself passes no map; by word it might.
+    let linear = load("separate_unbiased", &Options { attention: Some(Attention::Linear), ..options("", 2) });
+    assert_eq!(clauses(&linear)[0], "queries and keys pass no feature map");
+}
+
+#[test]
+fn verdicts_say_what_they_rest_on() {
+    let some = load("torch_f64", &options("", 2)).assumed;
+    let (yes, conditional, no) =
+        (Verdict::of(true, &[]), Verdict::of(true, &some), Verdict::of(false, &some));
+    assert_eq!([yes.to_string(), no.to_string()], ["equivalent", "NOT equivalent"]);
+    assert_eq!(
+        conditional.to_string(),
+        "equivalent if the mask is full and queries and keys come from one stream"
+    );
+    let told = |v: &Verdict| (v.is_equivalent(), v.is_conditional(), v.assumed().len());
+    assert_eq!(
+        [told(&yes), told(&conditional), told(&no)],
+        [(true, false, 0), (true, true, 2), (false, true, 2)]
+    );
 }

@@ -44,7 +44,7 @@ fn the_verdict_is_right_in_both_directions() {
             &[],
             0,
             "certificate_compensated",
-            "assumed: the attention is linear, as in the circuit\n  assumed: the mask is full, as in the circuit",
+            "assumed: the attention is linear, as in the circuit\n  assumed: queries and keys pass no feature map\n  assumed: the mask is full, as in the circuit",
         ),
         (
             "softmax",

@@ -150,6 +150,8 @@ fn object(args: &Check, found: &Compared, equivalent: bool) -> Map<String, Value
         "tolerance": args.tolerance(),
         "conditional": false,
         "assumed": [],
+        "not_read": [],
+        "ignored": [],
         "largest_output": found.largest,
         "worst": {
             "sequence": worst.sequence, "token": worst.token, "cell": worst.cell, "circuit": number(worst.here),
