@@ -24,11 +24,10 @@ pub fn limit() {
 /// Reads arrays in every way there is.
 pub fn arrays(path: &std::path::Path) {
     use pulvinar::files::{list_arrays, read_array, read_tokens};
-    let listed = list_arrays(path);
+    let _ = list_arrays(path);
     for name in [None, Some("x")] {
         if let Ok(array) = read_array(path, name) {
             assert_eq!(array.data.len(), array.shape.iter().product::<usize>());
-            assert!(listed.is_ok(), "what can be read can be listed");
         }
     }
     let _ = read_tokens(path, None);
