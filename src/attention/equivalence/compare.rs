@@ -84,11 +84,12 @@ pub fn compare(a: &Block, b: &Block, wish: &Wish) -> Result<Comparison, OutOfSco
     }
     let exact = if wish.exact && certificate.is_some() { Some(exact_distance(a, b)?) } else { None };
     let (relative_distance, method) = match &certificate {
-        Some(found) => (found.total.relative(), found.method),
+        Some(found) => (found.relative(), found.method),
         None => {
             let matrices = softmax.as_ref().map_or(0.0, SoftmaxDistance::relative);
             let outputs = if probed.one_failed { f64::INFINITY } else { probed.relative };
-            (outputs.max(matrices), Method::Probe)
+            let parts = if softmax.is_some() { 0.0 } else { apart(a, b, &inputs, wish.tolerance) };
+            (outputs.max(matrices).max(parts), Method::Probe)
         }
     };
     let equivalent = match &exact {
@@ -108,6 +109,26 @@ pub fn compare(a: &Block, b: &Block, wish: &Wish) -> Result<Comparison, OutOfSco
         inputs,
         heads,
     })
+}
+
+/// How far heads, residual paths and output bias are apart, each by its own size, where one of these agrees: in the sum of
+/// all a small part would hide behind a large one. Heads that stand in for a path or a bias are seen in the sum only.
+fn apart(a: &Block, b: &Block, inputs: &[Input], tolerance: f64) -> f64 {
+    let paths = without_heads(a, b).map_or(f64::INFINITY, |d| d.relative());
+    let heads = probe(&heads_of(a), &heads_of(b), inputs);
+    let heads = if heads.one_failed { f64::INFINITY } else { heads.relative };
+    if paths.min(heads) <= tolerance { paths.max(heads) } else { 0.0 }
+}
+
+/// Residual paths and output biases alone.
+fn without_heads(a: &Block, b: &Block) -> Result<Distance, OutOfScope> {
+    let bare = |block: &Block| Block { heads: Vec::new(), ..block.clone() };
+    distance(&bare(a), &bare(b))
+}
+
+/// The heads alone.
+fn heads_of(block: &Block) -> Block {
+    Block { residual: Vec::new(), b_o: DVector::zeros(block.d_model), ..block.clone() }
 }
 
 /// Matched heads, each pair compared by itself.

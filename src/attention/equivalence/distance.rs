@@ -11,11 +11,11 @@
 
 use super::aligned::aligned_square;
 use super::gram::{CANCELLED, Gram, Slots, form, gram, own_token};
-use super::groups::{Group, Part, parts};
+use super::groups::{Group, Part, heads, parts};
 use super::number::{Number, Wide};
 use super::scope::{OutOfScope, Side, check};
 use super::stack::{Stack, Term, shifted};
-use crate::attention::Block;
+use crate::attention::{Block, Head, Mask};
 use nalgebra::DMatrix;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,6 +73,8 @@ pub struct GroupDistance {
     pub heads_a: Vec<usize>,
     pub heads_b: Vec<usize>,
     pub gap: Gap,
+    /// `(sum_h |f_h|^2)^1/2` of all heads of both blocks: larger than their sums where heads cancel
+    pub summands: f64,
     pub method: Method,
 }
 
@@ -87,6 +89,8 @@ pub struct Distance {
     pub bias: Gap,
     /// everything; where a group [`Group::Own`] holds path and bias, they count there
     pub total: Gap,
+    /// a group [`Group::Own`] holds heads with biases, so that they may stand in for path and output bias
+    pub mixed: bool,
     pub method: Method,
     pub claim: Claim,
 }
@@ -119,11 +123,37 @@ impl Gap {
     }
 }
 
+impl GroupDistance {
+    /// Of its own size; what rounding leaves of heads that cancel is measured by the heads.
+    #[must_use]
+    pub fn relative(&self) -> f64 {
+        if self.gap.absolute <= CANCELS * self.summands && self.gap.absolute > 0.0 {
+            self.gap.absolute / self.summands
+        } else {
+            self.gap.relative()
+        }
+    }
+}
+
+/// A difference smaller than this fraction of the heads it is made of is rounding.
+const CANCELS: f64 = 1e-14;
+
 impl Distance {
-    /// `total.relative() <= tolerance`.
+    /// The largest relative difference of all parts that have to agree by themselves: heads by mask and decay, residual
+    /// paths by stream, output bias. Each is measured by its own size, so that none hides behind another.
+    ///
+    /// A group [`Group::Own`] sums all three on one token. They have different degrees in it, so they still agree one by
+    /// one, unless biases of heads mix the degrees: then that group stands for path and bias.
+    #[must_use]
+    pub fn relative(&self) -> f64 {
+        let outside = self.residual.values().chain([&self.bias]).filter(|_| !self.mixed).map(Gap::relative);
+        self.groups.iter().map(GroupDistance::relative).chain(outside).fold(0.0, f64::max)
+    }
+
+    /// `relative() <= tolerance`.
     #[must_use]
     pub fn is_within(&self, tolerance: f64) -> bool {
-        self.total.relative() <= tolerance
+        self.relative() <= tolerance
     }
 }
 
@@ -152,7 +182,9 @@ pub fn distance(a: &Block, b: &Block) -> Result<Distance, OutOfScope> {
     let outside = residual.values().chain([&bias]).filter(|_| !own);
     let total = Gap::together(outside.chain([&attention]));
     let method = groups.iter().map(|g| g.method).max().unwrap_or(Method::Certificate);
-    Ok(Distance { groups, attention, residual, bias, total, method, claim: Claim::AllLengths })
+    let biased = |h: &Head| [&h.b_q, &h.b_k, &h.b_v].iter().any(|b| b.iter().any(|x| *x != 0.0));
+    let mixed = own && heads(a, b).any(|(_, _, h)| h.mask == Mask::Causal && biased(h));
+    Ok(Distance { groups, attention, residual, bias, total, mixed, method, claim: Claim::AllLengths })
 }
 
 fn of_part(part: &Part<'_>) -> GroupDistance {
@@ -163,7 +195,7 @@ fn of_part(part: &Part<'_>) -> GroupDistance {
     let weights = |of_a: f64, of_b: f64| -> Vec<f64> {
         part.members.iter().map(|m| if m.side == Side::A { of_a } else { of_b }).collect()
     };
-    let (squares, method) =
+    let (squares, summands, method) =
         squares(&stack, slots, &[weights(1.0, -1.0), weights(1.0, 0.0), weights(0.0, 1.0)]);
     let size = |square: f64| shifted(square.max(0.0).sqrt(), stack.exponent);
     let heads = |side| part.members.iter().filter(|m| m.side == side).filter_map(|m| m.head).collect();
@@ -179,12 +211,14 @@ fn of_part(part: &Part<'_>) -> GroupDistance {
         heads_a: heads(Side::A),
         heads_b: heads(Side::B),
         gap: Gap { absolute: size(squares[0]), norm_a: size(squares[1]), norm_b: size(squares[2]) },
+        summands: size(summands),
         method,
     }
 }
 
-/// Squared norms of the difference of two blocks and of either, for these weights of the heads of a stack.
-fn squares(stack: &Stack, slots: Slots, weights: &[Vec<f64>; 3]) -> ([f64; 3], Method) {
+/// Squared norms of the difference of two blocks and of either, for these weights of the heads of a stack; and the sum of
+/// those of the heads.
+fn squares(stack: &Stack, slots: Slots, weights: &[Vec<f64>; 3]) -> ([f64; 3], f64, Method) {
     fn sums<N: Number>(gram: &Gram<N>, slots: Slots, weights: &[Vec<f64>; 3]) -> [(f64, f64); 3] {
         weights.each_ref().map(|w| {
             let (sum, size) = form(gram, slots, w.len(), &|i, j| w[i] * w[j]);
@@ -193,17 +227,19 @@ fn squares(stack: &Stack, slots: Slots, weights: &[Vec<f64>; 3]) -> ([f64; 3], M
     }
     let plain = gram::<f64>(stack);
     let found = sums(&plain, slots, weights);
+    let (own, _) = form(&plain, slots, weights[0].len(), &|i, j| if i == j { 1.0 } else { 0.0 });
+    let own = own.to_f64();
     let decided = found.map(|(sum, size)| sum >= CANCELLED * size);
     let [_, (a, _), (b, _)] = found;
     if decided == [true; 3] {
-        return (found.map(|(sum, _)| sum), Method::Certificate);
+        return (found.map(|(sum, _)| sum), own, Method::Certificate);
     }
     if slots == Slots::Pair
         && decided == [false, true, true]
         && let Some(square) = aligned_square(stack, &plain, &weights[0], a.max(b).sqrt())
     {
-        return ([square, a, b], Method::CertificateCompensated);
+        return ([square, a, b], own, Method::CertificateCompensated);
     }
     let wide = sums(&gram::<Wide>(stack), slots, weights);
-    (wide.map(|(sum, _)| sum.max(0.0)), Method::CertificateCompensated)
+    (wide.map(|(sum, _)| sum.max(0.0)), own, Method::CertificateCompensated)
 }

@@ -37,7 +37,7 @@ pub struct SoftmaxDistance {
     pub groups: Vec<SameScores>,
     /// relative distance of all groups: unequal OV, and OV whose QK differs weighed by how much that is
     pub attention: f64,
-    /// relative distance of residual paths, all streams together
+    /// relative distance of residual paths, the largest of all streams
     pub residual: f64,
     /// `|b_O + sum W_O b_V - ...|`, relative
     pub bias: f64,
@@ -86,6 +86,7 @@ pub fn softmax_distance(a: &Block, b: &Block, tolerance: f64) -> Result<SoftmaxD
             return Err(OutOfScope::Head { block: side, head, what: "it is no softmax head".into() });
         }
     }
+    let summands = carried(a).max(carried(b));
     let (a, b) = (softmax_folded(a), softmax_folded(b));
     let heads: Vec<(Side, usize, &Head)> = super::groups::heads(&a, &b).collect();
     let scores: Vec<Product> = heads.iter().map(|(_, _, h)| Product::scores(h)).collect();
@@ -119,17 +120,24 @@ pub fn softmax_distance(a: &Block, b: &Block, tolerance: f64) -> Result<SoftmaxD
         let zero = DMatrix::zeros(block.d_model, width);
         block.residual.iter().filter(|p| p.stream == stream).fold(zero, |sum, p| sum + &p.matrix)
     };
-    let (mut apart, mut size) = (0.0f64, 0.0f64);
+    let relative = |apart: f64, size: f64| if apart > 0.0 { apart / size } else { 0.0 };
+    let mut residual = 0.0f64;
     for stream in streams {
         let width =
             a.residual.iter().chain(&b.residual).find(|p| p.stream == stream).map_or(0, |p| p.matrix.ncols());
         let (x, y) = (path(&a, stream, width), path(&b, stream, width));
-        apart = apart.hypot((&x - &y).norm());
-        size = size.hypot(x.norm().max(y.norm()));
+        residual = residual.max(relative((&x - &y).norm(), x.norm().max(y.norm())));
     }
-    let relative = |apart: f64, size: f64| if apart > 0.0 { apart / size } else { 0.0 };
-    let bias = relative((&a.b_o - &b.b_o).norm(), a.b_o.norm().max(b.b_o.norm()));
-    Ok(SoftmaxDistance { groups: found, attention, residual: relative(apart, size), bias })
+    // A bias may cancel what values carry to it: rounding is measured by what was added up.
+    let gap = (&a.b_o - &b.b_o).norm();
+    let bias = if gap <= FLOOR * summands { 0.0 } else { relative(gap, a.b_o.norm().max(b.b_o.norm())) };
+    Ok(SoftmaxDistance { groups: found, attention, residual, bias })
+}
+
+/// `|b_O| + sum |W_O b_V|`, what a folded output bias is the sum of.
+fn carried(block: &Block) -> f64 {
+    let values = block.heads.iter().filter(|h| h.mask != Mask::Strict).map(|h| (&h.w_o * &h.b_v).norm());
+    block.b_o.norm() + values.sum::<f64>()
 }
 
 /// Relative distances of two softmax heads, `|B - B'| / |B|` and `|P - P'| / |P|`; biases as in [`softmax_distance`].
