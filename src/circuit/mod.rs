@@ -53,9 +53,9 @@ fn wired(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
     let wires = wire::wires(spec, &names, folder, &mut d);
     inputs::input_relays(&mut names, &wires, &mut d);
     inputs::connected(&names, &wires, &mut d);
-    time::clocks(&mut names, &wires, &mut d);
-    time::layout(&spec.tokens.layout, &names, &wires, &mut d);
     let output = output(&spec.output, &names, &mut d);
+    time::clocks(&mut names, &wires, output, &mut d);
+    time::layout(&spec.tokens.layout, &names, &wires, &mut d);
     let graph = time::graph(&names, &wires);
     let roots = match output {
         Some(Output::Relay(r)) => vec![r],
@@ -63,6 +63,7 @@ fn wired(spec: &CircuitSpec, folder: &Path) -> Result<Circuit, Diagnostics> {
         None => Vec::new(),
     };
     let order = time::order(&names, &wires, &graph, &roots, &mut d);
+    inputs::silent_relays(spec, &names, &wires, &order, &mut d);
     let everyone: Vec<PopulationId> = (0..names.populations.len()).map(PopulationId).collect();
     let whole =
         if d.has_errors() { None } else { Some(time::order(&names, &wires, &graph, &everyone, &mut d)) };

@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 /// Gives every population the clocks of its indices, by joining what projections connect.
-pub fn clocks(names: &mut Names, wires: &Wires, d: &mut Diagnostics) {
+pub fn clocks(names: &mut Names, wires: &Wires, output: Option<Output>, d: &mut Diagnostics) {
     let n = names.populations.len();
     let (query, context) = (|p: PopulationId| 2 * p.0, |p: PopulationId| 2 * p.0 + 1);
     let mut sets: UnionFind<usize> = UnionFind::new(2 * n);
@@ -24,7 +24,11 @@ pub fn clocks(names: &mut Names, wires: &Wires, d: &mut Diagnostics) {
             clock[at] = Some(names.streams[s].clock);
         }
     }
-    let mut join = |a: usize, b: usize, p: &Projection, index: &str, d: &mut Diagnostics| {
+    let mut join = |a: usize,
+                    b: usize,
+                    (path, what, to): (&str, &str, PopulationId),
+                    index: &str,
+                    d: &mut Diagnostics| {
         let (ra, rb) = (sets.find_mut(a), sets.find_mut(b));
         if ra == rb {
             return;
@@ -37,10 +41,10 @@ pub fn clocks(names: &mut Names, wires: &Wires, d: &mut Diagnostics) {
             d.push(
                 Diagnostic::error(
                     codes::C040,
-                    &p.path,
+                    path,
                     format!(
-                        "the {index} index of `{}` follows the tokens of `{}`, but this projection brings those of `{}`",
-                        names.populations[p.to.0].name,
+                        "the {index} index of `{}` follows the tokens of `{}`, but {what} brings those of `{}`",
+                        names.populations[to.0].name,
                         name(y),
                         name(x)
                     ),
@@ -57,17 +61,41 @@ pub fn clocks(names: &mut Names, wires: &Wires, d: &mut Diagnostics) {
         if p.index == IndexRule::Error {
             continue;
         }
+        let at = (p.path.as_str(), "this projection", p.to);
         let (s, t) = (names.populations[p.from.0].sends(), names.populations[p.to.0].indices);
         let memory = names.populations[p.from.0].accumulate.is_some();
         match p.index {
-            IndexRule::Aligned => join(query(p.from), context(p.to), p, "context", d),
+            IndexRule::Aligned => join(query(p.from), context(p.to), at, "context", d),
             _ => {
                 if s.query && t.query && !memory {
-                    join(query(p.from), query(p.to), p, "query", d);
+                    join(query(p.from), query(p.to), at, "query", d);
                 }
                 if s.context && t.context {
-                    join(context(p.from), context(p.to), p, "context", d);
+                    join(context(p.from), context(p.to), at, "context", d);
                 }
+            }
+        }
+    }
+    if let Some(Output::Signed { plus, minus }) = output
+        && [plus, minus].iter().all(|id| names.populations[id.0].indices.query)
+    {
+        join(query(minus), query(plus), ("output", "its partner", plus), "query", d);
+    }
+    // A causal or strict sum has one clock for both indices: where nothing else tells, queries count what is summed.
+    let mut open = true;
+    while std::mem::take(&mut open) {
+        for p in &wires.projections {
+            let source = &names.populations[p.from.0];
+            let mask = match p.index {
+                IndexRule::SumContext(mask) => mask,
+                IndexRule::Broadcast if source.accumulate.is_some() => source.mask,
+                _ => continue,
+            };
+            let (q, c) = (sets.find_mut(query(p.to)), sets.find_mut(context(p.from)));
+            let told = names.populations[p.to.0].indices.query && mask != MaskSpec::Full;
+            if told && clock[q].is_none() && clock[c].is_some() {
+                clock[q] = clock[c];
+                open = true;
             }
         }
     }

@@ -35,8 +35,8 @@ tokens:
     main: {{d_model: 4, input: {{gaussian: {{length: 5}}}}}}
     place: {{d_model: 4, clock: main, input: {{gaussian: {{length: 5}}}}}}
 thalamus:
-  Q: {{pathway: core, per: [query], cells: 4}}
-  C: {{pathway: matrix, per: [context], cells: 4}}
+  Q: {{pathway: core, per: [query], cells: 4, tokens: main}}
+  C: {{pathway: matrix, per: [context], cells: 4, tokens: main}}
   PQ: {{pathway: core, per: [query], cells: 4, tokens: place}}
   PC: {{pathway: matrix, per: [context], cells: 4, tokens: place}}
 {relays}areas:

@@ -52,8 +52,8 @@ name: stack_in_time
 seed: 5
 tokens: {d_model: 5, mask: causal, input: {gaussian: {length: 7}}}
 thalamus:
-  Q0: {pathway: core, per: [query], cells: 5}
-  C0: {pathway: matrix, per: [context], cells: 5}
+  Q0: {pathway: core, per: [query], cells: 5, tokens: main}
+  C0: {pathway: matrix, per: [context], cells: 5, tokens: main}
   Q1: {pathway: core, per: [query], cells: 5}
   C1: {pathway: matrix, per: [context], cells: 5}
   Q2: {pathway: core, per: [query], cells: 5}

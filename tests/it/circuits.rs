@@ -84,8 +84,8 @@ schema: pulvinar/1
 name: two_blocks
 tokens: {d_model: 5, mask: full, input: {gaussian: {length: 9}}}
 thalamus:
-  VP_core: {pathway: core, per: [query], cells: 5}
-  VP_matrix: {pathway: matrix, per: [context], cells: 5}
+  VP_core: {pathway: core, per: [query], cells: 5, tokens: main}
+  VP_matrix: {pathway: matrix, per: [context], cells: 5, tokens: main}
   HO: {pathway: core, per: [query], cells: 5}
   HO_matrix: {pathway: matrix, per: [context], cells: 5}
   TOP: {pathway: core, per: [query], cells: 5}

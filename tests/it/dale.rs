@@ -76,7 +76,7 @@ fn area(
 
 fn head(d: usize, relays: &str, areas: &str, projections: &str, seed: u64, output: &str) -> String {
     format!(
-        "schema: pulvinar/1\nname: dale\nseed: {seed}\ntokens: {{d_model: {d}, mask: causal, input: {{gaussian: {{length: 5}}}}}}\nthalamus:\n  Qp: {{pathway: core, per: [query], cells: {d}, part: plus}}\n  Qm: {{pathway: core, per: [query], cells: {d}, part: minus}}\n  Cp: {{pathway: matrix, per: [context], cells: {d}, part: plus}}\n  Cm: {{pathway: matrix, per: [context], cells: {d}, part: minus}}\n{relays}areas:\n{areas}projections:\n{projections}output: {output}\n"
+        "schema: pulvinar/1\nname: dale\nseed: {seed}\ntokens: {{d_model: {d}, mask: causal, input: {{gaussian: {{length: 5}}}}}}\nthalamus:\n  Qp: {{pathway: core, per: [query], cells: {d}, tokens: main, part: plus}}\n  Qm: {{pathway: core, per: [query], cells: {d}, tokens: main, part: minus}}\n  Cp: {{pathway: matrix, per: [context], cells: {d}, tokens: main, part: plus}}\n  Cm: {{pathway: matrix, per: [context], cells: {d}, tokens: main, part: minus}}\n{relays}areas:\n{areas}projections:\n{projections}output: {output}\n"
     )
 }
 

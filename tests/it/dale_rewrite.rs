@@ -210,7 +210,7 @@ const FORMS: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "names that are taken",
-        "  HO: {pathway: core, per: [query], cells: 4}\n  HO_plus: {pathway: core, per: [query], cells: 4}\n  TRN: {pathway: core, per: [query], cells: 4}\n  Q_minus: {pathway: matrix, per: [context], cells: 4}",
+        "  HO: {pathway: core, per: [query], cells: 4}\n  HO_plus: {pathway: core, per: [query], cells: 4}\n  TRN: {pathway: core, per: [query], cells: 4}\n  Q_minus: {pathway: matrix, per: [context], cells: 4, tokens: main}",
         "      s_pp: {cells: 3, activation: product}\n      e: {cells: 1, activation: exp}\n      e_inh: {cells: 2}",
         "  K: {from: C, to: A.s.apical, weights: {normal: {std: 1}}}\n  K_pp_p: {from: Q_minus, to: A.s_pp.apical, weights: {normal: {std: 1}}}\n  L: {from: Q, to: A.s_pp.basal, weights: {normal: {std: 1}}}\n  i: {from: A.s_pp, to: A.e_inh.basal, weights: {normal: {std: 1}}}\n  j: {from: A.e_inh, to: A.e.apical, weights: {normal: {std: 0.3}}}\n  O: {from: A.d, to: HO_plus.basal, weights: {normal: {std: 1}}}\n  T: {from: HO_plus, to: TRN.basal, weights: identity}\n  out: {from: TRN, to: HO.basal, weights: {normal: {std: 1}}}\n  f: {from: A.e, to: A.f.apical, weights: ones}\n  g: {from: C, to: A.f.basal, weights: {normal: {std: 1}}}\n  h: {from: A.f, to: HO.basal, weights: {normal: {std: 1}}}",
         "HO",
@@ -258,7 +258,7 @@ fn circuit_of(relays: &str, cells: &str, projections: &str, output: &str) -> Str
         if projections.contains("A.f.apical") { "      f: {cells: 3, activation: product}\n" } else { "" };
     format!(
         "schema: pulvinar/1\nname: form\nseed: 4\ntokens: {{d_model: 4, mask: causal, input: {{gaussian: {{length: 5}}}}}}\n\
-         thalamus:\n  Q: {{pathway: core, per: [query], cells: 4}}\n  C: {{pathway: matrix, per: [context], cells: 4}}\n{relays}\n\
+         thalamus:\n  Q: {{pathway: core, per: [query], cells: 4, tokens: main}}\n  C: {{pathway: matrix, per: [context], cells: 4, tokens: main}}\n{relays}\n\
          areas:\n  A:\n    microcolumns: {{per: [query, context]}}\n    populations:\n      s: {{cells: 3, activation: product}}\n      \
          d: {{cells: 3, activation: product}}\n{f}{cells}\nprojections:\n  Q: {{from: Q, to: A.s.basal, weights: {{normal: {{std: 1}}}}}}\n  \
          bq: {{from: tonic, to: A.s.basal, weights: {{normal: {{std: 1}}}}}}\n  A: {{from: A.s, to: A.d.apical, weights: {{uniform: {{low: 0.1, high: 1}}}}}}\n  \

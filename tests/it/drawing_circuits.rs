@@ -5,8 +5,7 @@ use std::fmt::Write;
 /// `n` areas one after another, each with its relays.
 pub fn chain(n: usize) -> String {
     let (mut relays, mut areas, mut projections) = (String::new(), String::new(), String::new());
-    relays +=
-        "  R0: {pathway: core, per: [query], cells: 4}\n  C0: {pathway: matrix, per: [context], cells: 4}\n";
+    relays += "  R0: {pathway: core, per: [query], cells: 4, tokens: main}\n  C0: {pathway: matrix, per: [context], cells: 4, tokens: main}\n";
     for k in 1..=n {
         let before = k - 1;
         let _ = writeln!(
@@ -54,8 +53,8 @@ schema: pulvinar/1
 name: "a <name> & its \"quotes\""
 tokens: {d_model: 2}
 thalamus:
-  Q: {pathway: core, per: [query], cells: 2, part: plus}
-  C: {pathway: matrix, per: [context], cells: 2, part: minus}
+  Q: {pathway: core, per: [query], cells: 2, tokens: main, part: plus}
+  C: {pathway: matrix, per: [context], cells: 2, tokens: main, part: minus}
   MIDDLE: {pathway: core, per: [query], cells: 2}
   OUT: {pathway: core, per: [query], cells: 2}
   a_relay_with_a_name_that_is_much_too_long_for_its_box: {pathway: matrix, per: [query], cells: 2}

@@ -314,8 +314,8 @@ pub fn random_circuit(seed: u64) -> (String, Vec<&'static str>) {
     let other = w.rng.random_range(2..=5);
     let cross = w.chance(0.3);
     let mut streams = format!("    main: {{d_model: {d}, input: {{gaussian: {{length: {n}}}}}}}\n");
-    let _ = writeln!(w.relays, "  Q0: {{pathway: core, per: [query], cells: {d}}}");
-    let _ = writeln!(w.relays, "  C0: {{pathway: matrix, per: [context], cells: {d}}}");
+    let _ = writeln!(w.relays, "  Q0: {{pathway: core, per: [query], cells: {d}, tokens: main}}");
+    let _ = writeln!(w.relays, "  C0: {{pathway: matrix, per: [context], cells: {d}, tokens: main}}");
     if cross {
         let _ =
             writeln!(streams, "    other: {{d_model: {other}, input: {{gaussian: {{length: {}}}}}}}", n + 1);
