@@ -92,6 +92,17 @@ impl Weights {
     }
 
     #[must_use]
+    pub fn absolute(&self) -> Self {
+        match self {
+            Self::Identity { n, gain } => Self::Identity { n: *n, gain: gain.abs() },
+            Self::Constant { rows, columns, value } => {
+                Self::Constant { rows: *rows, columns: *columns, value: value.abs() }
+            }
+            Self::Dense(m) => Self::Dense(m.abs()),
+        }
+    }
+
+    #[must_use]
     pub fn transposed(&self) -> Self {
         match self {
             Self::Identity { .. } => self.clone(),

@@ -12,7 +12,7 @@ use petgraph::graph::DiGraph;
 pub struct PopulationId(pub usize);
 
 /// Number of a projection in [`Circuit::projections`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectionId(pub usize);
 
 /// A stream of tokens; streams of equal `clock` share the token index.

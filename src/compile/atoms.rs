@@ -8,6 +8,7 @@ use super::near::{Near, leading_sign};
 use super::sets::{Set, Sets};
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
+use crate::circuit::ProjectionId;
 
 /// Which token a form reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +66,8 @@ pub struct GateForm {
 pub struct Divisor {
     pub terms: Vec<Term>,
     pub sum: Sum,
+    /// the projection that brings it
+    pub by: ProjectionId,
 }
 
 /// All interned parts of one circuit.

@@ -19,6 +19,31 @@ pub struct Path {
     pub origin: Origin,
 }
 
+/// An output column `[d_model]`, and the ways that lead to it: projections from the population of the last product on.
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub vector: DVector<f64>,
+    ways: Vec<(Origin, PopulationId)>,
+}
+
+impl Column {
+    /// The ways that terms of these projections take; columns of equal numbers are one column for several populations.
+    pub(super) fn ways<'a>(
+        &'a self,
+        of: Origin,
+        parts: &'a Parts,
+    ) -> impl Iterator<Item = (Origin, PopulationId)> + 'a {
+        let all = parts.projections(of);
+        let taken = move |way: Origin| parts.projections(way).iter().all(|p| all.binary_search(p).is_ok());
+        self.ways.iter().copied().filter(move |(way, _)| taken(*way))
+    }
+
+    /// The population of the last product of such terms, the first one in the file if there are several.
+    pub(super) fn root(&self, of: Origin, parts: &Parts) -> PopulationId {
+        self.ways(of, parts).map(|(_, root)| root).min().unwrap_or(self.ways[0].1)
+    }
+}
+
 /// Everything that arrives at a relay.
 #[derive(Clone, Debug)]
 pub struct BlockForm {
@@ -26,8 +51,7 @@ pub struct BlockForm {
     pub path: String,
     pub stream: usize,
     pub d_model: usize,
-    /// output columns `[d_model]`, their origins and the population that each first came from
-    pub columns: Vec<(DVector<f64>, Origin, PopulationId)>,
+    pub columns: Vec<Column>,
     pub terms: Vec<(u32, Term)>,
     pub residual: Vec<Path>,
     pub bias: DVector<f64>,
@@ -54,7 +78,7 @@ impl BlockForm {
         if v.iter().all(|x| *x == 0.0) {
             return None;
         }
-        self.columns.push((v, origin, root));
+        self.columns.push(Column { vector: v, ways: vec![(origin, root)] });
         u32::try_from(self.columns.len() - 1).ok()
     }
 
@@ -87,20 +111,19 @@ impl BlockForm {
             return self.absorb_nearly(other, parts);
         }
         let mut index: HashMap<Vec<u64>, (u32, f64)> = HashMap::default();
-        for (i, (v, _, _)) in self.columns.iter().enumerate() {
-            let (bits, sign) = unsigned(v);
+        for (i, column) in self.columns.iter().enumerate() {
+            let (bits, sign) = unsigned(&column.vector);
             index.insert(bits, (u32::try_from(i).unwrap_or(u32::MAX), sign));
         }
         let mut renamed = Vec::with_capacity(other.columns.len());
-        for (v, origin, root) in other.columns {
-            let (bits, sign) = unsigned(&v);
+        for column in other.columns {
+            let (bits, sign) = unsigned(&column.vector);
             let next = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
             let (at, kept_sign) = *index.entry(bits).or_insert((next, sign));
             if at == next {
-                self.columns.push((v, origin, root));
+                self.columns.push(column);
             } else {
-                let kept = &mut self.columns[at as usize];
-                kept.1 = parts.union(kept.1, origin);
+                self.columns[at as usize].ways.extend(column.ways);
             }
             renamed.push((at, sign * kept_sign));
         }
@@ -115,23 +138,26 @@ impl BlockForm {
         };
         let mut near: Near<()> = Near::default();
         let mut known: Vec<(Vec<f64>, f64)> = Vec::new();
-        for (i, (v, _, _)) in self.columns.iter().enumerate() {
-            known.push(unsigned(v));
+        for (i, column) in self.columns.iter().enumerate() {
+            known.push(unsigned(&column.vector));
             near.insert((), &known[i].0, u32::try_from(i).unwrap_or(u32::MAX));
         }
         let mut renamed = Vec::with_capacity(other.columns.len());
-        for (v, origin, root) in other.columns {
-            let (numbers, sign) = unsigned(&v);
-            let at = near.find((), &numbers, |n| known[n as usize].0.as_slice());
-            let at = at.unwrap_or_else(|| {
-                let next = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
-                near.insert((), &numbers, next);
-                known.push((numbers, sign));
-                self.columns.push((v, origin, root));
-                next
-            });
-            let kept = &mut self.columns[at as usize];
-            kept.1 = parts.union(kept.1, origin);
+        for column in other.columns {
+            let (numbers, sign) = unsigned(&column.vector);
+            let at = match near.find((), &numbers, |n| known[n as usize].0.as_slice()) {
+                Some(at) => {
+                    self.columns[at as usize].ways.extend(column.ways);
+                    at
+                }
+                None => {
+                    let next = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
+                    near.insert((), &numbers, next);
+                    known.push((numbers, sign));
+                    self.columns.push(column);
+                    next
+                }
+            };
             renamed.push((at, sign * known[at as usize].1));
         }
         self.take(&renamed, other.terms, other.residual, (&other.bias, other.bias_origin), parts);

@@ -53,8 +53,15 @@ struct Side3 {
 }
 
 impl Assembly<'_, '_> {
-    pub(super) fn fault(&self, column: u32, reason: &Reason) -> Diagnostic {
-        self.f.fault(self.form.columns[column as usize].2, reason)
+    /// At the population of the last product of such a term.
+    pub(super) fn fault(&self, (column, origin): (u32, Origin), reason: &Reason) -> Diagnostic {
+        self.f.fault(self.form.columns[column as usize].root(origin, &self.f.parts), reason)
+    }
+
+    /// What divides the group does not fit it.
+    pub(super) fn unfit(&self, why: &'static str) -> Diagnostic {
+        let by = self.group.divisor.map(|id| self.f.parts.divisors[id as usize].by);
+        self.f.misfit(by.unwrap_or_default(), &Reason::Divisor { why })
     }
 
     /// The stream that the query index follows, for heads whose query is a constant.
@@ -99,14 +106,16 @@ impl Assembly<'_, '_> {
         rank: &Rank1,
         side: Side,
     ) -> Result<Vec<HeadForm>, Diagnostic> {
-        let column = c.columns[0].0;
         let kept: Vec<usize> = (0..c.rows.len()).filter(|i| rank.beta[*i] != 0.0).collect();
         let nonlinear = |a: Option<Atom>, p: &Parts| a.is_some_and(|a| p.get(a).map != FeatureMap::Identity);
         let (mapped_key, mapped_query) =
             (nonlinear(c.rows[0].0, &self.f.parts), nonlinear(c.rows[0].1, &self.f.parts));
         let mut alpha = rank.alpha.clone();
         if let Some(divisor) = self.group.divisor {
-            let ratio = self.divisor_ratio(c, rank, divisor).map_err(|r| self.fault(column, &r))?;
+            let ratio = self
+                .f
+                .divisor_ratio(&self.group, c, rank, divisor)
+                .map_err(|r| self.f.misfit(self.f.parts.divisors[divisor as usize].by, &r))?;
             alpha.iter_mut().for_each(|a| *a /= ratio);
         }
         if !(mapped_key && mapped_query) {
@@ -118,9 +127,7 @@ impl Assembly<'_, '_> {
         }
         // Both sides are nonlinear: weights cannot move into either, equal ones become the scale.
         if self.group.divisor.is_some() && rank.uniform().is_none() {
-            return Err(
-                self.fault(column, &Reason::Divisor { why: "its nonlinear features carry unequal weights" })
-            );
+            return Err(self.unfit("its nonlinear features carry unequal weights"));
         }
         let mut by_weight: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for i in kept {
@@ -183,19 +190,18 @@ impl Assembly<'_, '_> {
 
     /// Values weighed by one nonlinear score: one head for each stream that values come from.
     pub fn score_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Diagnostic> {
-        let column = terms[0].0;
         let score = self.f.parts.scores[self.group.score.unwrap_or_default() as usize].clone();
         let mut ratio = 1.0;
         if let Some(id) = self.group.divisor {
-            let Divisor { terms: divisor, sum } = self.f.parts.divisors[id as usize].clone();
+            let Divisor { terms: divisor, sum, .. } = self.f.parts.divisors[id as usize].clone();
             let one = match divisor.as_slice() {
                 [t] if t.score == self.group.score && t.n_context() == 0 && t.query.is_none() => {
                     t.coefficient
                 }
-                _ => return Err(self.fault(column, &Reason::Divisor { why: "it pools other scores" })),
+                _ => return Err(self.unfit("it pools other scores")),
             };
             if sum != self.group.sum {
-                return Err(self.fault(column, &Reason::Divisor { why: "it is summed over another mask" }));
+                return Err(self.unfit("it is summed over another mask"));
             }
             ratio = one;
         }
@@ -243,24 +249,25 @@ impl Assembly<'_, '_> {
         singular: f64,
         origins: &[Origin],
     ) -> HeadForm {
-        let column = outputs[0];
         let default_query = self.query_clock();
         let context = self.group.sum.clock;
         let context =
             keys.iter().chain(values).find_map(|(_, a)| *a).map_or(context, |a| self.f.parts.get(a).stream);
         let (values, columns) = self.merge_values(values, outputs, &memory);
         let mut w_o = DMatrix::zeros(self.form.d_model, columns.len());
-        let root = self.form.columns[column as usize].2;
-        let mut out_origin = self.form.columns[column as usize].1;
+        let none = self.f.parts.no_origin();
+        let all = origins.iter().fold(none, |o, p| self.f.parts.union(o, *p));
+        let root = self.form.columns[outputs[0] as usize].root(all, &self.f.parts);
+        let mut out_origin = none;
         for (j, sum) in columns.iter().enumerate() {
             for (weight, c) in sum {
-                let (vector, origin, _) = &self.form.columns[*c as usize];
+                let column = &self.form.columns[*c as usize];
                 let mut target = w_o.column_mut(j);
-                target += vector * *weight;
-                out_origin = self.f.parts.union(out_origin, *origin);
+                target += &column.vector * *weight;
+                let ways: Vec<Origin> = column.ways(all, &self.f.parts).map(|(way, _)| way).collect();
+                out_origin = ways.iter().fold(out_origin, |o, way| self.f.parts.union(o, *way));
             }
         }
-        let all = origins.iter().fold(out_origin, |o, p| self.f.parts.union(o, *p));
         let k = self.stack(keys, context, all);
         let q = self.stack(queries, default_query, all);
         let v = self.stack(&values, k.stream, all);
@@ -271,7 +278,7 @@ impl Assembly<'_, '_> {
             Kernel::Linear
         });
         let circuit = self.f.circuit;
-        let area = match circuit.population(self.form.columns[column as usize].2).kind {
+        let area = match circuit.population(root).kind {
             Kind::Cells { area } => circuit.areas[area].clone(),
             _ => String::new(),
         };

@@ -20,11 +20,10 @@ type KeySignature = Vec<(u64, u32)>;
 impl Assembly<'_, '_> {
     /// Heads that read one delta memory: microcolumns of equal keys, factorised over what reads them.
     pub fn delta_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Diagnostic> {
-        let column = terms[0].0;
         let id = PopulationId(self.group.memory.unwrap_or_default() as usize);
         let Some(memory) = self.f.deltas.get(&id).cloned() else { return Ok(Vec::new()) };
         if self.group.divisor.is_some() {
-            return Err(self.fault(column, &Reason::Divisor { why: "a delta memory has no sum of weights" }));
+            return Err(self.unfit("a delta memory has no sum of weights"));
         }
         let cells = self.f.circuit.population(id).cells;
         let class = |a: Atom, f: &Factors<'_>| f.parts.get(a).class;
@@ -47,7 +46,8 @@ impl Assembly<'_, '_> {
             for t in mine {
                 let Some(query) = t.1.query else { continue };
                 if self.f.parts.get(query).map != FeatureMap::Identity {
-                    return Err(self.fault(t.0, &Reason::Delta { why: "a nonlinear query reads it" }));
+                    let at = (t.0, t.1.origin);
+                    return Err(self.fault(at, &Reason::Delta { why: "a nonlinear query reads it" }));
                 }
                 let column = t.1.memory.map_or(0, |(_, cell)| cell as usize / cells);
                 let value = self.f.parts.get(memory.values[column].1).stream;

@@ -1,25 +1,32 @@
 //! Normalised heads: is the divisor the sum of the head's own weights?
 
 use super::atoms::Atom;
-use super::build_head::Assembly;
 use super::components::Component;
+use super::factor::Factors;
+use super::heads::Group;
 use super::rank::Rank1;
 use super::reason::Reason;
 use super::term::Fold;
 use std::collections::BTreeMap;
 
-impl Assembly<'_, '_> {
+impl Factors<'_> {
     /// divisor = ratio x (sum of the head's own weights), or why not.
-    pub(super) fn divisor_ratio(&self, c: &Component, rank: &Rank1, id: u32) -> Result<f64, Reason> {
+    pub(super) fn divisor_ratio(
+        &self,
+        group: &Group,
+        c: &Component,
+        rank: &Rank1,
+        id: u32,
+    ) -> Result<f64, Reason> {
         let wrong = |why| Err(Reason::Divisor { why });
-        let divisor = &self.f.parts.divisors[id as usize];
-        if divisor.sum != self.group.sum {
+        let divisor = &self.parts.divisors[id as usize];
+        if divisor.sum != group.sum {
             return wrong("it is summed over another mask or memory");
         }
-        if self.group.sum.fold == Fold::Gated {
+        if group.sum.fold == Fold::Gated {
             return wrong("gated memories have no normalised form");
         }
-        let class = |a: Option<Atom>| a.map_or(u32::MAX, |a| self.f.parts.get(a).class);
+        let class = |a: Option<Atom>| a.map_or(u32::MAX, |a| self.parts.get(a).class);
         let mut weights: BTreeMap<(u32, u32), f64> = BTreeMap::new();
         for t in &divisor.terms {
             if t.score.is_some() || t.memory.is_some() || t.context[1].is_some() {

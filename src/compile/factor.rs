@@ -197,7 +197,25 @@ impl<'a> Factors<'a> {
             return Ok(additive);
         }
         let divisor = self.inputs(id, compartment, Effect::Divisive)?;
-        self.divide(&additive, &divisor).map_err(|r| self.fault(id, &r))
+        let by = self.divisive(id, compartment);
+        self.divide(&additive, &divisor, by).map_err(|r| match r {
+            Reason::Divisor { .. } => self.misfit(by, &r),
+            _ => self.fault(id, &r),
+        })
+    }
+
+    /// The first projection that divides a compartment.
+    pub fn divisive(&self, id: PopulationId, compartment: Compartment) -> ProjectionId {
+        let mut inputs = self.circuit.inputs_of(id);
+        let found = inputs.find(|(_, p)| p.compartment == compartment && p.effect == Effect::Divisive);
+        found.map(|(number, _)| number).unwrap_or_default()
+    }
+
+    /// What is wrong with a divisor, at the projection that brings it.
+    pub fn misfit(&self, by: ProjectionId, reason: &Reason) -> Diagnostic {
+        let p = self.circuit.projection(by);
+        let (from, to) = (&self.circuit.population(p.from).name, &self.circuit.population(p.to).name);
+        reason.at(&p.path, &format!("{from}`, which divides `{to}"))
     }
 
     pub fn has_divisive(&self, id: PopulationId, compartment: Compartment) -> bool {
@@ -248,7 +266,7 @@ impl<'a> Factors<'a> {
     }
 
     /// Divides cell by cell; the divisor must be a constant or a sum over the context.
-    pub fn divide(&mut self, n: &Value, d: &Value) -> Result<Value, Reason> {
+    pub fn divide(&mut self, n: &Value, d: &Value, by: ProjectionId) -> Result<Value, Reason> {
         if d.is_constant() {
             let mut inverse = Value::zero(n.cells);
             let origin = d.constant.as_ref().map_or_else(|| self.parts.no_origin(), |(_, o)| *o);
@@ -277,7 +295,7 @@ impl<'a> Factors<'a> {
                 return Err(Reason::DividedTwice);
             }
             let origin = terms.iter().fold(terms[0].origin, |o, t| self.parts.union(o, t.origin));
-            let id = self.parts.divisor(Divisor { terms, sum });
+            let id = self.parts.divisor(Divisor { terms, sum, by });
             for t in over {
                 if t.divisor.is_some() {
                     return Err(Reason::DividedTwice);

@@ -35,7 +35,7 @@ pub fn heads(form: &BlockForm, f: &mut Factors<'_>) -> Result<Vec<HeadForm>, Dia
         } else if group.memory.is_some() {
             all.extend(Assembly { form, f, group }.delta_heads(&terms)?);
         } else {
-            for chosen in orient(form, f, &terms)? {
+            for chosen in orient(form, f, &group, &terms)? {
                 let mut assembly = Assembly { form, f, group };
                 for (component, ranks) in &chosen.components {
                     for rank in ranks {
@@ -77,23 +77,30 @@ struct Chosen {
 }
 
 /// Colours context factors; each colour component with the orientation and the gate side that make fewer heads.
-fn orient(form: &BlockForm, f: &Factors<'_>, terms: &[(u32, Term)]) -> Result<Vec<Chosen>, Diagnostic> {
+fn orient(
+    form: &BlockForm,
+    f: &Factors<'_>,
+    group: &Group,
+    terms: &[(u32, Term)],
+) -> Result<Vec<Chosen>, Diagnostic> {
     // Forms of equal numbers are one vertex; if that cannot be coloured (K = V), forms are told apart by origin.
     let coloured = colour(terms, |a: Atom| f.parts.get(a).class).or_else(|| colour(terms, |a: Atom| a.0));
     match coloured {
-        Some(parts) => parts.into_iter().map(|part| choose(form, f, part, &[false, true])).collect(),
+        Some(parts) => parts.into_iter().map(|part| choose(form, f, group, part, &[false, true])).collect(),
         None => {
             // Any orientation is exact, only perhaps not minimal.
             let part = terms.iter().map(|(c, t)| Oriented::of(*c, t, false)).collect();
-            Ok(vec![choose(form, f, part, &[false])?])
+            Ok(vec![choose(form, f, group, part, &[false])?])
         }
     }
 }
 
-/// Of two orientations and two gate sides, the one with fewer heads; then the one whose keys came first in the file.
+/// Of two orientations and two gate sides, one whose weights are those that divide it; then the one with fewer heads;
+/// then the one whose keys came first in the file.
 fn choose(
     form: &BlockForm,
     f: &Factors<'_>,
+    group: &Group,
     part: Vec<Oriented>,
     swaps: &[bool],
 ) -> Result<Chosen, Diagnostic> {
@@ -107,7 +114,13 @@ fn choose(
     };
     let gated = part.iter().any(|t| t.gate.is_some());
     let sides: &[Side] = if gated { &[Side::Value, Side::Key] } else { &[Side::Value] };
-    let column = part.first().map_or(0, |t| t.column);
+    let fits = |components: &[(Component, Vec<Rank1>)]| {
+        group.divisor.is_none_or(|id| {
+            let fits = |c: &Component, rank| f.divisor_ratio(group, c, rank, id).is_ok();
+            components.iter().all(|(c, ranks)| ranks.iter().all(|rank| fits(c, rank)))
+        })
+    };
+    let first = part.first().copied();
     let oriented: Vec<Vec<Oriented>> = swaps
         .iter()
         .map(|swap| if *swap { part.iter().map(|t| t.swapped()).collect() } else { part.clone() })
@@ -120,9 +133,9 @@ fn choose(
     }
     let mut order: Vec<(usize, _)> = ways.into_iter().enumerate().collect();
     order.sort_by_key(|(_, (_, _, places))| places.count);
-    let mut best: Option<((usize, u32, usize), Chosen)> = None;
+    let mut best: Option<((bool, usize, u32, usize), Chosen)> = None;
     for (number, (part, side, places)) in order {
-        if best.as_ref().is_some_and(|((heads, ..), _)| places.count > *heads) {
+        if best.as_ref().is_some_and(|((misfit, heads, ..), _)| !misfit && places.count > *heads) {
             continue;
         }
         let components: Vec<(Component, Vec<Rank1>)> = places
@@ -134,13 +147,15 @@ fn choose(
             })
             .collect::<Result<_, Diagnostic>>()?;
         let heads = components.iter().map(|(_, ranks)| ranks.len()).sum();
-        let rank = (heads, earliest(part), number);
+        let rank = (!fits(&components), heads, earliest(part), number);
         if best.as_ref().is_none_or(|(b, _)| rank < *b) {
             best = Some((rank, Chosen { components, side }));
         }
     }
-    best.map(|(_, chosen)| chosen)
-        .ok_or_else(|| f.fault(form.columns[column as usize].2, &Reason::NonlinearValue))
+    best.map(|(_, chosen)| chosen).ok_or_else(|| match first {
+        Some(t) => f.fault(form.columns[t.column as usize].root(t.origin, &f.parts), &Reason::NonlinearValue),
+        None => Reason::NonlinearValue.at(&form.path, &form.relay),
+    })
 }
 
 impl Rank1 {

@@ -8,7 +8,7 @@ use super::block_form::BlockForm;
 use super::factor::{Factors, mask_of};
 use super::hash::HashMap;
 use super::reason::Reason;
-use super::term::{Fold, Sum, Term, merge};
+use super::term::{CANCELLED, Fold, Sum, Term, merge};
 use super::value::{Value, expand};
 use crate::attention::FeatureMap;
 use crate::circuit::{AxisMap, Compartment, IndexRule, Kind, PopulationId, Weights};
@@ -22,6 +22,8 @@ use std::rc::Rc;
 /// Output columns on their way back: column `map(cell)` of `base` belongs to the cell.
 struct Pulled {
     base: DMatrix<f64>,
+    /// in plus/minus circuits, where halves are to cancel: the sums of the absolute values
+    size: Option<DMatrix<f64>>,
     map: AxisMap,
     origin: Origin,
 }
@@ -50,6 +52,7 @@ impl Factors<'_> {
             for (relay, sign) in batch {
                 let out = Pulled {
                     base: DMatrix::from_diagonal_element(first.cells, first.cells, *sign),
+                    size: self.parts.any_rectified.then(|| DMatrix::identity(first.cells, first.cells)),
                     map: AxisMap::All,
                     origin: self.parts.no_origin(),
                 };
@@ -71,7 +74,7 @@ impl Factors<'_> {
                 roots.reverse();
             }
             for (id, sum, pulled) in roots {
-                self.root(relay, id, sum, &pulled, &mut part)?;
+                self.root(relay, id, sum, &pulled.without_rounding(), &mut part)?;
             }
             self.divide_relay(relay, &mut part)?;
             form.absorb(part, &mut self.parts);
@@ -100,21 +103,19 @@ impl Factors<'_> {
             };
             let origin = self.parts.origin_of(number.0);
             let s = &p.synapses;
-            let base = times_weights(&out.base, out.map, circuit.population(id).size(), s.onto, &s.weights);
-            let pulled = Pulled { base, map: s.pool, origin: self.parts.union(origin, out.origin) };
+            let back = |m: &DMatrix<f64>, w: &Weights| {
+                times_weights(m, out.map, circuit.population(id).size(), s.onto, w)
+            };
+            let base = back(&out.base, &s.weights);
+            let size = out.size.as_ref().map(|size| back(size, &s.weights.absolute()));
+            let pulled = Pulled { base, size, map: s.pool, origin: self.parts.union(origin, out.origin) };
             let size = circuit.population(p.from).size();
             let key = (Reverse(self.position[&p.from]), sum);
             match work.remove(&key) {
                 None => work.insert(key, pulled),
                 Some(earlier) => {
                     let origin = self.parts.union(earlier.origin, pulled.origin);
-                    let joined = if earlier.map == pulled.map {
-                        Pulled { base: earlier.base + pulled.base, map: earlier.map, origin }
-                    } else {
-                        let base = earlier.columns(size) + pulled.columns(size);
-                        Pulled { base, map: AxisMap::All, origin }
-                    };
-                    work.insert(key, joined)
+                    work.insert(key, Pulled { origin, ..earlier.plus(pulled, size) })
                 }
             };
         }
@@ -191,7 +192,7 @@ impl Factors<'_> {
                 if placed_sum.is_some() {
                     t = t.summed(placed_sum, None).map_err(|r| self.fault(id, &r))?;
                 }
-                self.place(relay, column, t, form)?;
+                self.place(relay, column, t, out.origin, form)?;
             }
         }
         Ok(())
@@ -203,20 +204,22 @@ impl Factors<'_> {
         relay: PopulationId,
         column: u32,
         t: Term,
+        way: Origin,
         form: &mut BlockForm,
     ) -> Result<(), Diagnostic> {
+        let t = Term { origin: self.parts.union(t.origin, way), ..t };
         if t.sum.is_some() {
             form.terms.push((column, t));
             return Ok(());
         }
         if t.divisor.is_some() {
-            let root = form.columns[column as usize].2;
+            let root = form.columns[column as usize].root(t.origin, &self.parts);
             return Err(self.fault(root, &Reason::DividesResidual));
         }
         if t.score.is_some() || t.n_context() > 0 {
             return Err(self.fault(relay, &Reason::ContextRelay));
         }
-        let vector = form.columns[column as usize].0.clone();
+        let vector = form.columns[column as usize].vector.clone();
         match t.query {
             None => form.add_bias(&(vector * t.coefficient), t.origin, &mut self.parts),
             Some(atom) => {
@@ -252,15 +255,17 @@ impl Factors<'_> {
             let origin = self.parts.no_origin();
             let fold = Sum { mask: crate::attention::Mask::Full, fold: Fold::Pooled, clock: 0 };
             ones.terms = vec![vec![Term { sum: Some(fold), ..Term::constant(1.0, origin) }]; divisor.cells];
-            let probe = self.divide(&ones, &divisor).map_err(|r| self.fault(relay, &r))?;
+            let by = self.divisive(relay, compartment);
+            let probe = self.divide(&ones, &divisor, by).map_err(|r| match r {
+                Reason::Divisor { .. } => self.misfit(by, &r),
+                _ => self.fault(relay, &r),
+            })?;
             let ids: Vec<_> =
                 probe.terms.iter().map(|l| l.first().map(|t| (t.divisor, t.coefficient.to_bits()))).collect();
             let Some(Some((id, bits))) = ids.first().copied() else { continue };
             if ids.iter().any(|i| *i != ids[0]) {
-                return Err(self.fault(
-                    relay,
-                    &Reason::Divisor { why: "cells of the relay are divided by different sums" },
-                ));
+                let why = "cells of the relay are divided by different sums";
+                return Err(self.misfit(by, &Reason::Divisor { why }));
             }
             for (_, t) in &mut form.terms {
                 if t.divisor.is_some() {
@@ -313,9 +318,36 @@ fn times_weights(
 impl Pulled {
     /// One column per cell.
     fn columns(&self, cells: usize) -> DMatrix<f64> {
+        self.written_out(&self.base, cells)
+    }
+
+    fn written_out(&self, m: &DMatrix<f64>, cells: usize) -> DMatrix<f64> {
         if self.map == AxisMap::All {
-            return self.base.clone();
+            return m.clone();
         }
-        DMatrix::from_fn(self.base.nrows(), cells, |i, c| self.base[(i, self.map.of(c))])
+        DMatrix::from_fn(m.nrows(), cells, |i, c| m[(i, self.map.of(c))])
+    }
+
+    /// Both together, on their way to the same population of so many cells.
+    fn plus(self, other: Self, cells: usize) -> Self {
+        let same = self.map == other.map;
+        let add = |x: &DMatrix<f64>, y: &DMatrix<f64>| {
+            if same { x + y } else { self.written_out(x, cells) + other.written_out(y, cells) }
+        };
+        Self {
+            base: add(&self.base, &other.base),
+            size: self.size.as_ref().zip(other.size.as_ref()).map(|(x, y)| add(x, y)),
+            map: if same { self.map } else { AxisMap::All },
+            origin: self.origin,
+        }
+    }
+
+    /// What rounding leaves of numbers that cancel is 0.
+    fn without_rounding(mut self) -> Self {
+        if let Some(size) = &self.size {
+            let cancels = |x: f64, size: f64| x.abs() <= CANCELLED * size;
+            self.base.zip_apply(size, |x, size| *x = if cancels(*x, size) { 0.0 } else { *x });
+        }
+        self
     }
 }

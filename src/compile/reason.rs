@@ -1,6 +1,7 @@
 //! Why a circuit is not attention.
 
 use crate::diag::{Diagnostic, codes};
+use crate::spec::Part;
 
 /// Where the form breaks. [`Reason::at`] turns it into a diagnostic at the population or projection at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,20 +9,37 @@ pub enum Reason {
     QueryDegree,
     ContextDegree,
     NoQuery,
+    /// a projection, and where it ends
+    QueryFree {
+        to: String,
+    },
+    NoClock,
     NonlinearValue,
-    Score { activation: String },
-    NonlinearSum { activation: String },
+    Score {
+        activation: String,
+    },
+    NonlinearSum {
+        activation: String,
+    },
     DividesResidual,
-    Divisor { why: &'static str },
+    Divisor {
+        why: &'static str,
+    },
     OutputPerContext,
     NoRelay,
     TwoSums,
     SumTimesContext,
     Rectified,
+    RectifiedOutput {
+        part: Part,
+    },
+    Unpaired,
     NoHeads,
     Recurrent,
     TwoStreams,
-    Delta { why: &'static str },
+    Delta {
+        why: &'static str,
+    },
     Gate,
     Power,
     DividedTwice,
@@ -57,6 +75,18 @@ impl Reason {
                 format!("`{name}` sums over the context without any factor of the query token"),
                 "every summed term needs a query: let one compartment come from a relay per [query]",
             ),
+            Self::QueryFree { to } => (
+                codes::N003,
+                format!(
+                    "`{name}` brings to `{to}` what has no factor of the query token, and it is summed over the context"
+                ),
+                "every summed term needs a query, or values that a query weighs too: remove the projection, or multiply it by something per [query]",
+            ),
+            Self::NoClock => (
+                codes::N003,
+                format!("nothing says for which tokens `{name}` answers: no relay per [query] reaches it"),
+                "let a relay per [query] carry tokens to it, as the query of a head or as a residual",
+            ),
             Self::NonlinearValue => (
                 codes::N004,
                 format!("in `{name}` a nonlinear value or a second nonlinear factor is attended to"),
@@ -64,7 +94,7 @@ impl Reason {
             ),
             Self::Score { activation } => (
                 codes::N005,
-                format!("`{name}` passes a product of query and key through `{activation}`"),
+                format!("`{name}` passes a score of query and key through `{activation}`"),
                 "scores may be linear, `exp` or `{power: {exponent: n}}`",
             ),
             Self::NonlinearSum { activation } => (
@@ -83,7 +113,7 @@ impl Reason {
             ),
             Self::Divisor { why } => (
                 codes::N008,
-                format!("what divides `{name}` is not the sum of its own attention weights: {why}"),
+                format!("`{name}`, is not the sum of the attention weights there: {why}"),
                 "pool the same scores that weigh the values, over the same mask",
             ),
             Self::OutputPerContext => (
@@ -112,6 +142,19 @@ impl Reason {
                 codes::N013,
                 format!("rectified parts of a token reach `{name}` without their partner"),
                 "plus and minus relays must enter every factor as [F, -F]: relu(z) - relu(-z) = z is the only rectifier rule",
+            ),
+            Self::RectifiedOutput { part } => (
+                codes::N013,
+                format!(
+                    "the output `{name}` sends max({}, 0) of what it receives",
+                    if *part == Part::Minus { "-x" } else { "x" }
+                ),
+                "a head's output has both signs: leave out `part`, or take the difference of two relays that receive the same, `output: {plus: ..., minus: ...}`",
+            ),
+            Self::Unpaired => (
+                codes::N013,
+                format!("the output reads `{name}`, which is rectified, without its partner"),
+                "the relays of `output: {plus: ..., minus: ...}` receive the same and have opposite parts, or neither has one",
             ),
             Self::NoHeads => (
                 codes::N014,

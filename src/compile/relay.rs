@@ -1,15 +1,16 @@
 //! Relays: which of them end a block, and what each means to those who read it.
 
-use super::atoms::Role;
+use super::atoms::{Origin, Role};
 use super::block_form::BlockForm;
 use super::factor::{Factors, RelayMeaning, StreamForm};
 use super::reason::Reason;
 use super::term::Term;
 use super::value::{Linear, Value};
-use crate::circuit::{AxisMap, Compartment, Kind, Output, PopulationId};
+use crate::circuit::{AxisMap, Compartment, Kind, Output, PopulationId, Projection, ProjectionId};
 use crate::diag::Diagnostic;
-use crate::spec::Part;
+use crate::spec::{Effect, Part};
 use nalgebra::DMatrix;
+use std::collections::BTreeSet;
 
 impl Factors<'_> {
     /// Evaluates all relays in order; returns the blocks, the one of the output last.
@@ -22,7 +23,13 @@ impl Factors<'_> {
         if let Some(id) = outputs.iter().find(|id| circuit.population(**id).indices.context) {
             return Err(self.fault(*id, &Reason::OutputPerContext));
         }
+        if let Some(id) = outputs.iter().find(|id| circuit.population(**id).query_clock.is_none()) {
+            return Err(self.fault(*id, &Reason::NoClock));
+        }
         self.no_recurrence()?;
+        if let (Output::Relay(id), Some(part)) = (circuit.output, self.part_of(outputs[0])) {
+            return Err(self.fault(id, &Reason::RectifiedOutput { part }));
+        }
         let signed = matches!(circuit.output, Output::Signed { .. });
         let mut blocks = Vec::new();
         for id in &circuit.order {
@@ -36,7 +43,12 @@ impl Factors<'_> {
                 continue;
             }
             let form = self.arrive(&[(*id, 1.0)], &p.name)?;
-            if is_output && part.is_none() && blocks.last().is_some_and(|b| form.copies(b.stream)) {
+            if let Some(block) = blocks.last().filter(|b| form.copies(b.stream))
+                && is_output
+                && part.is_none()
+            {
+                let stream = block.stream;
+                self.relays.insert(*id, RelayMeaning::Stream { stream, sign: 1.0, rectified: false });
                 continue;
             }
             if !is_output && part.is_none() && form.is_linear_in_one_stream() {
@@ -67,6 +79,13 @@ impl Factors<'_> {
                 Err(Reason::Recurrent.at(&p.path, &self.circuit.population(p.to).name))
             }
             None => Ok(()),
+        }
+    }
+
+    fn part_of(&self, id: PopulationId) -> Option<Part> {
+        match self.circuit.population(id).kind {
+            Kind::Relay { part, .. } => part,
+            _ => None,
         }
     }
 
@@ -152,7 +171,7 @@ impl Factors<'_> {
                 Some(RelayMeaning::Stream { stream: s, sign: a, rectified: true }),
                 Some(RelayMeaning::Stream { stream: t, sign: b, rectified: true }),
             ) if s == t => {
-                if (a, b) == (1.0, -1.0) {
+                if (a, b) == (1.0, -1.0) && blocks.last().is_some_and(|b| b.stream == s) {
                     return Ok(());
                 }
                 let d = self.streams[s].d_model;
@@ -167,9 +186,11 @@ impl Factors<'_> {
                 );
                 form
             }
-            (Some(RelayMeaning::Stream { rectified: true, .. }), _)
-            | (_, Some(RelayMeaning::Stream { rectified: true, .. })) => {
-                return Err(self.fault(plus, &Reason::Rectified));
+            (Some(RelayMeaning::Stream { rectified: true, .. }), _) => {
+                return Err(self.fault(plus, &Reason::Unpaired));
+            }
+            (_, Some(RelayMeaning::Stream { rectified: true, .. })) => {
+                return Err(self.fault(minus, &Reason::Unpaired));
             }
             _ => self.arrive(&[(plus, 1.0), (minus, -1.0)], &name)?,
         };
@@ -185,20 +206,9 @@ impl Factors<'_> {
         let rectified = |f: &Self, t: &Term| {
             t.query.iter().chain(t.context.iter().flatten()).any(|a| f.parts.get(*a).rectified)
         };
-        let blame = |f: &Self, column: u32, reason: &Reason| {
-            let (_, origin, root) = &form.columns[column as usize];
-            let p = f.circuit.population(*root);
-            match f.parts.projections(*origin).first() {
-                Some(number) if !matches!(p.kind, Kind::Cells { .. }) => {
-                    let q = &f.circuit.projections[*number as usize];
-                    reason.at(&q.path, &q.name)
-                }
-                _ => reason.at(&p.path, &p.name),
-            }
-        };
         for (column, t) in &form.terms {
             if t.query.is_none() && t.score.is_none() {
-                return Err(blame(self, *column, &Reason::NoQuery));
+                return Err(self.no_query(form, *column, t.origin));
             }
             // Which partner is missing, no one term can tell: the relay is named.
             if rectified(self, t) {
@@ -209,6 +219,52 @@ impl Factors<'_> {
             return Err(Reason::Rectified.at(&form.path, &form.relay));
         }
         Ok(())
+    }
+
+    /// A sum over the context without a query: at the projection that brings it where others bring a query, else at the
+    /// population of the last product, or the projection of a relay.
+    pub(super) fn no_query(&self, form: &BlockForm, column: u32, origin: Origin) -> Diagnostic {
+        let own = self.parts.projections(origin);
+        let has_query = |p: &Projection| self.reads_query(p.from);
+        for number in own {
+            let p = &self.circuit.projections[*number as usize];
+            let beside = |(id, q): (ProjectionId, &Projection)| {
+                q.compartment == p.compartment
+                    && q.effect == Effect::Additive
+                    && !own.iter().any(|o| *o as usize == id.0)
+                    && has_query(q)
+            };
+            if !has_query(p) && self.circuit.inputs_of(p.to).any(beside) {
+                let to = format!("{}.{}", self.circuit.population(p.to).name, p.compartment.name());
+                return Reason::QueryFree { to }.at(&p.path, &p.name);
+            }
+        }
+        let column = &form.columns[column as usize];
+        let p = self.circuit.population(column.root(origin, &self.parts));
+        let way = column.ways(origin, &self.parts).next();
+        match way.and_then(|(way, _)| self.parts.projections(way).first()) {
+            Some(number) if !matches!(p.kind, Kind::Cells { .. }) => {
+                let q = &self.circuit.projections[*number as usize];
+                Reason::NoQuery.at(&q.path, &q.name)
+            }
+            _ => Reason::NoQuery.at(&p.path, &p.name),
+        }
+    }
+
+    /// Whether a population depends on the token of its query index.
+    fn reads_query(&self, id: PopulationId) -> bool {
+        let (mut open, mut seen) = (vec![id], BTreeSet::new());
+        while let Some(id) = open.pop() {
+            let p = self.circuit.population(id);
+            if p.is_relay() && p.indices.query {
+                return true;
+            }
+            if seen.insert(id) && p.indices.query && p.accumulate.is_none() {
+                let inputs = self.circuit.inputs_of(id);
+                open.extend(inputs.filter(|(_, q)| q.compartment != Compartment::Third).map(|(_, q)| q.from));
+            }
+        }
+        false
     }
 }
 
