@@ -13,6 +13,7 @@ use crate::files::{Claim, little_endian, write_npy};
 use crate::linalg::Real;
 use crate::report::Page;
 use crate::seed::sha256_hex;
+use crate::simulate::cells::{Divisions, divisions, doubtful};
 use crate::simulate::inputs::Overrides;
 use crate::simulate::{Fingerprint, Run, run as simulate};
 use crate::spec::Document;
@@ -50,6 +51,9 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     let compiled = load::compiled(&document, &circuit, &args.file)?;
     let overrides = load::overrides(&args.tokens, &circuit)?;
     if args.stream {
+        if !doubtful(&circuit).is_empty() {
+            out.note(UNCHECKED);
+        }
         let job = pieces::Job {
             args,
             document: &document,
@@ -62,6 +66,11 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     let streams = load::tokens(&document, &circuit, &overrides, out)
         .map_err(|d| load::placed(&document, &args.file, d))?;
     // Refused before the work, not after it.
+    if divisions(&circuit, &streams).map_err(|d| load::placed(&document, &args.file, d))?
+        == Divisions::Unchecked
+    {
+        out.note(UNCHECKED);
+    }
     let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     let job = Job {
         claim: claim.as_ref(),
@@ -82,6 +91,9 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         Precision::F32 => job.finish(&simulate::<f32>(&blocks, &streams)?),
     }
 }
+
+/// Said where [`divisions`] has not looked.
+const UNCHECKED: &str = "note: cells that divide by a sum which may be 0 were not computed one by one for so many tokens; x/0 in them is seen only where a head divides";
 
 /// Only spikes come in trials.
 pub(super) fn no_trials(args: &Simulate) -> Result<(), Diagnostic> {

@@ -33,6 +33,7 @@
 mod arrive;
 pub(crate) mod columns;
 mod delay;
+mod divisions;
 mod growth;
 mod lesion;
 pub(crate) mod memory;
@@ -48,6 +49,7 @@ mod settings;
 mod step;
 pub(crate) mod sweep;
 
+pub use divisions::{Divisions, divisions, doubtful};
 pub use growth::Growing;
 pub use lesion::{extents, lesioned};
 pub use notes::{notes, windows};

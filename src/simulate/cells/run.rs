@@ -181,7 +181,7 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
 }
 
 /// What happened to a population that went wild: looked up afterwards, so that steps need not ask.
-fn cause(net: &Net<'_>, i: usize) -> Cause {
+pub fn cause(net: &Net<'_>, i: usize) -> Cause {
     let p = &net.cells[i];
     let by_zero = p.membranes.iter().filter(|m| !m.leak.waits).any(|m| {
         let divisors = m.divisive.iter().flat_map(|d| &d.now);
@@ -292,7 +292,7 @@ fn start(circuit: &Circuit, settings: &Settings, net: &mut Net<'_>) {
 }
 
 /// All tokens at once: relays that carry them in, and `tonic`.
-fn present(circuit: &Circuit, inputs: &Streams, net: &mut Net<'_>) {
+pub fn present(circuit: &Circuit, inputs: &Streams, net: &mut Net<'_>) {
     for i in 0..net.cells.len() {
         let mut rates = std::mem::take(&mut net.rates[i]);
         let p = &net.cells[i];
