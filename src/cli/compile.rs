@@ -1,6 +1,7 @@
 //! `pulvinar compile FILE`: circuit -> heads.
 
 use super::args::{Compile, Emit};
+use super::dale::plus_minus;
 use super::emit;
 use super::load;
 use super::output;
@@ -10,7 +11,6 @@ use crate::circuit::Circuit;
 use crate::compile::{Compiled, CompiledBlock, explain::explain};
 use crate::diag::{Diagnostic, codes};
 use crate::spec::Document;
-use crate::weights::dale::rewrite;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -116,8 +116,8 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
 
 /// The circuit with plus and minus cells.
 fn dale(document: &Document, circuit: &Circuit, file: &Path, out: &Reporter) -> Outcome {
-    let new = rewrite(&document.spec, circuit).map_err(|d| load::placed(document, file, d))?;
-    let text = new.to_yaml();
+    let (new, text) =
+        plus_minus(document, circuit).map_err(|f| load::placed(document, file, f.diagnostics))?;
     if out.json {
         let mut rest = Map::new();
         rest.insert("remarks".to_owned(), json!(new.remarks));

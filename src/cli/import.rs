@@ -5,11 +5,12 @@ mod kinds;
 
 use super::args::Import;
 use super::check;
+use super::dale;
 use super::report::{Failure, Outcome, Reporter};
 use crate::circuit::wire;
 use crate::diag::{Diagnostic, codes};
 use crate::files::{Claim, atomic_write, not_an_input, write_safetensors};
-use crate::weights::{self, Imported, Loaded, Style, dale::rewrite, import::import};
+use crate::weights::{self, Imported, Loaded, Style, import::import};
 use serde_json::{Map, json};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -77,7 +78,7 @@ fn plus_minus(imported: &Imported, style: &Style) -> Result<String, Failure> {
     let circuit = wire(&document.spec, folder.path())?;
     let opening: String =
         imported.yaml.lines().take_while(|l| l.starts_with('#')).map(|l| format!("{l}\n")).collect();
-    Ok(format!("{opening}#\n{}", rewrite(&document.spec, &circuit)?.to_yaml()))
+    Ok(format!("{opening}#\n{}", dale::plus_minus(&document, &circuit)?.1))
 }
 
 /// `FILE.yaml` -> `FILE.weights.safetensors`.

@@ -10,6 +10,7 @@ mod cells_args;
 mod cells_report;
 mod check;
 mod compile;
+mod dale;
 mod emit;
 mod experiment;
 mod figures;

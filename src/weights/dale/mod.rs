@@ -7,12 +7,13 @@
 //!
 //! 1. `plan` says into which populations each one splits, in the order of evaluation, or why it cannot.
 //! 2. `halves` finds the recipe of the non-negative parts of each weight matrix: the numbers stay those of the original.
-//! 3. `cells` names the populations and adds interneurons, `write` draws the projections between them; `remarks` says
-//!    what was left out.
+//! 3. `cells` names the populations and adds interneurons, `write` draws the projections between them, `clocks` keeps the
+//!    tokens known where a half is empty; `remarks` says what was left out.
 //!
 //! **Deliberately absent:** any notion of a head; learning (errors and rules are left out, and said so).
 
 mod cells;
+mod clocks;
 mod halves;
 mod plan;
 mod remarks;

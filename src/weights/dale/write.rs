@@ -8,9 +8,9 @@ use crate::spec::{CircuitSpec, Effect, GainSpec, OutputSpec, ProjectionSpec, Sig
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A projection of the new circuit; weights that are a transposed tie wait for the names of all others.
-struct Made {
+pub(super) struct Made {
     name: String,
-    spec: ProjectionSpec,
+    pub(super) spec: ProjectionSpec,
     tie: Option<(Source, Option<WeightsSpec>)>,
 }
 
@@ -30,8 +30,8 @@ pub(super) struct Writer<'a> {
     pub(super) names: BTreeMap<(PopulationId, usize), String>,
     /// interneuron of a part's compartment
     pub(super) inhibitors: BTreeMap<(PopulationId, usize, Compartment), String>,
-    made: Vec<Made>,
-    projections: BTreeSet<String>,
+    pub(super) made: Vec<Made>,
+    pub(super) projections: BTreeSet<String>,
     /// first projection that carries a half of an old projection's own matrix
     carriers: BTreeMap<(String, Half), String>,
 }
@@ -62,6 +62,7 @@ pub fn write(spec: &CircuitSpec, circuit: &Circuit, plan: &Plan) -> Rewritten {
     w.connect();
     w.inhibit();
     w.feed_the_unfed();
+    w.keep_clocks();
     let projections = w.finished();
     let (reserved, remarks) = super::remarks::carried(spec, circuit);
     let mut new = CircuitSpec {
@@ -207,6 +208,10 @@ impl Writer<'_> {
         }
     }
 
+    pub(super) fn add(&mut self, name: String, spec: ProjectionSpec) {
+        self.made.push(Made { name, spec, tie: None });
+    }
+
     /// The interneurons' own projections.
     fn inhibit(&mut self) {
         for ((id, number, compartment), from) in &self.inhibitors {
@@ -284,7 +289,7 @@ pub(super) fn inhibitor_name(base: &str, compartment: Compartment) -> String {
     if compartment == Compartment::Apical { format!("{base}_apical") } else { base.to_owned() }
 }
 
-fn simple(from: &str, to: String, weights: WeightsSpec) -> ProjectionSpec {
+pub(super) fn simple(from: &str, to: String, weights: WeightsSpec) -> ProjectionSpec {
     ProjectionSpec {
         from: from.to_owned(),
         to,
