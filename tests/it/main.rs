@@ -28,6 +28,8 @@ mod cli_stream;
 mod cli_train;
 mod cli_train_tasks;
 mod cli_train_wrong;
+mod compiler_attacks;
+mod compiler_cases;
 mod conformance;
 mod dale;
 mod dale_rewrite;
@@ -44,6 +46,8 @@ mod fault_bench;
 #[cfg(all(unix, debug_assertions))]
 mod faults;
 mod figures;
+mod free_circuits;
+mod free_circuits_agree;
 mod golden;
 mod gradients;
 mod heads;

@@ -150,7 +150,8 @@ pub fn net(circuit: &Circuit, inputs: &Streams) -> oracle::Net {
                 .projections
                 .iter()
                 .find(|q| q.from == *id && position(q.to).is_some())
-                .and_then(|q| circuit.population(q.to).query_clock);
+                .map(|q| circuit.population(q.to))
+                .and_then(|t| t.query_clock.or(t.context_clock));
             let query_clock = if p.accumulate.is_some() { reader } else { p.query_clock };
             let (kind, part) = match &p.kind {
                 circuit::Kind::Tonic => (oracle::Kind::Constant(1.0), None),

@@ -1,0 +1,217 @@
+//! What compiles of circuits of any wiring is what the cells compute, whatever the order of its lines, and in its plus/minus form.
+
+use crate::free_circuits::free_circuit;
+use crate::support::{from_text, net};
+use nalgebra::DMatrix;
+use pulvinar::attention::Streams;
+use pulvinar::circuit::{Circuit, Output};
+use pulvinar::compile::{Compiled, compile};
+use pulvinar::oracle::cells as oracle;
+use pulvinar::simulate::cells::divisions;
+use pulvinar::simulate::{inputs, run};
+use pulvinar::spec::Document;
+use pulvinar::weights::dale::rewrite;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Output by cells, or nothing where any cell of the circuit diverges; with the largest number of all cells.
+pub fn by_cells(circuit: &Circuit, tokens: &Streams) -> Option<(DMatrix<f64>, f64)> {
+    let sent =
+        oracle::evaluate(&net(circuit, tokens)).unwrap_or_else(|e| panic!("{}: oracle: {e}", circuit.name));
+    let mut largest = 0.0_f64;
+    for x in sent.iter().flat_map(|s| s.values.iter().flatten().flatten()) {
+        if !x.is_finite() {
+            return None;
+        }
+        largest = largest.max(x.abs());
+    }
+    let of = |id| {
+        let at = circuit.order.iter().position(|o| *o == id).expect("evaluated");
+        let s = &sent[at];
+        DMatrix::from_fn(circuit.population(id).size(), s.values.len(), |cell, i| s.values[i][0][cell])
+    };
+    let output = match circuit.output {
+        Output::Relay(r) => of(r),
+        Output::Signed { plus, minus } => {
+            let (plus, minus) = (of(plus), of(minus));
+            assert_eq!(plus.shape(), minus.shape(), "{}", circuit.name);
+            plus - minus
+        }
+    };
+    Some((output, largest))
+}
+
+/// The tokens of the file, and two sets of Gaussian ones.
+pub fn token_sets(own: &Streams, seed: u64) -> Vec<Streams> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5eed);
+    let mut sets = vec![own.clone()];
+    for n in [2, 4] {
+        let one = |(name, x): (&String, &DMatrix<f64>)| {
+            let normal = |rng: &mut ChaCha8Rng| {
+                let (a, b): (f64, f64) = (rng.random_range(1e-9..1.0), rng.random_range(0.0..1.0));
+                (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()
+            };
+            (name.clone(), DMatrix::from_fn(x.nrows(), n, |_, _| normal(&mut rng)))
+        };
+        sets.push(own.iter().map(one).collect());
+    }
+    sets
+}
+
+/// Why compiled heads are not what the cells compute.
+pub fn disagreement(circuit: &Circuit, compiled: &Compiled, tokens: &Streams) -> Option<String> {
+    let blocks = compiled.plain_blocks();
+    let heads = divisions(circuit, tokens).and_then(|_| run::<f64>(&blocks, tokens));
+    match (by_cells(circuit, tokens), heads) {
+        (None, Err(_)) => None,
+        (None, Ok(r)) => Some(format!("cells diverge, heads say {}", r.output)),
+        (Some((want, _)), Err(d)) => Some(format!("cells say {want}, heads: {d}")),
+        (Some((want, largest)), Ok(r)) => {
+            if want.shape() != r.output.shape() {
+                return Some(format!("cells {want} heads {}", r.output));
+            }
+            let error = (&r.output - &want).amax() / largest.max(1.0);
+            (error > 1e-11).then(|| format!("{error:e}: cells {want} heads {}", r.output))
+        }
+    }
+}
+
+/// The circuit with the lines of each list in another order.
+fn shuffled(text: &str, seed: u64) -> String {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut lines: Vec<&str> = text.lines().collect();
+    let listed = |l: &str| {
+        l.trim_start().starts_with(|c: char| c.is_alphabetic()) && l.contains(": {") && l.starts_with("  ")
+    };
+    let mut start = 0;
+    while start < lines.len() {
+        let indent = |l: &str| l.len() - l.trim_start().len();
+        let mut end = start;
+        while end < lines.len() && listed(lines[end]) && indent(lines[end]) == indent(lines[start]) {
+            end += 1;
+        }
+        for i in (start + 1..end).rev() {
+            lines.swap(i, rng.random_range(start..=i));
+        }
+        start = end.max(start + 1);
+    }
+    lines.join("\n") + "\n"
+}
+
+fn apart(a: &Compiled, b: &Compiled, tokens: &Streams) -> Option<String> {
+    match (run::<f64>(&a.plain_blocks(), tokens), run::<f64>(&b.plain_blocks(), tokens)) {
+        (Ok(x), Ok(y)) => {
+            let largest = x.streams.values().map(|m| m.amax()).fold(1.0, f64::max);
+            let error = (&x.output - &y.output).amax() / largest;
+            (error > 1e-11).then(|| format!("{error:e}: {} {}", x.output, y.output))
+        }
+        (Err(_), Err(_)) => None,
+        (x, y) => Some(format!("{:?} {:?}", x.err(), y.err())),
+    }
+}
+
+/// What is wrong with the plus/minus form.
+fn dale_is_the_same(
+    document: &Document,
+    circuit: &Circuit,
+    compiled: &Compiled,
+    tokens: &Streams,
+) -> Result<(), String> {
+    let new = rewrite(&document.spec, circuit).map_err(|d| d.to_string())?;
+    let text = new.to_yaml();
+    let (_, dale) = from_text(&text)?;
+    let again = compile(&dale).map_err(|d| format!("{d}\n{text}"))?;
+    match apart(compiled, &again, tokens) {
+        None => Ok(()),
+        Some(why) => Err(format!("APART {why}\n{text}")),
+    }
+}
+
+/// Seeds whose circuits are tried; more of them are tried by hand.
+fn seeds(least: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse().ok());
+    let first = number("PULVINAR_FIRST_SEED").unwrap_or(0);
+    first..first + number("PULVINAR_SEEDS").unwrap_or(least)
+}
+
+/// Runs `check` on every circuit that compiles; returns how many did, and the codes of what is refused.
+fn accepted(
+    seeds: std::ops::Range<u64>,
+    mut check: impl FnMut(u64, &str, &Document, &Circuit, &Compiled),
+) -> (usize, BTreeSet<String>) {
+    let (mut count, mut codes) = (0, BTreeSet::new());
+    for seed in seeds {
+        let text = free_circuit(seed);
+        let Ok((document, circuit)) = from_text(&text) else { continue };
+        match compile(&circuit) {
+            Ok(compiled) => {
+                count += 1;
+                check(seed, &text, &document, &circuit, &compiled);
+            }
+            Err(d) => _ = codes.insert(d.code.to_string()),
+        }
+    }
+    (count, codes)
+}
+
+fn own_tokens(document: &Document, circuit: &Circuit) -> Streams {
+    inputs(circuit, &document.folder, &BTreeMap::new()).unwrap_or_else(|d| panic!("{d}"))
+}
+
+#[test]
+fn what_compiles_is_what_cells_compute() {
+    let mut divided = 0;
+    let (count, codes) = accepted(seeds(4000), |seed, text, document, circuit, compiled| {
+        for tokens in token_sets(&own_tokens(document, circuit), seed) {
+            if let Some(why) = disagreement(circuit, compiled, &tokens) {
+                panic!("seed {seed}: {why}\n{text}");
+            }
+        }
+        divided += usize::from(text.contains("effect: divisive"));
+    });
+    assert!(count > 300 && codes.len() >= 15, "{count} circuits compiled; refusals: {codes:?}");
+    assert!(divided > 30, "only {divided} circuits divide");
+}
+
+#[test]
+fn the_order_of_lines_decides_nothing() {
+    accepted(seeds(1500), |seed, text, document, circuit, compiled| {
+        for turn in 0..3 {
+            let other = shuffled(text, seed * 3 + turn);
+            let (_, again) = from_text(&other).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            let again = compile(&again).unwrap_or_else(|d| panic!("seed {seed}: {d}\n{text}\n{other}"));
+            for tokens in token_sets(&own_tokens(document, circuit), seed) {
+                if let Some(why) = apart(compiled, &again, &tokens) {
+                    panic!("seed {seed}: {why}\n{text}\n{other}");
+                }
+            }
+        }
+    });
+    // Nor is anything accepted that another order refuses.
+    for seed in seeds(1500) {
+        let text = free_circuit(seed);
+        let (one, other) = (from_text(&text), from_text(&shuffled(&text, seed)));
+        let verdict = |c: Result<(Document, Circuit), String>| c.is_ok_and(|(_, c)| compile(&c).is_ok());
+        assert_eq!(verdict(one), verdict(other), "seed {seed}\n{text}");
+    }
+}
+
+#[test]
+fn plus_minus_forms_are_the_circuit() {
+    let (mut same, mut lost) = (0, Vec::new());
+    accepted(seeds(2000), |seed, _, document, circuit, compiled| {
+        let own = own_tokens(document, circuit);
+        for tokens in token_sets(&own, seed) {
+            match dale_is_the_same(document, circuit, compiled, &tokens) {
+                Ok(()) => same += 1,
+                Err(why) if why.contains("N024") => {}
+                Err(why) => lost.push(format!("seed {seed}: {why}")),
+            }
+        }
+    });
+    // What does not compile again the program refuses to write; what does is the same.
+    let wrong: Vec<&String> = lost.iter().filter(|why| why.contains("APART")).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(same > 300 && lost.len() * 15 < same, "{} of {same}: {}", lost.len(), lost.join("\n"));
+}
