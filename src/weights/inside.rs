@@ -15,7 +15,7 @@ use crate::diag::did_you_mean;
 use crate::files::{Bad, Entry, Tensors};
 
 /// Parts of names, and what such a tensor would do to the heads; the first that fits is told.
-const CHANGES: [(&[&str], &str); 23] = [
+const CHANGES: [(&[&str], &str); 24] = [
     (&["lora", "lokr_", "loha", "hada_", "ia3", "oft_", "boft_", "vera_", "adapter", "dora"], ADAPTER),
     (
         &[
@@ -77,9 +77,10 @@ const CHANGES: [(&[&str], &str); 23] = [
         "scale heads or their output",
     ),
     (
-        &["a_log", "dt_", "decay", "gk_", "gk.", "a_proj", "f_proj", "fgate", "lambda", "w0", "time_"],
+        &["a_log", "dt_", "decay", "gk_", "gk.", "a_proj", "f_proj", "fgate", "w0", "time_"],
         "let what is remembered fade",
     ),
+    (&["lambda"], "subtract one softmax of scores from another"),
     (&["conv"], "mix neighbouring tokens before the heads"),
     (&["feature_map"], "map queries and keys before their product"),
     (&["g_proj", "gate"], "gate the heads"),
