@@ -164,22 +164,36 @@ pub fn tokens(
     out: &Reporter,
 ) -> Result<Streams, Diagnostics> {
     let streams = inputs(circuit, &document.folder, overrides)?;
-    for stream in circuit.streams.iter().filter(|s| streams.contains_key(&s.name)) {
+    say_headers(document, circuit, overrides, |name| streams.contains_key(name), out);
+    some(streams.iter().map(|(name, x)| (name.as_str(), x.ncols())))?;
+    Ok(streams)
+}
+
+/// Says where the first line of a table of tokens was taken for names, of the streams that are `read`.
+pub fn say_headers(
+    document: &Document,
+    circuit: &Circuit,
+    overrides: &Overrides,
+    read: impl Fn(&str) -> bool,
+    out: &Reporter,
+) {
+    for stream in circuit.streams.iter().filter(|s| read(&s.name)) {
         let file = match (overrides.get(&stream.name), &stream.input) {
             (Some(file), _) => file.clone(),
             (None, Some(InputSpec::File { path, .. })) => document.folder.join(path),
             _ => continue,
         };
-        if has_numbered_header(&file) {
-            let last = stream.d_model.saturating_sub(1);
-            out.note(&format!(
-                "`{}`: its first line, 0 to {last}, was taken for the names of columns",
-                file.display()
-            ));
-        }
+        say_header(&file, stream.d_model, out);
     }
-    some(streams.iter().map(|(name, x)| (name.as_str(), x.ncols())))?;
-    Ok(streams)
+}
+
+/// The same of one table.
+pub fn say_header(file: &Path, columns: usize, out: &Reporter) {
+    if has_numbered_header(file) {
+        let last = columns.saturating_sub(1);
+        let file = file.display();
+        out.note(&format!("`{file}`: its first line, 0 to {last}, was taken for the names of columns"));
+    }
 }
 
 /// Refuses streams of no tokens, given with their names.

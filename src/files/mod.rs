@@ -130,6 +130,14 @@ pub fn read_array(path: &Path, name: Option<&str>) -> Result<Array, Diagnostic> 
     array(path, name, false)
 }
 
+/// The same of tokens and outputs, whose tables may number their columns: see [`has_numbered_header`].
+///
+/// # Errors
+/// As [`read_array`].
+pub fn read_table(path: &Path, name: Option<&str>) -> Result<Array, Diagnostic> {
+    array(path, name, true)
+}
+
 fn array(path: &Path, name: Option<&str>, may_be_numbered: bool) -> Result<Array, Diagnostic> {
     let (file, length) = guard::open(path, MAX_BYTES)?;
     let format = Format::of(path)?;

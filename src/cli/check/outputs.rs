@@ -8,7 +8,7 @@ use crate::cli::args::Check;
 use crate::cli::load;
 use crate::cli::report::{Failure, Outcome, Reporter};
 use crate::diag::{Diagnostic, codes};
-use crate::files::{Array, read_array};
+use crate::files::{Array, read_table};
 use crate::simulate::inputs::sequences;
 use crate::simulate::run as run_blocks;
 use nalgebra::DMatrix;
@@ -57,10 +57,12 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
     let overrides = load::overrides(&args.tokens, &circuit)?;
     let inputs = sequences(&circuit, &document.folder, &overrides)
         .map_err(|d| load::placed(&document, &args.file, d))?;
+    load::say_headers(&document, &circuit, &overrides, |_| true, out);
     let blocks = compiled.plain_blocks();
     let ours = inputs.iter().map(|streams: &Streams| Ok(run_blocks::<f64>(&blocks, streams)?.output));
     let ours: Vec<DMatrix<f64>> = ours.collect::<Result<_, Failure>>()?;
     let theirs = recorded(path)?;
+    load::say_header(path, theirs.shape[2], out);
     let found = compare(&ours, &theirs, path)?;
     let error = found.tokens[found.worst].error();
     // Written so that NaN is a no.
@@ -79,7 +81,7 @@ fn wrong(path: &Path, message: &str, help: &str) -> Diagnostic {
 
 /// What another program gave: `[batch, n_tokens, d]`, every number finite.
 fn recorded(path: &Path) -> Result<Array, Failure> {
-    let mut array = read_array(path, None)?;
+    let mut array = read_table(path, None)?;
     array.require_finite("outputs").map_err(|bad| bad.in_file(path))?;
     if array.shape.len() == 2 {
         array.shape.insert(0, 1);

@@ -28,7 +28,7 @@ pub(super) fn fit(words: &str, room: f64, size: f64, face: Face) -> String {
         all.iter().map(|c| font::width(c.encode_utf8(&mut [0; 4]), size, face)).filter(|w| *w > 0.0);
     let narrowest = narrowest.fold(f64::INFINITY, f64::min);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let most = ((room / narrowest).max(0.0).min(1e9) as usize).saturating_add(1).min(all.len() - 1);
+    let most = ((room / narrowest).clamp(0.0, 1e9) as usize).saturating_add(1).min(all.len() - 1);
     short((0..=most).rev().find(fits).unwrap_or(0))
 }
 
