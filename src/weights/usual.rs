@@ -8,7 +8,7 @@ use crate::attention::Mask;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Usual {
     pub attention: Attention,
-    /// softmax of scores over `sqrt(d_k)` is what a module of these names computes, whatever its settings
+    /// softmax of scores over `sqrt(d_k)` is what a module of these names computes
     pub is_fixed: bool,
     pub mask: Mask,
     /// other than that of the attention
@@ -16,8 +16,8 @@ pub(super) struct Usual {
     /// how positions could enter the scores, denied
     pub positions: Option<&'static str>,
     pub streams: Streams,
-    /// whether models of many kinds use these names
-    pub is_common: bool,
+    /// what a softmax module of these names may do without leaving a tensor, denied
+    pub softmax: Option<&'static str>,
 }
 
 /// Where queries and keys of a module come from.
@@ -76,7 +76,11 @@ impl Usual {
                 }
             },
             streams,
-            is_common: matches!(layer.layout.scheme, Scheme::Separate | Scheme::TransformerLens),
+            softmax: match layer.layout.scheme {
+                Scheme::Torch => Some("no key of zeros is added (add_zero_attn)"),
+                Scheme::Separate | Scheme::TransformerLens => Some("scores are not capped"),
+                _ => None,
+            },
         }
     }
 
@@ -84,7 +88,7 @@ impl Usual {
     pub(super) fn scores(self, attention: Attention) -> Option<&'static str> {
         match attention {
             Attention::Linear => Some("queries and keys pass no feature map"),
-            Attention::Softmax => self.is_common.then_some("scores are not capped"),
+            Attention::Softmax => self.softmax,
         }
     }
 }

@@ -52,7 +52,7 @@ fn the_verdict_is_right_in_both_directions() {
             &[],
             0,
             "probe",
-            "equivalent if the mask is causal and queries and keys come from one stream: softmax.yaml",
+            "(add_zero_attn), the mask is causal and queries and keys come from one stream: softmax.yaml",
         ),
         ("linear", bf16, &[], 1, "certificate", "two unit tokens show it"),
         ("linear", bf16, &["--tolerance", "2"], 0, "certificate", "same function"),
