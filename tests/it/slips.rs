@@ -68,18 +68,6 @@ fn tables_of_pandas_and_r() {
         );
     }
     assert_eq!(hashes.len(), 1, "the same tokens each time");
-    // What another program recorded is read by the same rule.
-    let ran = run_in(dir.path(), &["simulate", "three.yaml", "--tokens", "plain.csv", "-o", "run"]);
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let output = pulvinar::files::read_array(&dir.path().join("run/output.npy"), None).expect("an output");
-    let rows =
-        output.data.chunks(3).map(|row| row.iter().map(|x| format!("{x:?}")).collect::<Vec<_>>().join(","));
-    let rows: String = rows.map(|row| row + "\n").collect();
-    fs::write(dir.path().join("theirs.csv"), format!("0,1,2\n{rows}")).expect("written");
-    let args = ["check", "three.yaml", "--tokens", "pandas.csv", "--outputs", "theirs.csv"];
-    let ran = run_in(dir.path(), &args);
-    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
-    assert_eq!(ran.stderr.matches("was taken for the names of columns").count(), 2, "{}", ran.stderr);
     for (name, text, word) in [
         ("index.csv", indexed(",a,b,c", 0), "an empty name"),
         ("index_numbers.csv", indexed(",0,1,2", 0), "an empty name"),
