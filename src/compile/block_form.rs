@@ -27,20 +27,27 @@ pub struct Column {
 }
 
 impl Column {
+    fn also(&mut self, ways: Vec<(Origin, PopulationId)>) {
+        for way in ways {
+            if !self.ways.contains(&way) {
+                self.ways.push(way);
+            }
+        }
+    }
+
     /// The ways that terms of these projections take; columns of equal numbers are one column for several populations.
-    pub(super) fn ways<'a>(
-        &'a self,
-        of: Origin,
-        parts: &'a Parts,
-    ) -> impl Iterator<Item = (Origin, PopulationId)> + 'a {
+    pub(super) fn ways(&self, of: Origin, parts: &Parts) -> Vec<(Origin, PopulationId)> {
+        if self.ways.len() == 1 {
+            return self.ways.clone();
+        }
         let all = parts.projections(of);
-        let taken = move |way: Origin| parts.projections(way).iter().all(|p| all.binary_search(p).is_ok());
-        self.ways.iter().copied().filter(move |(way, _)| taken(*way))
+        let taken = |way: Origin| parts.projections(way).iter().all(|p| all.binary_search(p).is_ok());
+        self.ways.iter().copied().filter(|(way, _)| taken(*way)).collect()
     }
 
     /// The population of the last product of such terms, the first one in the file if there are several.
     pub(super) fn root(&self, of: Origin, parts: &Parts) -> PopulationId {
-        self.ways(of, parts).map(|(_, root)| root).min().unwrap_or(self.ways[0].1)
+        self.ways(of, parts).iter().map(|(_, root)| *root).min().unwrap_or(self.ways[0].1)
     }
 }
 
@@ -123,7 +130,7 @@ impl BlockForm {
             if at == next {
                 self.columns.push(column);
             } else {
-                self.columns[at as usize].ways.extend(column.ways);
+                self.columns[at as usize].also(column.ways);
             }
             renamed.push((at, sign * kept_sign));
         }
@@ -147,7 +154,7 @@ impl BlockForm {
             let (numbers, sign) = unsigned(&column.vector);
             let at = match near.find((), &numbers, |n| known[n as usize].0.as_slice()) {
                 Some(at) => {
-                    self.columns[at as usize].ways.extend(column.ways);
+                    self.columns[at as usize].also(column.ways);
                     at
                 }
                 None => {

@@ -264,8 +264,8 @@ impl Assembly<'_, '_> {
                 let column = &self.form.columns[*c as usize];
                 let mut target = w_o.column_mut(j);
                 target += &column.vector * *weight;
-                let ways: Vec<Origin> = column.ways(all, &self.f.parts).map(|(way, _)| way).collect();
-                out_origin = ways.iter().fold(out_origin, |o, way| self.f.parts.union(o, *way));
+                let ways = column.ways(all, &self.f.parts);
+                out_origin = ways.iter().fold(out_origin, |o, (way, _)| self.f.parts.union(o, *way));
             }
         }
         let k = self.stack(keys, context, all);

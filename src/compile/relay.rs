@@ -6,7 +6,7 @@ use super::factor::{Factors, RelayMeaning, StreamForm};
 use super::reason::Reason;
 use super::term::Term;
 use super::value::{Linear, Value};
-use crate::circuit::{AxisMap, Compartment, Kind, Output, PopulationId, Projection, ProjectionId};
+use crate::circuit::{AxisMap, Compartment, IndexRule, Kind, Output, PopulationId, Projection, ProjectionId};
 use crate::diag::Diagnostic;
 use crate::spec::{Effect, Part};
 use nalgebra::DMatrix;
@@ -226,7 +226,7 @@ impl Factors<'_> {
     pub(super) fn no_query(&self, form: &BlockForm, column: u32, origin: Origin) -> Diagnostic {
         let own = self.parts.projections(origin);
         let has_query = |p: &Projection| self.reads_query(p.from);
-        for number in own {
+        for number in &own {
             let p = &self.circuit.projections[*number as usize];
             let beside = |(id, q): (ProjectionId, &Projection)| {
                 q.compartment == p.compartment
@@ -234,17 +234,20 @@ impl Factors<'_> {
                     && !own.iter().any(|o| *o as usize == id.0)
                     && has_query(q)
             };
-            if !has_query(p) && self.circuit.inputs_of(p.to).any(beside) {
+            // What is summed beside others has its fault where it comes from, unless it comes from a relay.
+            let placed =
+                !matches!(p.index, IndexRule::SumContext(_)) || self.circuit.population(p.from).is_relay();
+            if placed && !has_query(p) && self.circuit.inputs_of(p.to).any(beside) {
                 let to = format!("{}.{}", self.circuit.population(p.to).name, p.compartment.name());
                 return Reason::QueryFree { to }.at(&p.path, &p.name);
             }
         }
         let column = &form.columns[column as usize];
         let p = self.circuit.population(column.root(origin, &self.parts));
-        let way = column.ways(origin, &self.parts).next();
-        match way.and_then(|(way, _)| self.parts.projections(way).first()) {
+        let ways = column.ways(origin, &self.parts);
+        match ways.first().and_then(|(way, _)| self.parts.projections(*way).first().copied()) {
             Some(number) if !matches!(p.kind, Kind::Cells { .. }) => {
-                let q = &self.circuit.projections[*number as usize];
+                let q = &self.circuit.projections[number as usize];
                 Reason::NoQuery.at(&q.path, &q.name)
             }
             _ => Reason::NoQuery.at(&p.path, &p.name),
