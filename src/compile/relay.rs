@@ -235,8 +235,9 @@ impl Factors<'_> {
                     && has_query(q)
             };
             // What is summed beside others has its fault where it comes from, unless it comes from a relay.
-            let placed =
-                !matches!(p.index, IndexRule::SumContext(_)) || self.circuit.population(p.from).is_relay();
+            let source = self.circuit.population(p.from);
+            let sums = source.accumulate.is_some() || matches!(p.index, IndexRule::SumContext(_));
+            let placed = source.is_relay() || !sums;
             if placed && !has_query(p) && self.circuit.inputs_of(p.to).any(beside) {
                 let to = format!("{}.{}", self.circuit.population(p.to).name, p.compartment.name());
                 return Reason::QueryFree { to }.at(&p.path, &p.name);
