@@ -136,7 +136,7 @@ codes! {
     C070 "rates among spikes": "A circuit in which cells fire (`spike_trains`) or are cables (`cable`) has no tokens, indices, activations, memories or learning rules of rates; and nothing of a neuron that fires by itself. Circuits of rates and of spikes are separate files.";
     C071 "a neuron that is not wired": "A circuit of spikes has one population with `cable`, of one cell, which is the output; one projection to its spines, from the keys, and one to its soma, from the query.";
     C072 "axons and spines that do not fit": "Each axon contacts neighbouring spines of its own: `weights: {blocks: {count: AXONS, of: ones}}`, a matrix of spines x axons. The cable has `spines` in all (ten for each axon if it does not say), in six branches of equal numbers; heads that stand for several spines divide those of an axon. Choose numbers that divide.";
-    C073 "spike trains that do not fit": "One train for each cell, rising, within the run; a rate below 1 / dead time. Only the query follows, and only the keys.";
+    C073 "spike trains that do not fit": "One train for each cell, rising, within the run, no two spikes of a cell within a step; a rate below 1 / dead time. Only the query follows, and only the keys. Files hold milliseconds, and spikes in every window of every trial.";
     C074 "a window outside the run": "Phases and traces lie within the run, which ends at `simulation: {stop: {duration: ...}}`, or soon after the last phase. Lengthen the run or shorten the window.";
     C075 "a time step too coarse": "A neuron as a cable needs steps of at most 0.05 ms: at 0.1 ms integrals of calcium no longer follow those of fine steps (correlation 0.97). 0.025 ms is the step of the published simulations; at 0.05 ms integrals are 6% too large.";
     C076 "a parameter of the neuron out of its range": "Conductances are never negative, times and sizes are positive, and receptors decay more slowly than they rise. The message says which one, and the range.";
@@ -194,7 +194,7 @@ codes! {
     R002 "expect not met": "The section `expect` claims something about the compiled heads that is not so.";
     R003 "tokens that a block does not run on": "A stream is missing, or has another width or number of tokens than its block needs.";
     R004 "blocks that cannot be compared": "The circuit and the heads are not functions of the same tokens: their widths or streams differ. `--prefix` and `--block` choose another layer or block.";
-    R005 "still growing": "The largest rate of a delayed loop in the second half of a run was more than four times that in the first half: its gain is above one (a gain of one doubles it). A warning; the output is whatever it had grown to.";
+    R005 "still growing": "The largest rate of a delayed loop in the second half of a run was more than four times that in the first half: its gain is above one (a gain of one doubles it). Or the state of a delta memory was: a write with rate x |key|^2 above 2 overshoots, and the next one more. A warning; the output is whatever it had grown to.";
     R006 "learning diverged": "A weight or a rate became infinite or no number while learning. The last good checkpoint is kept; a smaller rate, fewer tokens or smaller tokens keep the steps small.";
     U002 "--tokens names no stream": "Write `--tokens FILE`, or `--tokens STREAM=FILE` for circuits with several streams.";
     U003 "a stream without tokens": "Give them with --tokens, or with `input:` in the circuit.";

@@ -22,6 +22,10 @@ pub enum CableError {
     TimeOutsideRun { trial: usize, what: String, time_ms: f64, duration_ms: f64 },
     #[error("trial {trial}: the times of {what} do not rise ({before_ms} ms, then {time_ms} ms)")]
     UnsortedTrain { trial: usize, what: String, before_ms: f64, time_ms: f64 },
+    #[error(
+        "trial {trial}: {what} has two spikes that arrive in one step, those of {before_ms} and {time_ms} ms"
+    )]
+    SameStep { trial: usize, what: String, before_ms: f64, time_ms: f64 },
     #[error("the {what} from {from_ms} to {to_ms} ms does not lie in the run of {duration_ms} ms")]
     WindowOutsideRun { what: &'static str, from_ms: f64, to_ms: f64, duration_ms: f64 },
     #[error("a time step of {dt_ms} ms is too coarse: the longest is {longest_ms} ms")]
@@ -43,7 +47,10 @@ impl CableError {
         match self {
             Self::OutOfRange { .. } | Self::NoParent { .. } | Self::Lanes { .. } => codes::C076,
             Self::SpinesOnAxons { .. } | Self::Indivisible { .. } => codes::C072,
-            Self::Trains { .. } | Self::TimeOutsideRun { .. } | Self::UnsortedTrain { .. } => codes::C073,
+            Self::Trains { .. }
+            | Self::TimeOutsideRun { .. }
+            | Self::UnsortedTrain { .. }
+            | Self::SameStep { .. } => codes::C073,
             Self::WindowOutsideRun { .. } => codes::C074,
             Self::StepTooCoarse { .. } => codes::C075,
             Self::TooLarge { .. } => codes::C006,
@@ -69,6 +76,9 @@ impl CableError {
             Self::Trains { .. } => "give one train for each axon; a silent axon has an empty one",
             Self::TimeOutsideRun { .. } => "run longer, or draw the train in a shorter window",
             Self::UnsortedTrain { .. } => "sort each train",
+            Self::SameStep { .. } => {
+                "a synapse would take both for one that is many times as strong: leave one out, or draw trains with a dead time"
+            }
             Self::WindowOutsideRun { .. } => "run longer, or shorten the window",
             Self::StepTooCoarse { .. } => {
                 "0.025 ms is the step of the reference; at 0.05 ms calcium integrals are 6 % too large"

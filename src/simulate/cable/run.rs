@@ -202,7 +202,19 @@ fn check_trial(neuron: &Neuron, index: usize, trial: &Trial, run: &Run) -> Resul
             }
         }
     }
+    let step = |ms: f64| arrives_in(neuron, ms, run.dt_ms);
+    for (axon, train) in trial.keys.iter().enumerate() {
+        if let Some([before_ms, time_ms]) = train.array_windows().find(|[a, b]| step(*a) == step(*b)) {
+            let (what, before_ms, time_ms) = (format!("axon {axon}"), *before_ms, *time_ms);
+            return Err(CableError::SameStep { trial: index, what, before_ms, time_ms });
+        }
+    }
     Ok(())
+}
+
+/// The step that a spike arrives in: the first whose middle it does not exceed.
+fn arrives_in(neuron: &Neuron, spike_ms: f64, dt_ms: f64) -> usize {
+    ((spike_ms + neuron.synapses.delay_ms) / dt_ms - 0.5).ceil().max(0.0) as usize
 }
 
 fn groups<const L: usize>(
@@ -224,13 +236,12 @@ fn groups<const L: usize>(
 /// A spike on its way: step of arrival, place of the trial, axon.
 type Arrival = (usize, usize, usize);
 
-/// Spikes by the step that they arrive in: the first whose middle they do not exceed.
+/// Spikes by the step that they arrive in.
 fn arrivals(neuron: &Neuron, trials: &[Trial], dt_ms: f64) -> Vec<Arrival> {
     let mut list = Vec::new();
     for (lane, trial) in trials.iter().enumerate() {
         for (axon, train) in trial.keys.iter().enumerate() {
-            let step = |s: f64| ((s + neuron.synapses.delay_ms) / dt_ms - 0.5).ceil().max(0.0) as usize;
-            list.extend(train.iter().map(|&s| (step(s), lane, axon)));
+            list.extend(train.iter().map(|&s| (arrives_in(neuron, s, dt_ms), lane, axon)));
         }
     }
     list.sort_unstable();

@@ -59,9 +59,10 @@ pub fn neuron(circuit: &SpikeCircuit, d: &mut Diagnostics) -> Option<Neuron> {
 pub fn place(error: &CableError, circuit: &SpikeCircuit) -> Diagnostic {
     let path = match error {
         CableError::StepTooCoarse { .. } => "simulation.dt".to_owned(),
-        CableError::Trains { .. } | CableError::TimeOutsideRun { .. } | CableError::UnsortedTrain { .. } => {
-            circuit.keys().path.clone()
-        }
+        CableError::Trains { .. }
+        | CableError::TimeOutsideRun { .. }
+        | CableError::UnsortedTrain { .. }
+        | CableError::SameStep { .. } => circuit.keys().path.clone(),
         _ => circuit.cable_path(),
     };
     error.at(path)

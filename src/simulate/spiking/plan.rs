@@ -1,7 +1,7 @@
 //! From the wired circuit to a neuron, a run and sources of trains.
 
 use super::neuron::neuron;
-use super::sources::{Source, both};
+use super::sources::{Source, Times, both};
 use super::traces::{Trace, traces};
 use crate::circuit::SpikeCircuit;
 use crate::diag::{Diagnostic, Diagnostics, codes};
@@ -66,7 +66,9 @@ impl Plan {
         }
         let theta = theta(circuit, &mut d);
         let event = event(circuit, phases, &mut d);
-        let sources = both(circuit, folder, duration_ms, &mut d);
+        let (match_ms, control_ms) = (phases.match_ms, phases.control_ms);
+        let times = Times { duration_ms, dt_ms, match_ms, control_ms, is_query: false };
+        let sources = both(circuit, folder, times, &mut d);
         let neuron = neuron(circuit, &mut d);
         let cable = circuit.cable();
         let base = if cable.resolution == ResolutionSpec::Full { Run::fine() } else { Run::default() };

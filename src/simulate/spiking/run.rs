@@ -83,6 +83,9 @@ fn counted(error: CableError, offset: usize) -> CableError {
         CableError::UnsortedTrain { trial, what, before_ms, time_ms } => {
             CableError::UnsortedTrain { trial: trial + offset, what, before_ms, time_ms }
         }
+        CableError::SameStep { trial, what, before_ms, time_ms } => {
+            CableError::SameStep { trial: trial + offset, what, before_ms, time_ms }
+        }
         other => other,
     }
 }
