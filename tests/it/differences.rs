@@ -161,6 +161,22 @@ fn verdicts(text: &str, tokens: Option<Streams>, target: Option<&DMatrix<f64>>) 
 const GAUSSIAN: &str = "{gaussian: {length: 5}}";
 
 #[test]
+fn gradients_that_are_no_numbers_do_not_agree() {
+    let (document, circuit) = from_text(&small(GAUSSIAN, "", "")).unwrap_or_else(|e| panic!("{e}"));
+    let tokens = inputs(&circuit, &document.folder, &BTreeMap::new()).expect("tokens");
+    let nan = |d: &mut DMatrix<f64>| d[3] = f64::NAN;
+    let infinite = |d: &mut DMatrix<f64>| d[0] = f64::INFINITY;
+    for found in &compared(&circuit, &tokens, None, &[&nan, &infinite])[1..] {
+        assert!(found.iter().all(|c| c.verdict(TOLERANCE) == Verdict::Disagree), "{found:?}");
+    }
+    // Targets whose squares are no numbers leave nothing to compare with.
+    let far = DMatrix::from_element(3, 5, 1e300);
+    for (name, c) in verdicts(&small(GAUSSIAN, "", ""), None, Some(&far)) {
+        assert_ne!(c.verdict(TOLERANCE), Verdict::Disagree, "{name}: {c:?}");
+    }
+}
+
+#[test]
 fn tied_matrices_have_the_derivative_of_all_their_uses() {
     let text = small(GAUSSIAN, "", "{transpose_of: K}");
     for (name, c) in verdicts(&text, None, None) {

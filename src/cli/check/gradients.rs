@@ -161,8 +161,9 @@ impl Answer<'_> {
         for misfit in self.misfits {
             let _ = writeln!(t, "a rule is left out: {}", misfit.message);
         }
-        let worst = self.found.iter().map(|c| c.error).fold(0.0, f64::max);
-        let doubt = self.found.iter().map(|c| c.doubt).fold(0.0, f64::max);
+        let larger = |a: f64, b: f64| if b <= a { a } else { b };
+        let worst = self.found.iter().map(|c| c.error).fold(0.0, larger);
+        let doubt = self.found.iter().map(|c| c.doubt).fold(0.0, larger);
         let (apart, open) =
             (self.with(tolerance, Verdict::Disagree), self.with(tolerance, Verdict::Undecided));
         let verdict = match (apart.is_empty(), open.is_empty()) {

@@ -207,7 +207,7 @@ impl<'a, 'c> Sequence<'a, 'c> {
         let base = self.weights[k].dense();
         let entries = chosen(circuit, k, d);
         let norm = d.norm();
-        let scale = if norm > 0.0 { norm } else { largest };
+        let scale = if norm > 0.0 { norm } else { largest }.min(f64::MAX);
         let typical = (base.norm_squared() / count(base.len())).sqrt();
         let typical = if typical > 0.0 { typical } else { 1.0 };
         let mut one = Compared {
@@ -254,7 +254,12 @@ impl<'a, 'c> Sequence<'a, 'c> {
                 DMatrix::from_fn(d.nrows(), d.ncols(), |_, _| seed::uniform(&mut rng, -1.0, 1.0).signum());
             judge(&mut one, &Way::Signs(&signs), -d.dot(&signs), STEP * typical);
         }
-        one.nothing = norm.max(one.doubt).max(one.error) <= NOTHING * largest;
+        if !norm.is_finite() {
+            // Where the loss has a slope, a gradient that is no number is wrong; else nobody knows.
+            let is_wrong = one.doubt.is_finite() && d.iter().any(|x| !x.is_finite());
+            (one.excess, one.doubt) = (if is_wrong { f64::INFINITY } else { 0.0 }, f64::INFINITY);
+        }
+        one.nothing = largest.is_finite() && norm.max(one.doubt).max(one.error) <= NOTHING * largest;
         let by = if one.nothing { largest.max(f64::MIN_POSITIVE) } else { scale.max(f64::MIN_POSITIVE) };
         for x in [&mut one.error, &mut one.doubt, &mut one.excess] {
             *x /= by;
