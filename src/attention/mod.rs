@@ -19,6 +19,7 @@ mod cast;
 pub mod equivalence;
 pub mod forward;
 pub mod gradient;
+pub mod growth;
 pub mod norm;
 
 pub use block::{

@@ -136,8 +136,11 @@ impl Memory {
         let mut output = DMatrix::zeros(0, 0);
         for (number, block) in self.blocks.iter().enumerate() {
             output = forward(block, &streams).map_err(|e| {
-                use ForwardError::{DivisionByZero, NotFinite, OutputNotFinite};
-                let diverged = matches!(e, DivisionByZero { .. } | NotFinite { .. } | OutputNotFinite { .. });
+                use ForwardError::{DivisionByZero, NotFinite, OutputNotFinite, Underflow};
+                let diverged = matches!(
+                    e,
+                    DivisionByZero { .. } | NotFinite { .. } | OutputNotFinite { .. } | Underflow { .. }
+                );
                 let code = if diverged { codes::R001 } else { codes::R003 };
                 Diagnostic::error(code, "", format!("`{}` does not run on these tokens: {e}", self.name))
                     .help("the streams `cue` and `key` need the same width, `value` the clock of `key`")

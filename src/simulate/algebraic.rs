@@ -1,8 +1,11 @@
 //! The compiled blocks, one after another.
 
+use crate::attention::growth::growing;
 use crate::attention::{Block, ForwardError, Memory, Streams, forward};
-use crate::diag::{Diagnostic, codes};
+use crate::circuit::{Circuit, Population};
+use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::linalg::Real;
+use crate::spec::AccumulateSpec;
 use nalgebra::DMatrix;
 
 /// What a run gives.
@@ -54,10 +57,36 @@ pub fn in_precision<T: Real>(block: &Block) -> Result<Block<T>, Diagnostic> {
     Ok(narrow)
 }
 
+/// A warning for each delta memory that ran away on `streams`, inputs and outputs of blocks.
+#[must_use]
+pub fn runaway(circuit: &Circuit, blocks: &[Block], streams: &Streams) -> Diagnostics {
+    let mut found = Diagnostics::new();
+    for (block, grown) in blocks.iter().flat_map(|b| growing(b, streams).into_iter().map(move |g| (b, g))) {
+        let area = &block.heads[grown.head].area;
+        let is_delta = |p: &&Population| matches!(p.accumulate, Some(AccumulateSpec::Delta { .. }));
+        let mut memories = circuit.populations.iter().filter(is_delta);
+        let of_area =
+            |p: &&Population| p.name.strip_prefix(area.as_str()).is_some_and(|r| r.starts_with('.'));
+        let memory = memories.clone().find(of_area).or_else(|| memories.next());
+        let (name, path) = memory.map_or((area.as_str(), ""), |p| (p.name.as_str(), p.path.as_str()));
+        let factor = grown.to / grown.from;
+        let rose = if factor.is_finite() { format!("{factor:.1e}-fold") } else { "without bound".to_owned() };
+        let what = format!(
+            "the delta memory `{name}` was still growing when its tokens ended: its largest number rose {rose} in the \
+             second half, to {:.1e}; rate x |key|^2 is {:.3} at token {}",
+            grown.to, grown.strength, grown.token
+        );
+        found.push(Diagnostic::warning(codes::R005, path, what).help(
+            "above 2 a write overshoots what it corrects, ever more: lower the rate (or gate), or shorten the keys (`gain` on their projection)",
+        ));
+    }
+    found
+}
+
 /// What a block says of its tokens.
 pub(super) fn diverged(relay: &str, error: &ForwardError) -> Diagnostic {
     match error {
-        ForwardError::DivisionByZero { .. } | ForwardError::NotFinite { .. } | ForwardError::OutputNotFinite { .. } => {
+        ForwardError::DivisionByZero { .. } | ForwardError::Underflow { .. } | ForwardError::NotFinite { .. } | ForwardError::OutputNotFinite { .. } => {
             Diagnostic::error(codes::R001, "", format!("block `{relay}` diverged: {error}")).help(
                 "smaller tokens or weights keep exponentials finite; a divisor that can be zero needs another kernel",
             )

@@ -18,6 +18,6 @@ pub mod inputs;
 pub mod pieces;
 pub mod spiking;
 
-pub use algebraic::{Run, run};
+pub use algebraic::{Run, run, runaway};
 pub use fingerprint::Fingerprint;
 pub use inputs::inputs;

@@ -196,6 +196,7 @@ fn later(error: ForwardError, first: usize) -> ForwardError {
         ForwardError::DivisionByZero { head, token } => {
             ForwardError::DivisionByZero { head, token: first + token }
         }
+        ForwardError::Underflow { head, token } => ForwardError::Underflow { head, token: first + token },
         ForwardError::OutputNotFinite { token } => ForwardError::OutputNotFinite { token: first + token },
         other => other,
     }

@@ -10,6 +10,7 @@
 //! et al. 2024 (arXiv 2406.06484) for delta memories, there with one rate for all rows.
 
 use super::View;
+use super::carried::{State, write};
 use crate::attention::Mask;
 use crate::linalg::{Operand, Real, gemm_into};
 use multiversion::multiversion;
@@ -19,19 +20,12 @@ use multiversion::target::target_cfg_f;
 const CHUNK: usize = 16;
 
 /// Read-outs `[d_v, n]` (nothing with a full mask); `memory` moves on. `rates` is `[1 or d_v, n]`.
-pub(super) fn scan<T: Real>(
-    x: View<'_, T>,
-    mask: Mask,
-    rates: &[T],
-    memory: &mut [T],
-    room: &mut [Vec<T>; 2],
-    out: &mut [T],
-) {
+pub(super) fn scan<T: Real>(x: View<'_, T>, mask: Mask, rates: &[T], state: &mut State<T>, out: &mut [T]) {
     let (one, zero) = (T::one(), T::zero());
     let (d_v, n) = x.values.shape();
     let d_k = x.keys.shape().0;
     let n_rates = rates.len() / n.max(1);
-    let [pairs, written] = room;
+    let State { memory, total, room: [pairs, written, product], .. } = state;
     pairs.resize(CHUNK * CHUNK, zero);
     written.resize(CHUNK * d_v, zero);
     for first in (0..n).step_by(CHUNK) {
@@ -56,7 +50,7 @@ pub(super) fn scan<T: Real>(
             }
             gemm_into(out, one, w, Operand::from_columns(pairs, count, count), one);
         }
-        gemm_into(memory, one, w, keys.t(), one);
+        write(memory, total, product, w, keys, &[]);
     }
 }
 

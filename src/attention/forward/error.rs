@@ -22,6 +22,9 @@ pub enum ForwardError {
     #[error("head {head}: token {token} divides by a sum of scores that is zero")]
     DivisionByZero { head: usize, token: usize },
 
+    #[error("head {head}: token {token} divides by rates that are too small for its numbers")]
+    Underflow { head: usize, token: usize },
+
     #[error("head {head}: token {token} is not finite")]
     NotFinite { head: usize, token: usize },
 

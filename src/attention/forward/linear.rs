@@ -5,6 +5,7 @@
 //! tokens of the same chunk through a small masked matrix of scores. Small memories go token by token (`recurrent`).
 
 use super::View;
+use super::carried::{State, write};
 use crate::linalg::{Operand, Real, gemm_into};
 
 /// Tokens to a chunk when nothing is read.
@@ -25,19 +26,23 @@ pub(super) fn absorb<T: Real>(
     keys: Operand<'_, T>,
     values: Operand<'_, T>,
     weights: &[T],
-    memory: &mut [T],
-    faded: &mut Vec<T>,
+    state: &mut State<T>,
 ) {
     let (d_k, n) = keys.shape();
-    if weights.is_empty() {
-        gemm_into(memory, T::one(), values, keys.t(), T::one());
-        return;
-    }
-    for first in (0..n).step_by(weights.len() - 1) {
-        let count = (weights.len() - 1).min(n - first);
-        fade(keys.cols(first, count), weights, faded);
-        let faded = Operand::from_columns(faded, d_k, count);
-        gemm_into(memory, T::one(), values.cols(first, count), faded.t(), weights[count]);
+    let State { memory, total, room: [_, faded, product], .. } = state;
+    let chunk = match weights.len() {
+        0 if total.is_empty() => n.max(1),
+        0 => ABSORBED,
+        powers => powers - 1,
+    };
+    for first in (0..n).step_by(chunk) {
+        let count = chunk.min(n - first);
+        let (mut keys, values) = (keys.cols(first, count), values.cols(first, count));
+        if !weights.is_empty() {
+            fade(keys, weights, faded);
+            keys = Operand::from_columns(faded, d_k, count);
+        }
+        write(memory, total, product, values, keys, weights);
     }
 }
 
@@ -52,18 +57,11 @@ pub(super) fn chunk_of(d_k: usize, rows: usize) -> usize {
 }
 
 /// Causal (`lag` 0) and strict (`lag` 1) read-outs `[value rows, n]`; `memory` moves on.
-pub(super) fn scan<T: Real>(
-    x: View<'_, T>,
-    lag: usize,
-    weights: &[T],
-    memory: &mut [T],
-    room: &mut [Vec<T>; 2],
-    out: &mut [T],
-) {
+pub(super) fn scan<T: Real>(x: View<'_, T>, lag: usize, weights: &[T], state: &mut State<T>, out: &mut [T]) {
     let (d_k, n) = x.keys.shape();
     let rows = x.values.shape().0;
     let size = chunk_of(d_k, rows);
-    let [scores, faded] = room;
+    let State { memory, total, room: [scores, faded, product], .. } = state;
     scores.resize(size * size, T::zero());
     for (c, block) in out.chunks_mut((size * rows).max(1)).enumerate() {
         let first = c * size;
@@ -95,12 +93,11 @@ pub(super) fn scan<T: Real>(
         gemm_into(block, T::one(), values, Operand::from_columns(scores, count, count), T::one());
 
         // The state after this chunk.
-        if weights.is_empty() {
-            gemm_into(memory, T::one(), values, keys.t(), T::one());
-        } else {
+        let mut keys = keys;
+        if !weights.is_empty() {
             fade(keys, weights, faded);
-            let faded = Operand::from_columns(faded, d_k, count);
-            gemm_into(memory, T::one(), values, faded.t(), weights[count]);
+            keys = Operand::from_columns(faded, d_k, count);
         }
+        write(memory, total, product, values, keys, weights);
     }
 }

@@ -17,6 +17,7 @@
 
 pub(super) mod algebra;
 pub(super) mod blocks;
+pub(super) mod carried;
 mod delta;
 mod error;
 pub(super) mod inputs;

@@ -38,6 +38,8 @@ struct Token<'a, T> {
     rule: Rule<T>,
     /// whether the processor multiplies and adds in one
     fused: bool,
+    /// a second memory that is read and not written, or nothing
+    base: &'a [T],
 }
 
 impl<T: Real> Token<'_, T> {
@@ -48,49 +50,78 @@ impl<T: Real> Token<'_, T> {
     }
 }
 
-/// Read-outs `[d_v, n]` (nothing with a full mask); `memory` moves on. `rates` is `[1 or rows, n]`.
+/// Read-outs `[d_v, n]` (nothing with a full mask); `memory` moves on. `rates` is `[1 or rows, n]`. Beside it tokens read
+/// from `base`, a memory that stands still, if it is not empty.
 pub(in crate::attention) fn scan<T: Real>(
     x: View<'_, T>,
     mask: Mask,
     rule: Rule<T>,
     rates: &[T],
+    base: &[T],
     memory: &mut [T],
     out: &mut [T],
 ) {
     let (d_v, n) = x.values.shape();
     if d_v > 0 && n > 0 {
-        walk(x, mask, rule, rates, memory, out);
+        walk(x, mask, rule, rates, base, memory, out);
     }
 }
 
-#[multiversion(targets("x86_64+avx2+fma"))]
-fn walk<T: Real>(x: View<'_, T>, mask: Mask, rule: Rule<T>, rates: &[T], memory: &mut [T], out: &mut [T]) {
+#[multiversion(targets("x86_64+avx512f+avx2+fma", "x86_64+avx2+fma"))]
+fn walk<T: Real>(
+    x: View<'_, T>,
+    mask: Mask,
+    rule: Rule<T>,
+    rates: &[T],
+    base: &[T],
+    memory: &mut [T],
+    out: &mut [T],
+) {
+    let fused = target_cfg_f!(target_feature = "fma");
+    if base.is_empty() {
+        steps::<T, false>(x, mask, rule, rates, base, memory, out, fused);
+    } else {
+        steps::<T, true>(x, mask, rule, rates, base, memory, out, fused);
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn steps<T: Real, const BASE: bool>(
+    x: View<'_, T>,
+    mask: Mask,
+    rule: Rule<T>,
+    rates: &[T],
+    base: &[T],
+    memory: &mut [T],
+    out: &mut [T],
+    fused: bool,
+) {
     let (d_v, n) = x.values.shape();
     let n_rates = rates.len() / n;
-    let fused = target_cfg_f!(target_feature = "fma");
     for step in 0..n {
         let t = if x.backwards { n - 1 - step } else { step };
         let (key, value) = (x.keys.column(t), x.values.column(t));
         let query = if mask == Mask::Full { key } else { x.queries.column(t) };
         let out: &mut [T] = if mask == Mask::Full { &mut [] } else { &mut out[t * d_v..(t + 1) * d_v] };
         let rates = &rates[t * n_rates..(t + 1) * n_rates];
-        let token = Token { key, query, value, rates, scale: x.scale, mask, rule, fused };
+        let token = Token { key, query, value, rates, scale: x.scale, mask, rule, fused, base };
         // Rows that fit in the registers while the token goes over their columns.
         let mut row = 0;
         while size_of::<T>() < size_of::<f64>() && row + 16 <= d_v {
-            rows::<T, 16>(token, row, memory, out);
+            rows::<T, 16, BASE>(token, row, memory, out);
             row += 16;
         }
         while row + 8 <= d_v {
-            rows::<T, 8>(token, row, memory, out);
+            rows::<T, 8, BASE>(token, row, memory, out);
             row += 8;
         }
         while row + 4 <= d_v {
-            rows::<T, 4>(token, row, memory, out);
+            rows::<T, 4, BASE>(token, row, memory, out);
             row += 4;
         }
         while row < d_v {
-            rows::<T, 1>(token, row, memory, out);
+            rows::<T, 1, BASE>(token, row, memory, out);
             row += 1;
         }
     }
@@ -98,7 +129,12 @@ fn walk<T: Real>(x: View<'_, T>, mask: Mask, rule: Rule<T>, rates: &[T], memory:
 
 /// One token on `R` rows from `row` on: no row of a memory knows of another.
 #[inline(always)]
-fn rows<T: Real, const R: usize>(x: Token<'_, T>, row: usize, memory: &mut [T], out: &mut [T]) {
+fn rows<T: Real, const R: usize, const BASE: bool>(
+    x: Token<'_, T>,
+    row: usize,
+    memory: &mut [T],
+    out: &mut [T],
+) {
     let d_v = x.value.len();
     let Some(value) = x.value[row..].first_chunk::<R>() else { return };
     let mut written = *value;
@@ -108,6 +144,14 @@ fn rows<T: Real, const R: usize>(x: Token<'_, T>, row: usize, memory: &mut [T], 
             let Some(m) = column[row..].first_chunk::<R>() else { return };
             for a in 0..R {
                 recalled[a] = x.add(recalled[a], m[a], *k);
+            }
+        }
+        if BASE {
+            for (column, k) in x.base.chunks_exact(d_v).zip(x.key) {
+                let Some(m) = column[row..].first_chunk::<R>() else { return };
+                for a in 0..R {
+                    recalled[a] = x.add(recalled[a], m[a], *k);
+                }
             }
         }
         for a in 0..R {
@@ -122,22 +166,24 @@ fn rows<T: Real, const R: usize>(x: Token<'_, T>, row: usize, memory: &mut [T], 
     };
     let out: &mut [T] = if x.mask == Mask::Full { &mut [] } else { &mut out[row..row + R] };
     match x.rule {
-        Rule::Plain(g) if g == T::one() => sweep(x, row, &written, memory, out, |_, _, m| m),
-        Rule::Plain(g) => sweep(x, row, &written, memory, out, |_, _, m| m * g),
-        Rule::Delta => sweep(x, row, &written, memory, out, |_, _, m| m),
+        Rule::Plain(g) if g == T::one() => sweep::<T, R, BASE>(x, row, &written, memory, out, |_, _, m| m),
+        Rule::Plain(g) => sweep::<T, R, BASE>(x, row, &written, memory, out, |_, _, m| m * g),
+        Rule::Delta => sweep::<T, R, BASE>(x, row, &written, memory, out, |_, _, m| m),
         Rule::Gated(GateSide::Value) if x.rates.len() > 1 => {
-            sweep(x, row, &written, memory, out, |a, _, m| m * gains[a]);
+            sweep::<T, R, BASE>(x, row, &written, memory, out, |a, _, m| m * gains[a]);
         }
         Rule::Gated(_) => {
             let wide = x.rates.len() > 1;
-            sweep(x, row, &written, memory, out, |_, b, m| m * x.rates[if wide { b } else { 0 }]);
+            sweep::<T, R, BASE>(x, row, &written, memory, out, |_, b, m| {
+                m * x.rates[if wide { b } else { 0 }]
+            });
         }
     }
 }
 
 /// One token; `fade(a, b, m)` is what is left of the number in row `a` and column `b`.
 #[inline(always)]
-fn sweep<T: Real, const R: usize>(
+fn sweep<T: Real, const R: usize, const BASE: bool>(
     x: Token<'_, T>,
     row: usize,
     written: &[T; R],
@@ -165,6 +211,14 @@ fn sweep<T: Real, const R: usize>(
             }
         }
         *part = m;
+    }
+    if BASE && x.mask != Mask::Full {
+        for (column, q) in x.base.chunks_exact(x.value.len()).zip(x.query) {
+            let Some(m) = column[row..].first_chunk::<R>() else { return };
+            for a in 0..R {
+                read[a] = x.add(read[a], m[a], *q);
+            }
+        }
     }
     if let Some(out) = out.first_chunk_mut::<R>() {
         *out = read.map(|u| u * x.scale);

@@ -1,29 +1,29 @@
 //! What one head holds while tokens pass: its memory, its read-outs, and room to work in.
 
 use super::blocks::powers_into;
+use super::carried::{State, is_narrow};
 use super::error::ForwardError;
 use super::plan::{Plan, Route, Seat};
 use super::recurrent::Rule;
 use super::tiles::Scoring;
 use super::{View, decay_of, delta, linear, recurrent, tiles};
-use crate::attention::{GateSide, Head, Mask, Memory, Normalisation, Rate};
-use crate::linalg::{Operand, Real, all_finite, copy_rows, gemm_into};
+use crate::attention::{FeatureMap, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate};
+use crate::linalg::{Operand, Real, all_finite, copy_rows, gemm_into, real};
 
 /// What goes wrong at a token.
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     NotFinite,
     ZeroSum,
+    Underflow,
 }
 
 /// One head's memory and room.
 #[derive(Clone, Debug, Default)]
 pub(in crate::attention) struct Room<T> {
-    /// `[value rows, d_k]`
-    pub memory: Vec<T>,
+    state: State<T>,
     /// powers of the decay
     weights: Vec<T>,
-    scratch: [Vec<T>; 2],
     /// write strengths or gains, `[1 or rows, tokens]`
     pub rates: Vec<T>,
     /// read-outs `[value rows, tokens]`; where they are divided, the last row is the sum of scores
@@ -54,11 +54,11 @@ impl<T: Real> Room<T> {
     pub fn reset(&mut self, head: &Head<T>, seat: Seat, n_context: usize) {
         self.trouble = None;
         self.weights.clear();
-        self.memory.clear();
+        self.state.clear();
         match seat.route {
             Route::Algebra => {}
             Route::State => {
-                self.memory.resize(seat.value.rows * seat.key.rows, T::zero());
+                self.state.start(seat.value.rows * seat.key.rows, goes_by_tokens(head));
                 if let Some(g) = decay_of(head) {
                     let chunk = linear::chunk_of(seat.key.rows, seat.value.rows);
                     let needed = linear::powers_needed((head.mask != Mask::Full).then_some(chunk));
@@ -80,9 +80,9 @@ impl<T: Real> Room<T> {
         if let Some(rule) = rule_of(head) {
             let x = View { queries: keys, keys, values, scale: T::one(), backwards: false };
             let rates = place(&mut self.rates, plan.keep, window, n_rates(head));
-            pass(x, Mask::Full, rule, rates, &mut self.memory, &mut self.scratch, &mut []);
+            pass(x, Mask::Full, rule, rates, &mut self.state, &mut []);
         } else {
-            linear::absorb(keys, values, &self.weights, &mut self.memory, &mut self.scratch[1]);
+            linear::absorb(keys, values, &self.weights, &mut self.state);
         }
     }
 
@@ -104,7 +104,8 @@ impl<T: Real> Room<T> {
             if seat.route == Route::Tiles { (0, n_context) } else { (window.first, window.count) };
         if seat.route == Route::State && head.mask == Mask::Full {
             let out = place(&mut self.read, plan.keep, window, rows);
-            let memory = Operand::from_columns(&self.memory, rows, seat.key.rows);
+            let memory = self.state.whole(seat.key.rows, goes_by_tokens(head));
+            let memory = Operand::from_columns(memory, rows, seat.key.rows);
             gemm_into(out, scale, memory, queries, T::zero());
         } else {
             let (keys, values) = (view(seat.key, first, count), view(seat.value, first, count));
@@ -112,7 +113,7 @@ impl<T: Real> Room<T> {
             if seat.route == Route::Tiles {
                 let out = place(&mut self.read, plan.keep, window, rows);
                 let maxima = place(&mut self.maxima, plan.keep, window, 1);
-                let (how, turned) = (Scoring::of(head), &mut self.scratch[0]);
+                let (how, turned) = (Scoring::of(head), &mut self.state.room[0]);
                 if window.first == 0 {
                     tiles::turn(keys, values, head.d_value(), turned);
                 }
@@ -121,22 +122,31 @@ impl<T: Real> Room<T> {
                 self.rate(head, seat, plan, window);
                 let rates = place(&mut self.rates, plan.keep, window, n_rates(head));
                 let out = place(&mut self.read, plan.keep, window, rows);
-                pass(x, head.mask, rule, rates, &mut self.memory, &mut self.scratch, out);
+                pass(x, head.mask, rule, rates, &mut self.state, out);
             } else {
                 let out = place(&mut self.read, plan.keep, window, rows);
                 let lag = usize::from(head.mask == Mask::Strict);
-                linear::scan(x, lag, &self.weights, &mut self.memory, &mut self.scratch, out);
+                linear::scan(x, lag, &self.weights, &mut self.state, out);
             }
         }
-        self.finish(head, rows, plan.keep, window);
+        self.finish(head, rows, plan.keep, window, n_context);
     }
 
     /// Divides by the sum of scores where the head says so, and looks for numbers that are not finite.
-    fn finish(&mut self, head: &Head<T>, rows: usize, keep: bool, window: Window) {
+    fn finish(&mut self, head: &Head<T>, rows: usize, keep: bool, window: Window, n_context: usize) {
         let out = place(&mut self.read, keep, window, rows);
         let mut trouble = first_not_finite(out, rows).map(|t| (t, Trouble::NotFinite));
         if trouble.is_none() && head.normalisation == Normalisation::Sum {
-            trouble = divide(out, rows).map(|t| (t, Trouble::ZeroSum));
+            // What is summed is above 0 on paper, if there is a token.
+            let first = if head.mask == Mask::Strict { 1 } else { 0usize };
+            let first = first.saturating_sub(window.first);
+            if is_positive(head) && n_context > 0 {
+                let least = lost::<T>();
+                let is_lost = |token: &[T]| token[rows - 1] < least && -token[rows - 1] < least;
+                let at = out.chunks_exact(rows).enumerate().skip(first).find(|(_, token)| is_lost(token));
+                trouble = at.map(|(t, _)| (t, Trouble::Underflow));
+            }
+            trouble = trouble.or_else(|| divide(out, rows).map(|t| (t, Trouble::ZeroSum)));
             if trouble.is_none() {
                 trouble = first_not_finite(out, rows).map(|t| (t, Trouble::NotFinite));
             }
@@ -150,6 +160,7 @@ impl<T: Real> Room<T> {
             None => Ok(()),
             Some((token, Trouble::NotFinite)) => Err(ForwardError::NotFinite { head, token }),
             Some((token, Trouble::ZeroSum)) => Err(ForwardError::DivisionByZero { head, token }),
+            Some((token, Trouble::Underflow)) => Err(ForwardError::Underflow { head, token }),
         }
     }
 
@@ -201,26 +212,44 @@ fn rule_of<T: Real>(head: &Head<T>) -> Option<Rule<T>> {
     }
 }
 
+/// Whether tokens pass the memory one by one.
+fn goes_by_tokens<T: Real>(head: &Head<T>) -> bool {
+    match rule_of(head) {
+        Some(Rule::Delta) => recurrent::is_small::<T>(head.d_key() * head.d_value()),
+        rule => rule.is_some(),
+    }
+}
+
 /// Tokens past a memory: a large delta memory in chunks, all others one by one.
 fn pass<T: Real>(
     x: View<'_, T>,
     mask: Mask,
     rule: Rule<T>,
     rates: &[T],
-    memory: &mut [T],
-    room: &mut [Vec<T>; 2],
+    state: &mut State<T>,
     out: &mut [T],
 ) {
-    if matches!(rule, Rule::Delta) && !recurrent::is_small::<T>(memory.len()) {
-        delta::scan(x, mask, rates, memory, room, out);
+    if matches!(rule, Rule::Delta) && !recurrent::is_small::<T>(state.memory.len()) {
+        delta::scan(x, mask, rates, state, out);
     } else {
-        recurrent::scan(x, mask, rule, rates, memory, out);
+        state.carried.scan(x, mask, rule, rates, &mut state.memory, out);
     }
 }
 
 /// The side that the rates of a head act on.
 pub(in crate::attention) fn side_of<T: Real>(head: &Head<T>) -> GateSide {
     if let Memory::Gated { side, .. } = head.memory { side } else { GateSide::Value }
+}
+
+/// Whether keys and queries are made of rates above 0.
+fn is_positive<T: Real>(head: &Head<T>) -> bool {
+    let above = |map| matches!(map, FeatureMap::Exp | FeatureMap::EluPlusOne | FeatureMap::Sigmoid);
+    matches!(head.kernel, Kernel::Feature { key, query } if above(key) && above(query))
+}
+
+/// Sums below this may have lost digits.
+fn lost<T: Real>() -> T {
+    real(if is_narrow::<T>() { 1e-30 } else { 1e-280 })
 }
 
 /// Divides each token by its last row; the token at which x/0 was met.

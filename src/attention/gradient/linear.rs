@@ -16,6 +16,7 @@ use super::maps::{dot, outer};
 use crate::attention::Mask;
 use crate::attention::forward::View;
 use crate::attention::forward::blocks::{for_each_block, powers};
+use crate::attention::forward::carried::Carried;
 use crate::attention::forward::recurrent::{self, Rule};
 use crate::attention::forward::spare::Spare;
 use crate::linalg::{Operand, Real, count, gemm_into, real};
@@ -48,7 +49,7 @@ pub(super) fn backward<T: Real>(
 fn swept<T: Real>(x: View<'_, T>, read: Operand<'_, T>, mask: Mask, spare: &Spare<T>) -> Back<T> {
     let mut back = Back::unset(&x, spare);
     let mut memory = vec![T::zero(); x.keys.shape().0 * x.values.shape().0];
-    let one = T::one();
+    let (one, mut carried) = (T::one(), Carried::default());
     let all = [
         (x.values, read, x.keys, one, false, &mut back.queries),
         (x.queries, x.keys, read, x.scale, true, &mut back.values),
@@ -56,9 +57,10 @@ fn swept<T: Real>(x: View<'_, T>, read: Operand<'_, T>, mask: Mask, spare: &Spar
     ];
     for (keys, queries, values, scale, backwards, out) in all {
         memory.fill(T::zero());
+        carried.reset();
         let view = View { queries, keys, values, scale, backwards };
         let out = out.as_mut_slice();
-        recurrent::scan(view, mask, Rule::Plain(one), &[], &mut memory, out);
+        carried.scan(view, mask, Rule::Plain(one), &[], &mut memory, out);
     }
     back
 }

@@ -88,6 +88,7 @@ impl Teacher {
                 let diverged = matches!(
                     e,
                     ForwardError::DivisionByZero { .. }
+                        | ForwardError::Underflow { .. }
                         | ForwardError::NotFinite { .. }
                         | ForwardError::OutputNotFinite { .. }
                 );

@@ -4,3 +4,4 @@ pub mod agreement;
 mod failures;
 pub mod random;
 mod routes;
+mod single;
