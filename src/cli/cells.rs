@@ -17,7 +17,7 @@ use crate::figures::cells::plan;
 use crate::files::{Array, Dtype, atomic_write, little_endian, write_npy, write_npz};
 use crate::seed::sha256_hex;
 use crate::simulate::cells::{End, Run, Settings, extents, lesioned, notes, run as run_cells, windows};
-use crate::simulate::run as run_algebra;
+use crate::simulate::{run as run_algebra, runaway as run_away};
 use crate::spec::{Document, LesionSpec, StopSpec, WindowSpec};
 use serde_json::json;
 use std::io::Write as _;
@@ -114,8 +114,14 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
             folder.close(about)?
         }
     };
-    let runaway: Diagnostics =
-        job.runaway().map(|d| load::placed(&document, &args.file, d).diagnostics).unwrap_or_default();
+    let mut runaway: Diagnostics = job.runaway().map(Diagnostics::from).unwrap_or_default();
+    if runaway.0.is_empty()
+        && let Ok(compiled) = &compiled
+        && let Some(around) = streams_of(Some(compiled), &streams)
+    {
+        runaway = run_away(&circuit, &compiled.plain_blocks(), &around);
+    }
+    let runaway = load::placed(&document, &args.file, runaway).diagnostics;
     if out.json {
         let mut rest = job.object();
         rest.insert("files".to_owned(), json!(files));

@@ -106,6 +106,10 @@ impl Job<'_> {
                     "its input was divided by zero",
                     "a divisor must not be zero where there is something to divide: feed it from rates above zero",
                 ),
+                Cause::Underflow => (
+                    "the rates that it is divided by are too small for 64-bit numbers, so nothing can be said of their ratio",
+                    "larger scores: a smaller gain, or a bias on the cells of `exp` (the compiled heads, `--mode algebraic`, give the limit)",
+                ),
                 Cause::NotANumber => (
                     "infinite inputs cancelled or divided one another",
                     "smaller tokens or weights keep exponentials and delayed loops finite",

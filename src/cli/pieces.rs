@@ -11,7 +11,7 @@ use super::{load, page};
 use crate::attention::Block;
 use crate::circuit::Circuit;
 use crate::compile::Compiled;
-use crate::diag::{Diagnostic, codes};
+use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::files::{Claim, PutRows, little_endian, write_npy_rows};
 use crate::linalg::Real;
 use crate::seed::Checksum;
@@ -113,6 +113,7 @@ impl Job<'_> {
             largest: sums.largest,
             files: &[],
             tokens,
+            warnings: Diagnostics::default(),
         };
         let files = match folder.take() {
             None => Vec::new(),

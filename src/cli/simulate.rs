@@ -1,21 +1,21 @@
 //! `pulvinar simulate FILE`: runs the compiled circuit and writes a run directory.
 
 use super::args::{Mode, Precision, Simulate};
-use super::report::{Failure, Outcome, Reporter};
+use super::report::{Failure, Outcome, Reporter, diagnostics_json};
 use super::resolved::Tokens;
 use super::run_files::{RunFiles, claim};
 use super::{load, page, pieces};
-use crate::attention::Streams;
+use crate::attention::{Memory, Streams};
 use crate::circuit::Circuit;
 use crate::compile::Compiled;
-use crate::diag::{Diagnostic, codes};
+use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::files::{Claim, little_endian, write_npy};
 use crate::linalg::Real;
 use crate::report::Page;
 use crate::seed::sha256_hex;
 use crate::simulate::cells::{Divisions, divisions, doubtful};
 use crate::simulate::inputs::Overrides;
-use crate::simulate::{Fingerprint, Run, run as simulate};
+use crate::simulate::{Fingerprint, Run, run as simulate, runaway};
 use crate::spec::Document;
 use nalgebra::DMatrix;
 use serde_json::{Map, json};
@@ -168,6 +168,8 @@ pub(super) struct Ending<'a> {
     pub files: &'a [String],
     /// name, number of tokens and width of every stream
     pub tokens: Vec<(&'a str, usize, usize)>,
+    /// memories that ran away
+    pub warnings: Diagnostics,
 }
 
 impl Ending<'_> {
@@ -184,6 +186,9 @@ impl Ending<'_> {
             rest.insert("mode".to_owned(), json!("algebraic"));
             rest.insert("precision".to_owned(), json!(precision(args)));
             rest.insert("seed".to_owned(), json!(document.spec.seed));
+            if !self.warnings.0.is_empty() {
+                rest.insert("diagnostics".to_owned(), diagnostics_json(&self.warnings, Some(&args.file)));
+            }
             out.object("simulate", true, rest);
             return;
         }
@@ -206,6 +211,7 @@ impl Ending<'_> {
         if let Some(dir) = &args.output {
             out.result(&format!("wrote {}: {}\n", dir.display(), self.files.join(", ")));
         }
+        out.draw(&self.warnings, Some(&args.file));
     }
 
     /// Closes a run directory.
@@ -250,6 +256,7 @@ impl Job<'_> {
             largest: run.output.iter().map(|x| Real::to_f64(*x).abs()).fold(0.0, f64::max),
             files: &[],
             tokens: self.inputs.iter().map(|(name, x)| (name.as_str(), x.ncols(), x.nrows())).collect(),
+            warnings: self.runaway(run),
         };
         let files = match self.claim {
             Some(claim) => self.write(claim, run, &ending)?,
@@ -258,6 +265,17 @@ impl Job<'_> {
         ending.files = &files;
         ending.tell(self.args, self.document, self.compiled, self.out);
         Ok(0)
+    }
+
+    /// Warnings of memories that ran away.
+    fn runaway<T: Real>(&self, run: &Run<T>) -> Diagnostics {
+        let blocks = self.compiled.plain_blocks();
+        if !blocks.iter().flat_map(|b| &b.heads).any(|h| matches!(h.memory, Memory::Delta(_))) {
+            return Diagnostics::default();
+        }
+        let wide = |x: &DMatrix<T>| x.map(Real::to_f64);
+        let streams: Streams = run.streams.iter().map(|(name, x)| (name.clone(), wide(x))).collect();
+        load::placed(self.document, &self.args.file, runaway(self.circuit, &blocks, &streams)).diagnostics
     }
 
     /// The page about the run.

@@ -138,7 +138,8 @@ fn failure(m: Mistakes, document: &Document, file: &Path) -> Failure {
 /// Trains by one route and reports.
 fn finish(job: &Job, route: Option<RouteSpec>, place: Option<Place<'_>>, out: &Reporter) -> Outcome {
     let course = Course::run(job, route, place, out)?;
-    let outcome = learning::result(&job.lesson, &course.learned.circuit);
+    let mut outcome = learning::result(&job.lesson, &course.learned.circuit);
+    outcome.growing = load::placed(&job.lesson.document, &job.file, outcome.growing).diagnostics;
     say::report(job, &course, &outcome, out);
     Ok(if course.learned.interrupted { interrupt::code() } else { 0 })
 }

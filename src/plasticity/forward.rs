@@ -7,7 +7,9 @@ use super::plan::Plan;
 use super::work::{Wild, Work};
 use crate::attention::Streams;
 use crate::circuit::{Kind, Weights};
+use crate::simulate::cells::Cause;
 use crate::simulate::cells::sweep::{Output, activate, finish, quotient};
+use crate::simulate::cells::underflow::LOST;
 use crate::spec::ActivationSpec;
 
 /// Evaluates all cells whose rates are needed. `weights` has one matrix for each projection.
@@ -20,7 +22,7 @@ pub fn forward(plan: &Plan<'_>, weights: &[Weights], tokens: &Streams, work: &mu
         let cells = &plan.cells[i];
         let mut own = std::mem::take(&mut work.of[i]);
         let mut wild = false;
-        let mut by_zero = false;
+        let (mut by_zero, mut lost) = (false, false);
         let part = if let Kind::Relay { part, .. } = cells.of.kind { part } else { None };
         let output =
             Output { activation: cells.of.activation, part, limits: cells.of.options.limits.as_ref() };
@@ -46,8 +48,9 @@ pub fn forward(plan: &Plan<'_>, weights: &[Weights], tokens: &Streams, work: &mu
                         plan.ways[*k].forward(&weights[*k], x, y, &mut work.room);
                     }
                     if c < 2 && !own.divisor[c].is_empty() {
-                        for (v, d) in own.potential[c].iter_mut().zip(&own.divisor[c]) {
+                        for (k, (v, d)) in own.potential[c].iter_mut().zip(&own.divisor[c]).enumerate() {
                             by_zero |= *d == 0.0 && *v != 0.0;
+                            lost |= d.abs() < LOST && plan.is_lost(i, c, k);
                             *v = quotient(*v, *d, false, &mut false);
                         }
                     }
@@ -68,8 +71,13 @@ pub fn forward(plan: &Plan<'_>, weights: &[Weights], tokens: &Streams, work: &mu
             }
         }
         work.of[i] = own;
-        if wild || by_zero {
-            return Err(Wild { population: cells.of.name.clone(), divided_by_zero: by_zero });
+        let cause = match (lost, by_zero) {
+            (true, _) => Cause::Underflow,
+            (_, true) => Cause::DividedByZero,
+            _ => Cause::Infinite,
+        };
+        if wild || by_zero || lost {
+            return Err(Wild { population: cells.of.name.clone(), cause });
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use crate::circuit::{Circuit, Compartment, IndexRule, Population, PopulationId, 
 use crate::diag::{Diagnostic, codes};
 use crate::memory;
 use crate::simulate::cells::columns::Columns;
+use crate::simulate::cells::underflow::Pools;
 use crate::spec::MaskSpec;
 
 /// Most numbers that one sequence may need.
@@ -45,6 +46,8 @@ pub struct Plan<'c> {
     pub outputs: Vec<(usize, f64)>,
     /// tokens that the output answers for
     pub queries: usize,
+    /// divisors that are above 0 on paper
+    pools: Pools<'c>,
 }
 
 /// Numbers of basal, apical, gate and third in [`Cells::inputs`].
@@ -88,6 +91,7 @@ impl<'c> Plan<'c> {
             thirds: Vec::new(),
             outputs,
             queries,
+            pools: Pools::new(circuit),
         };
         plan.thirds = plan.thirds_in_order()?;
         plan.order = plan.needed();
@@ -124,6 +128,14 @@ impl<'c> Plan<'c> {
         }
         plan.fits()?;
         Ok(plan)
+    }
+
+    /// Has a divisor underflowed that is too small? That of number `k` of a compartment of population `i`.
+    pub fn is_lost(&self, i: usize, compartment: usize, k: usize) -> bool {
+        let cells = &self.cells[i];
+        let which = if compartment == 0 { Compartment::Basal } else { Compartment::Apical };
+        let query = cells.columns.locate(k / cells.n).0;
+        self.pools.divides(i, which, k % cells.n, query, |population| self.cells[population].columns)
     }
 
     /// Whose rates are needed: for the output, and for errors and feedback.

@@ -3,6 +3,7 @@
 
 use super::link::Room;
 use super::plan::Plan;
+use crate::simulate::cells::Cause;
 use nalgebra::DMatrix;
 
 /// The numbers of one population. Those that it does not have are empty.
@@ -46,8 +47,7 @@ pub struct Work {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wild {
     pub population: String,
-    /// `x/0`, as opposed to an overflow
-    pub divided_by_zero: bool,
+    pub cause: Cause,
 }
 
 impl Work {

@@ -2,7 +2,7 @@
 
 use super::Job;
 use super::course::Course;
-use crate::cli::report::Reporter;
+use crate::cli::report::{Reporter, diagnostics_json};
 use crate::experiments::learning::Outcome;
 use crate::plasticity::metrics::Row;
 use crate::spec::{OptimiserSpec, RouteSpec, ScheduleSpec, UpdateSpec};
@@ -14,9 +14,14 @@ const LINES: usize = 12;
 
 pub fn report(job: &Job, course: &Course, outcome: &Outcome, out: &Reporter) {
     if out.json {
-        out.object("train", !course.learned.interrupted, object(course, outcome));
+        let mut rest = object(course, outcome);
+        if !outcome.growing.0.is_empty() {
+            rest.insert("diagnostics".to_owned(), diagnostics_json(&outcome.growing, Some(&job.file)));
+        }
+        out.object("train", !course.learned.interrupted, rest);
     } else {
         out.result(&text(job, course, outcome));
+        out.draw(&outcome.growing, Some(&job.file));
     }
 }
 

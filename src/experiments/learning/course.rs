@@ -6,6 +6,7 @@ use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::linalg::count;
 use crate::plasticity::metrics::Row;
 use crate::plasticity::{Evaluated, Plastic, Prepared, Stop, Trainer, prepare};
+use crate::simulate::cells::Cause;
 use crate::spec::{RouteSpec, TrainSpec};
 use std::fmt::Write as _;
 
@@ -267,10 +268,10 @@ pub fn stopped(trainer: &Trainer<'_>, stop: Stop, kept: &str) -> Diagnostic {
         }
         Stop::Cells { step, wild } => {
             let p = circuit.populations.iter().find(|p| p.name == wild.population);
-            let how = if wild.divided_by_zero {
-                "divided a number by zero"
-            } else {
-                "sent an infinite rate, or one that is no number"
+            let how = match wild.cause {
+                Cause::DividedByZero => "divided a number by zero",
+                Cause::Underflow => "is divided by rates that are too small for 64-bit numbers",
+                Cause::Infinite | Cause::NotANumber => "sent an infinite rate, or one that is no number",
             };
             (step, p.map_or("", |p| p.path.as_str()), format!("`{}` {how}", wild.population))
         }

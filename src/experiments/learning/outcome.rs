@@ -4,7 +4,10 @@ use super::Lesson;
 use crate::attention::equivalence::{Wish, compare};
 use crate::circuit::Circuit;
 use crate::compile::compile;
+use crate::diag::Diagnostics;
+use crate::plasticity::Split;
 use crate::plasticity::tasks::regression_floor::population_loss;
+use crate::simulate::{run, runaway};
 
 /// Distance from the teacher that counts as having learned it.
 const TEACHER: f64 = 1e-6;
@@ -17,6 +20,8 @@ pub struct Outcome {
     pub floor: Option<Floor>,
     /// why there is nothing to compare with
     pub why_not: Option<String>,
+    /// delta memories that run away on a held-out sequence
+    pub growing: Diagnostics,
 }
 
 /// In-context regression: squared errors.
@@ -40,6 +45,12 @@ pub fn result(lesson: &Lesson, learned: &Circuit) -> Outcome {
         }
     };
     let Some(last) = blocks.last() else { return result };
+    let mut tokens = lesson.task.sample();
+    if lesson.task.fill(Split::HeldOut, 0, &mut tokens).is_ok()
+        && let Ok(run) = run::<f64>(&blocks, &tokens)
+    {
+        result.growing = runaway(learned, &blocks, &run.streams);
+    }
     if let Some(teacher) = lesson.teacher.as_ref().and_then(|b| b.last()) {
         let wish =
             Wish { tolerance: TEACHER, inputs: Vec::new(), exact: false, seed: lesson.document.spec.seed };

@@ -20,7 +20,7 @@
 //! 2. `step` visits populations in order: inputs, potentials and rates (`sweep`), memories (`memory`), delays
 //!    (`delay`), `noise`. Inputs from what stands still are summed once.
 //! 3. `run` repeats that until everything stands still, the time is over, or a number goes wild; `record` keeps
-//!    traces, `lesion` perturbs in windows of time, `growth` sees whether loops run away, `notes` says what was rounded.
+//!    traces, `lesion` perturbs in windows of time, `growth` sees whether loops run away, `underflow` whether divisors are lost, `notes` says what was rounded.
 //!
 //! With `layout: time` there is one column of everything, and `schedule` says when tokens come, memories are written
 //! and the output is read.
@@ -48,6 +48,7 @@ mod schedule;
 mod settings;
 mod step;
 pub(crate) mod sweep;
+pub(crate) mod underflow;
 
 pub use divisions::{Divisions, divisions, doubtful};
 pub use growth::Growing;

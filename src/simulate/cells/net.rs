@@ -7,6 +7,7 @@ use super::lesion::Lesions;
 use super::memory::{Memory, Work};
 use super::settings::{Grid, Settings, has_equation, taus_ms};
 use super::sweep::{Leak, Output};
+use super::underflow::before_quotients;
 use crate::attention::Streams;
 use crate::circuit::{Circuit, Compartment, IndexRule, Kind, Population, Projection, ProjectionId};
 use crate::diag::{Diagnostic, codes};
@@ -84,6 +85,10 @@ pub struct Net<'a> {
     pub reach: usize,
     /// steps since the last event
     pub since: usize,
+    /// populations on whose numbers a quotient depends: what is left of them must be small beside what they come to
+    pub before: Vec<bool>,
+    /// what is left of numbers that come to 0 is 0
+    pub flushes: bool,
 }
 
 impl<'a> Cells<'a> {
@@ -173,7 +178,10 @@ pub fn net<'a>(
     let rates = cells.iter().map(|p| vec![0.0; p.n * p.sends.count()]).collect();
     let reach = reach(&cells, &incoming, &place, circuit);
     let silenced = vec![None; cells.len()];
-    Ok(Net { cells, incoming, rates, silenced, dirty: true, reach, since: 0 })
+    let (before, flushes) = (Vec::new(), false);
+    let mut net = Net { cells, incoming, rates, silenced, dirty: true, reach, since: 0, before, flushes };
+    net.before = before_quotients(circuit, &net);
+    Ok(net)
 }
 
 /// Between events (new tokens, writes) these send the same.

@@ -9,6 +9,7 @@ use super::schedule::{self, Room, Schedule};
 use super::settings::{Grid, Settings, has_equation};
 use super::step::Wild;
 use super::sweep::finish;
+use super::underflow;
 use crate::attention::Streams;
 use crate::circuit::{Circuit, Kind, Output, PopulationId};
 use crate::diag::{Diagnostic, codes};
@@ -36,6 +37,8 @@ pub enum Cause {
     DividedByZero,
     /// infinity minus infinity, or over infinity
     NotANumber,
+    /// a divisor that is above 0 on paper is too small for 64 bits
+    Underflow,
 }
 
 impl Cause {
@@ -46,6 +49,7 @@ impl Cause {
             Self::Infinite => "infinite",
             Self::DividedByZero => "divided_by_zero",
             Self::NotANumber => "not_a_number",
+            Self::Underflow => "underflow",
         }
     }
 }
@@ -127,10 +131,12 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
     let mut recorder = Recorder::new(circuit, &net, &settings.record, &settings.draw, most, grid.dt_ms)?;
     let mut growth = Growth::new(circuit, &grid, lesions.last_change(), most);
     let patience = net.longest_delay() + 1;
-    let (mut quiet, mut steps) = (0, 0);
+    let (mut quiet, mut exactly, mut steps) = (0, 0, 0);
     let mut end = End::TimeLimit;
-    let mut wild = None;
-    while steps < most && wild.is_none() {
+    let (mut wild, mut lost) = (None, None);
+    // Lesions silence what divides, too.
+    let may_be_lost = settings.lesions.is_empty();
+    while steps < most && wild.is_none() && lost.is_none() {
         if let Some(schedule) = &schedule {
             schedule::present(schedule, steps, circuit, inputs, &mut net);
         }
@@ -150,19 +156,37 @@ pub fn run(circuit: &Circuit, inputs: &Streams, settings: &Settings) -> Result<R
                     growth.see(steps, &net);
                 }
                 steps += 1;
-                quiet = if still { quiet + 1 } else { 0 };
+                quiet = if still.all { quiet + 1 } else { 0 };
+                exactly = if still.exactly { exactly + 1 } else { 0 };
             }
             Err(Wild(i)) => wild = Some(i),
         }
         if let (Some(schedule), Some(room), None) = (&schedule, &mut room, wild) {
             for event in schedule.events(steps) {
                 wild = wild.or(schedule::act(event, circuit, &mut net, room, &mut output).err().map(|w| w.0));
+                if let (schedule::Event::Sample { token }, true, None) = (event, may_be_lost, lost) {
+                    lost = underflow::lost(circuit, &mut net, Some(token));
+                }
             }
         }
         if settles && wild.is_none() && quiet >= patience && steps > lesions.last_change() {
-            end = End::Settled;
-            break;
+            if exactly >= patience {
+                end = End::Settled;
+                break;
+            }
+            // What is left decides quotients: it goes on until it is nothing, or lost.
+            if !net.flushes && may_be_lost {
+                lost = underflow::lost(circuit, &mut net, None);
+            }
+            net.flushes = true;
         }
+    }
+    if schedule.is_none() && wild.is_none() && lost.is_none() && may_be_lost {
+        lost = underflow::lost(circuit, &mut net, None);
+    }
+    if let Some(i) = lost {
+        let population = net.cells[i].of.name.clone();
+        end = End::Diverged { population, t_ms: time(steps, grid.dt_ms), cause: Cause::Underflow };
     }
     if let Some(i) = wild {
         let population = net.cells[i].of.name.clone();

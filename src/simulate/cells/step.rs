@@ -23,9 +23,9 @@ use crate::spec::ActivationSpec;
 pub struct Wild(pub usize);
 
 impl Net<'_> {
-    /// One step; true if everything stood still. `currents` are the noise currents of each population, if it has any.
-    pub fn step(&mut self, currents: &mut [Option<Currents>], tolerance: f64) -> Result<bool, Wild> {
-        let mut still = true;
+    /// One step. `currents` are the noise currents of each population, if it has any.
+    pub fn step(&mut self, currents: &mut [Option<Currents>], tolerance: f64) -> Result<Still, Wild> {
+        let mut still = Still { all: true, exactly: true };
         let dirty = std::mem::take(&mut self.dirty);
         self.since = if dirty { 0 } else { self.since + 1 };
         let waits = self.since < self.reach;
@@ -43,7 +43,11 @@ impl Net<'_> {
                 }
             }
             let mut rates = std::mem::take(&mut self.rates[i]);
-            let wild = p.advance(&mut rates, &mut still);
+            let nothing = if self.before[i] { LEFT } else { NOTHING };
+            let wild = p.advance(&mut rates, &mut still, nothing);
+            if self.flushes && self.before[i] {
+                p.flush();
+            }
             self.silence(i, &mut rates);
             self.rates[i] = rates;
             if wild {
@@ -53,7 +57,7 @@ impl Net<'_> {
         for q in self.incoming.iter_mut() {
             if let Some(ring) = &mut q.delay {
                 ring.send(&self.rates[q.from], tolerance);
-                still &= ring.unrest <= NOTHING;
+                still.see(ring.unrest, NOTHING);
             }
         }
         Ok(still)
@@ -67,12 +71,31 @@ impl Net<'_> {
 
 /// Distances below this are none: what decays to 0 would otherwise never be relatively close to it.
 const NOTHING: f64 = 1e-30;
+/// The same of numbers that a quotient depends on: it may be one of two that are both as small.
+const LEFT: f64 = 1e-300;
+
+/// Whether everything stood still in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Still {
+    pub all: bool,
+    /// also what quotients depend on, whatever its size
+    pub exactly: bool,
+}
+
+impl Still {
+    fn see(&mut self, unrest: f64, nothing: f64) {
+        self.all &= unrest <= NOTHING;
+        self.exactly &= unrest <= nothing;
+    }
+}
 
 impl Net<'_> {
     /// Largest distance of a leaky compartment from its input, relative to the largest potential of its population.
     pub fn gap(&self) -> f64 {
-        let leaky = self.cells.iter().flat_map(|p| &p.membranes).filter(|m| !m.leak.prospective);
-        leaky.map(Membrane::gap).fold(0.0, f64::max)
+        let nothing = |before: &bool| if *before { LEFT } else { NOTHING };
+        let all = self.cells.iter().zip(&self.before);
+        let leaky = all.flat_map(|(p, before)| p.membranes.iter().map(move |m| (m, nothing(before))));
+        leaky.filter(|(m, _)| !m.leak.prospective).map(|(m, nothing)| m.gap(nothing)).fold(0.0, f64::max)
     }
 }
 
@@ -85,10 +108,10 @@ impl Membrane {
         }
     }
 
-    fn gap(&self) -> f64 {
+    fn gap(&self, nothing: f64) -> f64 {
         let gap = (0..self.v.len()).map(|k| (self.input(k) - self.v[k]).abs()).fold(0.0, f64::max);
         let size = self.v.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-        if gap <= NOTHING { 0.0 } else { gap / size }
+        if gap <= nothing { 0.0 } else { gap / size }
     }
 }
 
@@ -144,7 +167,7 @@ impl Incoming<'_> {
 }
 
 /// What a projection sends: what was sent before, what has been summed, or the rates of now.
-fn source<'a>(delay: &'a Option<Ring>, sum: &'a Option<Vec<f64>>, rates: &'a [f64]) -> &'a [f64] {
+pub fn source<'a>(delay: &'a Option<Ring>, sum: &'a Option<Vec<f64>>, rates: &'a [f64]) -> &'a [f64] {
     match (delay, sum) {
         (Some(ring), _) => ring.arriving(),
         (None, Some(sum)) => sum,
@@ -163,7 +186,7 @@ const PLAIN: Output<'static> = Output { activation: ActivationSpec::Linear, part
 
 impl Cells<'_> {
     /// Potentials move, rates are written; true if some number went wild.
-    fn advance(&mut self, rates: &mut [f64], still: &mut bool) -> bool {
+    fn advance(&mut self, rates: &mut [f64], still: &mut Still, nothing: f64) -> bool {
         let output = self.output();
         let mut wild = false;
         if let Some((memory, work)) = &mut self.memory {
@@ -172,7 +195,7 @@ impl Cells<'_> {
                 let seen = sweep(compartment(m), None, PLAIN, &mut read);
                 m.read = read;
                 wild |= seen.wild;
-                *still &= seen.unrest <= NOTHING && !seen.waited;
+                still.see(if seen.waited { f64::INFINITY } else { seen.unrest }, nothing);
             }
             // With tokens in time the state changes when it is written, not in every step.
             if self.columns != super::columns::Columns::Once {
@@ -187,8 +210,17 @@ impl Cells<'_> {
             [only] => sweep(compartment(only), None, output, rates),
             [first, second, ..] => sweep(compartment(first), Some(compartment(second)), output, rates),
         };
-        *still &= seen.unrest <= NOTHING && !seen.waited;
+        still.see(if seen.waited { f64::INFINITY } else { seen.unrest }, nothing);
         seen.wild
+    }
+
+    /// What is left of potentials whose input is 0 becomes 0.
+    fn flush(&mut self) {
+        for m in self.membranes.iter_mut().filter(|m| m.divisive.is_none()) {
+            let left =
+                m.v.iter_mut().zip(&m.additive.now).filter(|(v, input)| **input == 0.0 && v.abs() <= LEFT);
+            left.for_each(|(v, _)| *v = 0.0);
+        }
     }
 }
 
