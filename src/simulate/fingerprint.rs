@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn rounding_at_powers_of_ten_zeros_and_noise_beside_large_numbers() {
         assert_eq!(of(&[1.0, 0.25]), of(&[0.999_999_999_999, 0.25]));
-        assert_eq!(of(&[1000.0, -0.5]), of(&[1000.000_000_000_1, -0.5]));
+        assert_eq!(of(&[1000.0, -0.5]), of(&[1_000.000_000_000_1, -0.5]));
         assert_eq!(of(&[1.0, 1e-17]), of(&[1.0, 0.0]), "what cancels is noise");
         assert_eq!(of(&[0.0, -0.0]), of(&[0.0, 0.0]));
         assert_ne!(of(&[1.0, 2.0]), of(&[10.0, 20.0]), "the order is part of it");

@@ -53,7 +53,7 @@ impl Usual {
             _ if crossed => Streams::Two,
             Scheme::Gpt2 => Streams::One,
             Scheme::Bert if ends(&"attention") => Streams::One,
-            Scheme::Torch if OWN.iter().any(|word| ends(&word)) => Streams::One,
+            Scheme::Torch if OWN.iter().any(ends) => Streams::One,
             _ => Streams::Unknown,
         };
         // GPT-Neo: a module `attention` of its own in the module `attn`, with scores that are not divided.

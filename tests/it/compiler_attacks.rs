@@ -30,7 +30,8 @@ fn divisions_by_what_may_be_zero() {
     let dead = format!(
         "{plain}  z: {{from: A.x, to: HO.basal, weights: zeros}}\n  x1: {{from: tonic, to: A.x.basal, weights: ones}}\n  x2: {{from: A.t, to: A.x.basal, weights: ones, effect: divisive}}\n"
     );
-    let rows: &[(&str, &str, &str, String, String, Option<&str>)] = &[
+    type Row<'a> = (&'a str, &'a str, &'a str, String, String, Option<&'a str>);
+    let rows: &[Row<'_>] = &[
         ("sums that are not zero", "[[1], [2]]", "causal", readout.clone(), format!("{WIRES}{plain}"), None),
         ("0/0", "[[0], [2]]", "causal", readout.clone(), format!("{WIRES}{plain}"), None),
         ("an empty sum", "[[1], [2]]", "strict", readout.clone(), format!("{WIRES}{plain}"), None),

@@ -17,12 +17,15 @@ const TOLERANCE: f64 = 1e-9;
 
 type Gradient = Vec<Option<DMatrix<f64>>>;
 
+/// A change of a gradient.
+type Spoil<'a> = &'a dyn Fn(&mut DMatrix<f64>);
+
 /// The circuit's gradient on a sequence, compared as it is and after each change that `spoil` makes of it.
 fn compared(
     circuit: &Circuit,
     tokens: &Streams,
     target: Option<&DMatrix<f64>>,
-    spoil: &[&dyn Fn(&mut DMatrix<f64>)],
+    spoil: &[Spoil<'_>],
 ) -> Vec<Vec<Compared>> {
     let (prepared, _) = prepare_to_compare(circuit).unwrap_or_else(|d| panic!("{}: {d}", circuit.name));
     let plan = Plan::new(&prepared.circuit, tokens).unwrap_or_else(|d| panic!("{}: {d}", circuit.name));

@@ -207,7 +207,7 @@ impl Writer {
                 7 if query => self.find(|n| n.name == "Q"),
                 8 if query => self.find(|n| n.query && !n.context && !n.name.contains('.')),
                 _ if query => self.find(|n| n.query || n.name == "tonic"),
-                _ => self.find(|n| !(n.query && n.context) && !n.name.contains('.') && n.name != "tonic"),
+                _ => self.find(|n| (!n.query || !n.context) && !n.name.contains('.') && n.name != "tonic"),
             };
             if let Some(from) = from.or_else(|| self.find(|n| n.name == "Q")) {
                 self.project(&from, (name, cells), "basal", false);
@@ -252,7 +252,7 @@ pub fn free_circuit(seed: u64) -> String {
         cells: String::new(),
         projections: String::new(),
         count: 0,
-        divisive: seed % 3 == 0,
+        divisive: seed.is_multiple_of(3),
     };
     let parts = seed % 4 == 1;
     let d = w.rng.random_range(1..=2);

@@ -105,7 +105,8 @@ const BESIDE: &[(&str, &[&str], &str)] = &[
 fn layers_with_more_inside_are_refused_in_every_layout() {
     let dir = folder();
     let path = dir.path().join("w.safetensors");
-    let layouts: [(&str, fn(&str) -> Vec<Tensor>); 4] =
+    type Layout = fn(&str) -> Vec<Tensor>;
+    let layouts: [(&str, Layout); 4] =
         [("m.0.self_attn.", separate), ("m.0.attention.", bert), ("m.0.attn.", gpt2), ("", torch)];
     for (claim, names, says) in BESIDE {
         for (prefix, layout) in layouts {
@@ -286,7 +287,8 @@ fn masks_are_known_by_what_is_in_them() {
     ];
     let far = |allowed: bool| if allowed { 0.0 } else { -1e9 };
     let one = |allowed: bool| f64::from(u8::from(allowed));
-    let rows: Vec<(&str, Array, Result<Option<Mask>, &str>)> = vec![
+    type Row = (&'static str, Array, Result<Option<Mask>, &'static str>);
+    let rows: Vec<Row> = vec![
         ("causal", square(5, Dtype::Bool, |i, j| one(j <= i)), Ok(Some(Mask::Causal))),
         ("causal in bytes", square(5, Dtype::U8, |i, j| one(j <= i)), Ok(Some(Mask::Causal))),
         ("causal as what is masked", square(5, Dtype::Bool, |i, j| one(j > i)), Ok(Some(Mask::Causal))),

@@ -180,7 +180,8 @@ fn the_file_of_a_task_is_at_fault_alone() {
         data[7] = x;
         Array { shape: shape.to_vec(), data, dtype: Dtype::F64 }
     };
-    let rows: &[(&[(&str, f64, [usize; 3])], &str)] = &[
+    type Row<'a> = (&'a [(&'a str, f64, [usize; 3])], &'a str);
+    let rows: &[Row<'_>] = &[
         (&[("x", f64::NAN, [10, 4, 3]), ("t", 0.0, [10, 4, 3])], "F010"),
         (&[("x", f64::INFINITY, [10, 4, 3]), ("t", 0.0, [10, 4, 3])], "F010"),
         (&[("y", 0.0, [10, 4, 3]), ("t", 0.0, [10, 4, 3])], "F008"),

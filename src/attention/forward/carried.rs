@@ -227,15 +227,15 @@ impl<T: Real> Carried<T> {
             self.left = None;
         }
         self.base.resize(recent.len(), T::zero());
-        let columns = self.total.chunks_exact_mut(d_v).enumerate();
+        let columns = self.total.chunks_exact_mut(d_v);
         match self.left.take() {
             Some(Left::Rows(left)) => {
-                columns.for_each(|(_, column)| {
-                    column.iter_mut().zip(&left).for_each(|(sum, left)| *sum *= left)
+                columns.for_each(|column| {
+                    column.iter_mut().zip(&left).for_each(|(sum, left)| *sum *= left);
                 });
             }
             Some(Left::Columns(left)) => {
-                columns.for_each(|(b, column)| column.iter_mut().for_each(|sum| *sum *= left[b]));
+                columns.zip(&left).for_each(|(column, left)| column.iter_mut().for_each(|sum| *sum *= left));
             }
             Some(Left::All(left)) => self.total.iter_mut().for_each(|sum| *sum *= left),
             None => {}
