@@ -226,7 +226,12 @@ impl Factors<'_> {
     pub(super) fn no_query(&self, form: &BlockForm, column: u32, origin: Origin) -> Diagnostic {
         let own = self.parts.projections(origin);
         let has_query = |p: &Projection| self.reads_query(p.from);
-        for number in &own {
+        let remembers = |number: &u32| {
+            let p = &self.circuit.projections[*number as usize];
+            self.circuit.population(p.from).accumulate.is_some()
+        };
+        // What a memory sends without a query has its fault there.
+        for number in own.iter().filter(|_| !own.iter().any(remembers)) {
             let p = &self.circuit.projections[*number as usize];
             let beside = |(id, q): (ProjectionId, &Projection)| {
                 q.compartment == p.compartment
@@ -236,8 +241,7 @@ impl Factors<'_> {
             };
             // What is summed beside others has its fault where it comes from, unless it comes from a relay.
             let source = self.circuit.population(p.from);
-            let sums = source.accumulate.is_some() || matches!(p.index, IndexRule::SumContext(_));
-            let placed = source.is_relay() || !sums;
+            let placed = source.is_relay() || !matches!(p.index, IndexRule::SumContext(_));
             if placed && !has_query(p) && self.circuit.inputs_of(p.to).any(beside) {
                 let to = format!("{}.{}", self.circuit.population(p.to).name, p.compartment.name());
                 return Reason::QueryFree { to }.at(&p.path, &p.name);

@@ -50,6 +50,10 @@ pub(super) fn foreign(file: &mut Tensors, options: &Options, hints: Hints) -> Re
         let words = format!("`{output}` is stored the way `{first}` is");
         assumed.push(Assumption::usual(About::Storage, words));
     }
+    if layer.layout.scheme == Scheme::TransformerLens && split.d_key >= query {
+        let words = "matrices are [heads, d_model, d_head], though native axes would fit better";
+        assumed.push(Assumption::usual(About::Storage, words));
+    }
     assumed.sort();
     let context_stream = if settings.streams == Streams::Two { "context" } else { "main" };
     let value_stream = if value == context { context_stream } else { "values" };

@@ -290,7 +290,7 @@ fn the_output_file_receives_what_emit_names() {
     for (emit, name) in not {
         let ran = run(&[&["compile", "circuits/decoder.yaml", "-o", text(&at(name))], *emit].concat());
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{emit:?} {name}");
-        assert!(ran.stderr.contains("U007") && ran.stderr.contains("possible: ."), "{}", ran.stderr);
+        assert!(ran.stderr.contains("U007") && ran.stderr.contains("possible: `."), "{}", ran.stderr);
         assert!(!at(name).exists(), "{emit:?} {name}");
     }
     // What exists stays unless it is to be replaced; a device is no file.

@@ -206,20 +206,33 @@ fn the_file_of_a_task_is_at_fault_alone() {
 }
 
 #[test]
-fn native_tensors_behind_a_prefix_lack_nothing() {
+fn native_tensors_behind_a_prefix_are_read_as_another_layout_and_said_so() {
     let dir = folder();
     let one = |shape: &[usize]| Array {
         shape: shape.to_vec(),
         data: vec![0.5; shape.iter().product()],
         dtype: Dtype::F64,
     };
+    // 2 numbers, heads of 3 cells; natively 3 numbers and heads of 2.
     let names = [("W_Q", [1, 2, 3]), ("W_K", [1, 2, 3]), ("W_V", [1, 2, 3]), ("W_O", [1, 3, 2])];
-    let tensors: Vec<(String, Array)> =
-        names.iter().map(|(n, shape)| (format!("model.{n}"), one(shape))).collect();
-    write_safetensors(&dir.path().join("m.safetensors"), &tensors, &[]).expect("written");
-    let ran = run_in(dir.path(), &["import", "m.safetensors", "-o", "m.yaml"]);
-    assert_eq!(ran.code, 4, "{}", ran.stderr);
-    assert!(!ran.stderr.contains("lacks ;"), "{}", ran.stderr);
+    let save = |shapes: &[(&str, [usize; 3])]| {
+        let tensors: Vec<(String, Array)> =
+            shapes.iter().map(|(n, shape)| (format!("model.{n}"), one(shape))).collect();
+        write_safetensors(&dir.path().join("m.safetensors"), &tensors, &[]).expect("written");
+    };
+    save(&names);
+    let ran = run_in(dir.path(), &["import", "m.safetensors", "-o", "m.yaml", "--check"]);
+    let verdict = ran.stdout.lines().find(|l| l.starts_with("equivalent")).unwrap_or_default();
+    assert!(
+        ran.code == 0 && verdict.contains("native axes would fit better"),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+    // Without one of them, what is lacking has a name.
+    save(&names[..3]);
+    let ran = run_in(dir.path(), &["import", "m.safetensors", "-o", "n.yaml"]);
+    assert!(ran.code == 4 && ran.stderr.contains("W_O") && !ran.stderr.contains("lacks ;"), "{}", ran.stderr);
 }
 
 /// Mistakes that later stages of the library find know their line, without a program around them.
