@@ -1,11 +1,11 @@
 //! The populations of the new circuit: parts of the old ones, and interneurons.
 
 use super::Half;
-use super::plan::{Part, Want, arriving};
+use super::plan::{Part, Want};
 use super::write::{Writer, fresh, inhibitor_name, want};
 use crate::circuit::{Compartment, Kind, PopulationId};
 use crate::spec::{
-    ActivationSpec, AreaSpec, CellOptions, Effect, MicrocolumnsSpec, Part as RelayPart, PopulationSpec,
+    ActivationSpec, AreaSpec, CellOptions, MicrocolumnsSpec, Part as RelayPart, PopulationSpec,
     RelaySpec, Table,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,8 +105,7 @@ impl Writer<'_> {
     fn inhibited(&self, id: PopulationId, part: &Part) -> Vec<Compartment> {
         SUMS.into_iter()
             .filter(|c| match want(part, *c) {
-                Want::Net(half) => arriving(self.circuit, &self.plan.parts, id, (*c, Effect::Additive))
-                    .contains(&half.opposite()),
+                Want::Net(half) => self.plan.arrives(id, *c, half.opposite()),
                 Want::Half(_) => false,
             })
             .collect()

@@ -3,6 +3,7 @@
 
 use super::Half;
 use crate::spec::{CircuitSpec, GainSpec, ProjectionSpec, WeightsSpec};
+use std::collections::BTreeMap;
 
 /// Weights and gain of one half of a projection.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,55 +33,61 @@ struct Root<'a> {
     gains: Vec<GainSpec>,
 }
 
-/// One half of what projection `name` carries. `single`: the other half is empty.
-pub fn half(spec: &CircuitSpec, name: &str, half: Half, single: bool) -> Option<Source> {
-    let root = root(spec, name)?;
-    let total: f64 = root.gains.iter().map(|g| g.value()).product();
-    if root.transposed {
-        let own = root.gains.len() - usize::from(root_has_gain(spec, root.name));
-        let rest: f64 = root.gains[..own].iter().map(|g| g.value()).product();
-        return Some(Source::Transposed {
-            root: root.name.to_owned(),
-            half: half.times(Half::of(rest)),
-            gain: rest.abs(),
-        });
-    }
-    if single && is_fixed(root.weights) {
-        let gain = gain_of(&root.gains, total * half.sign());
-        return Some(Source::Recipe(Recipe { weights: root.weights.clone(), gain }));
-    }
-    let weights = Box::new(root.weights.clone());
-    let draw = format!("projections.{}", root.name);
-    let weights = match half.times(Half::of(total)) {
-        Half::Plus => WeightsSpec::PlusOf { weights, draw },
-        Half::Minus => WeightsSpec::MinusOf { weights, draw },
-    };
-    Some(Source::Recipe(Recipe { weights, gain: gain_of(&root.gains, total.abs()) }))
-}
+/// The projections of a file by name.
+pub struct Recipes<'a>(BTreeMap<&'a str, &'a ProjectionSpec>);
 
-/// Follows ties to the projection that has weights of its own.
-fn root<'a>(spec: &'a CircuitSpec, name: &str) -> Option<Root<'a>> {
-    let find = |name: &str| spec.projections.0.iter().find(|(n, _)| n == name);
-    let (mut name, mut p): (&str, &ProjectionSpec) = find(name).map(|(n, p)| (n.as_str(), p))?;
-    let (mut transposed, mut gains) = (false, Vec::new());
-    loop {
-        gains.extend(p.gain);
-        match &p.weights {
-            WeightsSpec::SameAs(next) | WeightsSpec::TransposeOf(next) => {
-                transposed ^= matches!(p.weights, WeightsSpec::TransposeOf(_));
-                // Wiring has refused rings.
-                (name, p) = find(next).map(|(n, p)| (n.as_str(), p))?;
-            }
-            own => {
-                let symmetric = matches!(own, WeightsSpec::Ones | WeightsSpec::Zeros | WeightsSpec::Identity);
-                return Some(Root { name, weights: own, transposed: transposed && !symmetric, gains });
+impl<'a> Recipes<'a> {
+    pub fn new(spec: &'a CircuitSpec) -> Self {
+        Self(spec.projections.iter().map(|(name, p)| (name, p)).collect())
+    }
+
+    /// One half of what projection `name` carries. `single`: the other half is empty.
+    pub fn half(&self, name: &str, half: Half, single: bool) -> Option<Source> {
+        let root = self.root(name)?;
+        let total: f64 = root.gains.iter().map(|g| g.value()).product();
+        if root.transposed {
+            let own = root.gains.len() - usize::from(self.0.get(root.name).is_some_and(|p| p.gain.is_some()));
+            let rest: f64 = root.gains[..own].iter().map(|g| g.value()).product();
+            return Some(Source::Transposed {
+                root: root.name.to_owned(),
+                half: half.times(Half::of(rest)),
+                gain: rest.abs(),
+            });
+        }
+        if single && is_fixed(root.weights) {
+            let gain = gain_of(&root.gains, total * half.sign());
+            return Some(Source::Recipe(Recipe { weights: root.weights.clone(), gain }));
+        }
+        let weights = Box::new(root.weights.clone());
+        let draw = format!("projections.{}", root.name);
+        let weights = match half.times(Half::of(total)) {
+            Half::Plus => WeightsSpec::PlusOf { weights, draw },
+            Half::Minus => WeightsSpec::MinusOf { weights, draw },
+        };
+        Some(Source::Recipe(Recipe { weights, gain: gain_of(&root.gains, total.abs()) }))
+    }
+
+    /// Follows ties to the projection that has weights of its own.
+    fn root(&self, name: &str) -> Option<Root<'a>> {
+        let find = |name: &str| self.0.get_key_value(name).map(|(n, p)| (*n, *p));
+        let (mut name, mut p) = find(name)?;
+        let (mut transposed, mut gains) = (false, Vec::new());
+        loop {
+            gains.extend(p.gain);
+            match &p.weights {
+                WeightsSpec::SameAs(next) | WeightsSpec::TransposeOf(next) => {
+                    transposed ^= matches!(p.weights, WeightsSpec::TransposeOf(_));
+                    // Wiring has refused rings.
+                    (name, p) = find(next)?;
+                }
+                own => {
+                    let symmetric =
+                        matches!(own, WeightsSpec::Ones | WeightsSpec::Zeros | WeightsSpec::Identity);
+                    return Some(Root { name, weights: own, transposed: transposed && !symmetric, gains });
+                }
             }
         }
     }
-}
-
-fn root_has_gain(spec: &CircuitSpec, name: &str) -> bool {
-    spec.projections.get(name).is_some_and(|p| p.gain.is_some())
 }
 
 /// The same numbers whatever the projection is called.

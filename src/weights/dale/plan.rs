@@ -36,6 +36,15 @@ pub struct Plan {
     pub parts: BTreeMap<PopulationId, Vec<Part>>,
     /// an output `{plus, minus}` whose relays exchange their negative halves
     pub crossed: Option<(PopulationId, PopulationId)>,
+    /// halves that are added up in each compartment
+    arrivals: BTreeMap<(PopulationId, Compartment), Halves>,
+}
+
+impl Plan {
+    /// Whether a half of what is added up in a compartment is there.
+    pub fn arrives(&self, id: PopulationId, compartment: Compartment, half: Half) -> bool {
+        self.arrivals.get(&(id, compartment)).is_some_and(|there| there.contains(&half))
+    }
 }
 
 type Halves = BTreeSet<Half>;
@@ -65,23 +74,11 @@ pub fn plan(circuit: &Circuit) -> Result<Plan, Diagnostic> {
     for id in crossed.iter().flat_map(|(plus, minus)| [plus, minus]) {
         planner.parts.insert(*id, vec![plain(Half::Plus, "", "")]);
     }
-    Ok(Plan { parts: planner.parts, crossed })
-}
-
-/// Halves that arrive at a compartment, once the parts of its sources are known.
-pub fn arriving(
-    circuit: &Circuit,
-    parts: &BTreeMap<PopulationId, Vec<Part>>,
-    id: PopulationId,
-    (compartment, effect): (Compartment, Effect),
-) -> BTreeSet<Half> {
-    let mut found = Halves::new();
-    for (_, p) in circuit.inputs_of(id).filter(|(_, p)| p.compartment == compartment && p.effect == effect) {
-        for weight in halves(p) {
-            found.extend(parts.get(&p.from).into_iter().flatten().map(|s| s.sign.times(weight)));
-        }
+    let mut arrivals: BTreeMap<(PopulationId, Compartment), Halves> = BTreeMap::new();
+    for p in circuit.projections.iter().filter(|p| p.effect == Effect::Additive) {
+        arrivals.entry((p.to, p.compartment)).or_default().extend(planner.brought(p));
     }
-    found
+    Ok(Plan { parts: planner.parts, crossed, arrivals })
 }
 
 /// The halves of a projection's matrix that hold anything.
@@ -201,8 +198,19 @@ impl Planner<'_> {
         Ok(self.halves_at(id, compartment, Effect::Additive))
     }
 
+    /// Halves that arrive at a compartment, once the parts of its sources are known.
     fn halves_at(&self, id: PopulationId, compartment: Compartment, effect: Effect) -> Halves {
-        arriving(self.circuit, &self.parts, id, (compartment, effect))
+        let inputs = self.circuit.inputs_of(id).map(|(_, p)| p);
+        inputs
+            .filter(|p| p.compartment == compartment && p.effect == effect)
+            .flat_map(|p| self.brought(p))
+            .collect()
+    }
+
+    /// The halves that a projection brings.
+    fn brought(&self, p: &Projection) -> Halves {
+        let signs = || self.parts.get(&p.from).into_iter().flatten().map(|s| s.sign);
+        halves(p).into_iter().flat_map(|weight| signs().map(move |sign| sign.times(weight))).collect()
     }
 
     fn is_output(&self, id: PopulationId) -> bool {

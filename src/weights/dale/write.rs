@@ -1,7 +1,7 @@
 //! Writes the new circuit: its projections, around the populations of `cells`.
 
 use super::halves::{self, Recipe, Source};
-use super::plan::{Part, Plan, Want, arriving, halves};
+use super::plan::{Part, Plan, Want, halves};
 use super::{Half, Rewritten};
 use crate::circuit::{Circuit, Compartment, Kind, PopulationId, Projection, ProjectionId};
 use crate::spec::{CircuitSpec, Effect, GainSpec, OutputSpec, ProjectionSpec, Sign, Table, WeightsSpec};
@@ -110,8 +110,6 @@ impl Writer<'_> {
             return vec![receiver(plus, Half::Plus), receiver(minus, Half::Minus)];
         }
         let mut all = Vec::new();
-        let additive = (compartment, Effect::Additive);
-        let there = arriving(self.circuit, &self.plan.parts, id, additive);
         for (number, part) in self.parts(id).iter().enumerate() {
             let mut end = |population: &str, compartment: Compartment, half: Half, tag: String| {
                 all.push(Receiver { population: population.to_owned(), compartment, half, tag });
@@ -121,7 +119,7 @@ impl Writer<'_> {
             match (effect, want(part, compartment)) {
                 _ if compartment == Compartment::Gate => end(name, compartment, Half::Plus, tag),
                 // Each part is divided by the same, where there is something to divide.
-                (Effect::Divisive, Want::Half(half)) if !there.contains(&half) => {}
+                (Effect::Divisive, Want::Half(half)) if !self.plan.arrives(id, compartment, half) => {}
                 (Effect::Divisive, _) => end(name, compartment, Half::Plus, tag),
                 (_, Want::Half(half)) => end(name, compartment, half, tag),
                 (_, Want::Net(half)) => {
@@ -147,16 +145,17 @@ impl Writer<'_> {
             .map(|(i, p)| (p.name.as_str(), ProjectionId(i)))
             .collect();
         let (spec, circuit) = (self.spec, self.circuit);
+        let recipes = halves::Recipes::new(spec);
         for (old, p) in spec.projections.iter() {
             let Some(id) = by_name.get(old) else { continue };
             let wired = circuit.projection(*id);
             if wired.compartment != Compartment::Third && self.plan.parts.contains_key(&wired.to) {
-                self.split(old, p, wired);
+                self.split(&recipes, old, p, wired);
             }
         }
     }
 
-    fn split(&mut self, old: &str, p: &ProjectionSpec, wired: &Projection) {
+    fn split(&mut self, recipes: &halves::Recipes, old: &str, p: &ProjectionSpec, wired: &Projection) {
         let mut there = halves(wired);
         let single = there.len() <= 1;
         if there.is_empty() {
@@ -175,7 +174,7 @@ impl Writer<'_> {
                 if !there.contains(&weight) {
                     continue;
                 }
-                let Some(source) = halves::half(self.spec, old, weight, single) else { continue };
+                let Some(source) = recipes.half(old, weight, single) else { continue };
                 let ends: Vec<&str> =
                     [old, &receiver.tag, *tag].into_iter().filter(|t| !t.is_empty()).collect();
                 let name = fresh(ends.join("_"), &mut self.projections);
