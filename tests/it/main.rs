@@ -70,6 +70,7 @@ mod nothing_lost;
 mod odd;
 mod older_runs;
 mod outputs;
+mod parts_of_relays;
 mod random_circuits;
 mod readme;
 mod recorded;
