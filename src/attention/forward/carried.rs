@@ -17,6 +17,9 @@ use multiversion::multiversion;
 /// Tokens of a block: windows and pieces hold whole ones.
 const BLOCK: usize = 256;
 
+/// So many tokens at once are too few for products of matrices.
+const FEW: usize = 4;
+
 /// Memories of which a block leaves less than that are short: rounding does not add up in them.
 const SHORT: f64 = 0.25;
 
@@ -42,6 +45,10 @@ pub(in crate::attention) struct State<T> {
     /// the sum that `memory` is rounded from, where single numbers go in chunks
     pub total: Vec<f64>,
     pub carried: Carried<T>,
+    /// what a few tokens at a time have written since the sum was rounded
+    recent: Vec<T>,
+    /// how many
+    waiting: usize,
     pub room: [Vec<T>; 3],
 }
 
@@ -50,6 +57,8 @@ impl<T: Real> State<T> {
     pub fn clear(&mut self) {
         self.memory.clear();
         self.total.clear();
+        self.recent.clear();
+        self.waiting = 0;
         self.carried.reset();
     }
 
@@ -58,6 +67,37 @@ impl<T: Real> State<T> {
         self.memory.resize(numbers, T::zero());
         if is_narrow::<T>() && !by_tokens {
             self.total.resize(numbers, 0.0);
+        }
+    }
+
+    /// A few tokens past a memory that goes in chunks: one by one into a memory beside it, which joins the sum after a
+    /// block. Without that each token would go over sum and memory. Whether it was done.
+    pub(super) fn trickle(
+        &mut self,
+        x: View<'_, T>,
+        mask: Mask,
+        rule: Rule<T>,
+        rates: &[T],
+        out: &mut [T],
+    ) -> bool {
+        let n = x.keys.shape().1;
+        let is_few = n <= FEW && mask != Mask::Full && !self.total.is_empty();
+        if !is_few || self.waiting + n > BLOCK {
+            self.join();
+        }
+        if is_few {
+            self.recent.resize(self.memory.len(), T::zero());
+            recurrent::scan(x, mask, rule, rates, &self.memory, &mut self.recent, out);
+            self.waiting += n;
+        }
+        is_few
+    }
+
+    fn join(&mut self) {
+        if self.waiting > 0 {
+            add(&mut self.total, 1.0, &self.recent, &mut self.memory);
+            self.recent.fill(T::zero());
+            self.waiting = 0;
         }
     }
 
@@ -265,7 +305,7 @@ impl<T: Real> Carried<T> {
         if self.base.is_empty() {
             // What matters is how much the block leaves of what is before it.
             for t in 0..n {
-                if left.largest() < SHORT {
+                if t % 16 == 0 && left.largest() < SHORT {
                     break;
                 }
                 left.fade(rule, rates(t));

@@ -11,6 +11,7 @@
 
 use super::View;
 use super::carried::{State, write};
+use super::recurrent::Rule;
 use crate::attention::Mask;
 use crate::linalg::{Operand, Real, gemm_into};
 use multiversion::multiversion;
@@ -25,6 +26,9 @@ pub(super) fn scan<T: Real>(x: View<'_, T>, mask: Mask, rates: &[T], state: &mut
     let (d_v, n) = x.values.shape();
     let d_k = x.keys.shape().0;
     let n_rates = rates.len() / n.max(1);
+    if state.trickle(x, mask, Rule::Delta, rates, out) {
+        return;
+    }
     let State { memory, total, room: [pairs, written, product], .. } = state;
     pairs.resize(CHUNK * CHUNK, zero);
     written.resize(CHUNK * d_v, zero);

@@ -140,14 +140,25 @@ fn rows<T: Real, const R: usize, const BASE: bool>(
     let mut written = *value;
     if let Rule::Delta = x.rule {
         let mut recalled = [T::zero(); R];
-        for (column, k) in memory.chunks_exact(d_v).zip(x.key) {
-            let Some(m) = column[row..].first_chunk::<R>() else { return };
-            for a in 0..R {
-                recalled[a] = x.add(recalled[a], m[a], *k);
-            }
-        }
         if BASE {
-            for (column, k) in x.base.chunks_exact(d_v).zip(x.key) {
+            // A sum of its own, which does not wait for the other.
+            let mut still = [T::zero(); R];
+            let both = memory.chunks_exact(d_v).zip(x.base.chunks_exact(d_v));
+            for ((column, base), k) in both.zip(x.key) {
+                let Some(m) = column[row..].first_chunk::<R>() else { return };
+                let Some(s) = base[row..].first_chunk::<R>() else { return };
+                for a in 0..R {
+                    recalled[a] = x.add(recalled[a], m[a], *k);
+                }
+                for a in 0..R {
+                    still[a] = x.add(still[a], s[a], *k);
+                }
+            }
+            for a in 0..R {
+                written[a] -= still[a];
+            }
+        } else {
+            for (column, k) in memory.chunks_exact(d_v).zip(x.key) {
                 let Some(m) = column[row..].first_chunk::<R>() else { return };
                 for a in 0..R {
                     recalled[a] = x.add(recalled[a], m[a], *k);
@@ -191,8 +202,10 @@ fn sweep<T: Real, const R: usize, const BASE: bool>(
     out: &mut [T],
     fade: impl Fn(usize, usize, T) -> T,
 ) {
-    let mut read = [T::zero(); R];
-    for (b, column) in memory.chunks_exact_mut(x.value.len()).enumerate() {
+    let d_v = x.value.len();
+    let (mut read, mut still) = ([T::zero(); R], [T::zero(); R]);
+    let mut base = x.base.chunks_exact(d_v);
+    for (b, column) in memory.chunks_exact_mut(d_v).enumerate() {
         let (k, q) = (x.key[b], x.query[b]);
         let Some(part) = column[row..].first_chunk_mut::<R>() else { return };
         // One short loop for each result: so they vectorise.
@@ -211,13 +224,16 @@ fn sweep<T: Real, const R: usize, const BASE: bool>(
             }
         }
         *part = m;
-    }
-    if BASE && x.mask != Mask::Full {
-        for (column, q) in x.base.chunks_exact(x.value.len()).zip(x.query) {
-            let Some(m) = column[row..].first_chunk::<R>() else { return };
+        if BASE && x.mask != Mask::Full {
+            let Some(m) = base.next().and_then(|column| column[row..].first_chunk::<R>()) else { return };
             for a in 0..R {
-                read[a] = x.add(read[a], m[a], *q);
+                still[a] = x.add(still[a], m[a], q);
             }
+        }
+    }
+    if BASE {
+        for a in 0..R {
+            read[a] += still[a];
         }
     }
     if let Some(out) = out.first_chunk_mut::<R>() {
