@@ -38,7 +38,7 @@ pub struct Recipes<'a>(BTreeMap<&'a str, &'a ProjectionSpec>);
 
 impl<'a> Recipes<'a> {
     pub fn new(spec: &'a CircuitSpec) -> Self {
-        Self(spec.projections.iter().map(|(name, p)| (name, p)).collect())
+        Self(spec.projections.iter().collect())
     }
 
     /// One half of what projection `name` carries. `single`: the other half is empty.
