@@ -5,8 +5,8 @@ use super::plan::{Part, Want};
 use super::write::{Writer, fresh, inhibitor_name, want};
 use crate::circuit::{Compartment, Kind, PopulationId};
 use crate::spec::{
-    ActivationSpec, AreaSpec, CellOptions, MicrocolumnsSpec, Part as RelayPart, PopulationSpec,
-    RelaySpec, Table,
+    ActivationSpec, AreaSpec, CellOptions, MicrocolumnsSpec, Part as RelayPart, PopulationSpec, RelaySpec,
+    Table,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
