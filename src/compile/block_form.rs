@@ -97,13 +97,19 @@ impl BlockForm {
         origin: Origin,
         parts: &mut Parts,
     ) {
-        match self.residual.iter_mut().find(|p| p.stream == stream && p.rectified == rectified) {
+        self.join_path(Path { stream, rectified, size: matrix.abs(), matrix, origin }, parts);
+    }
+
+    /// A sum that has cancelled stays as large as its parts were.
+    fn join_path(&mut self, path: Path, parts: &mut Parts) {
+        let same = |p: &&mut Path| p.stream == path.stream && p.rectified == path.rectified;
+        match self.residual.iter_mut().find(same) {
             Some(p) => {
-                p.size += matrix.abs();
-                p.matrix += matrix;
-                p.origin = parts.union(p.origin, origin);
+                p.size += path.size;
+                p.matrix += path.matrix;
+                p.origin = parts.union(p.origin, path.origin);
             }
-            None => self.residual.push(Path { stream, rectified, size: matrix.abs(), matrix, origin }),
+            None => self.residual.push(path),
         }
     }
 
@@ -190,7 +196,7 @@ impl BlockForm {
             self.terms.append(&mut terms);
         }
         for p in residual {
-            self.add_path(p.stream, p.rectified, p.matrix, p.origin, parts);
+            self.join_path(p, parts);
         }
         self.bias += bias.0;
         self.bias_origin = match (self.bias_origin, bias.1) {
