@@ -102,8 +102,14 @@ documents! {
 }
 
 /// Documents without commands.
-const QUIET: &[&str] =
-    &["docs/cells.md", "docs/circuits.md", "docs/rust.md", "docs/validation.md", "docs/verbs.md"];
+const QUIET: &[&str] = &[
+    "docs/cells.md",
+    "docs/circuits.md",
+    "docs/glossary.md",
+    "docs/rust.md",
+    "docs/validation.md",
+    "docs/verbs.md",
+];
 
 fn documents() -> impl Iterator<Item = &'static str> {
     SHOWING.iter().chain(QUIET).copied()
