@@ -195,3 +195,37 @@ fn circuits_that_cannot_learn_say_why() {
         }
     }
 }
+
+/// One cause, one error: no token is drawn or counted from an array that could not be read.
+#[test]
+fn numbers_that_are_none_in_training_data_are_the_only_complaint() {
+    use pulvinar::files::{Array, Dtype, write_npz};
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = dir.path();
+    let array = |wrong: Option<f64>| {
+        let mut data: Vec<f64> = (0..5 * 3 * 4).map(|i| f64::from(i).sin()).collect();
+        if let Some(x) = wrong {
+            data[17] = x;
+        }
+        Array { shape: vec![5, 3, 4], data, dtype: Dtype::F64 }
+    };
+    let task = "task: {file: {path: d.npz, tokens: {main: x}, target: t, held_out: 0.2}}";
+    fs::write(at.join("c.yaml"), crate::cli_train::circuit_of("causal", 4, 4, task, SHORT)).expect("written");
+    let rows = [
+        ("x", Some(f64::NAN), None, "`x` [1, 1, 1] is NaN"),
+        ("x", Some(f64::NEG_INFINITY), None, "`x` [1, 1, 1] is -inf"),
+        ("x", None, Some(f64::NAN), "`t` [1, 1, 1] is NaN"),
+        ("x", None, Some(f64::INFINITY), "`t` [1, 1, 1] is inf"),
+        ("other", None, None, "no array `x`"),
+    ];
+    for (name, x, t, want) in rows {
+        write_npz(&at.join("d.npz"), &[(name.to_owned(), array(x)), ("t".to_owned(), array(t))])
+            .expect("written");
+        for verb in ["validate", "train"] {
+            let ran = run_in(at, &[verb, "c.yaml"]);
+            assert_eq!(ran.code, 4, "{}: {}{}", ran.line, ran.stdout, ran.stderr);
+            assert!(ran.stderr.contains(want), "{}: no `{want}` in\n{}", ran.line, ran.stderr);
+            assert_eq!(ran.stderr.matches("error[").count(), 1, "{}: {}", ran.line, ran.stderr);
+        }
+    }
+}
