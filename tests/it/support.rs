@@ -179,7 +179,7 @@ pub fn net(circuit: &Circuit, inputs: &Streams) -> oracle::Net {
                     ActivationSpec::EluPlusOne => oracle::Activation::EluPlusOne,
                     ActivationSpec::Sigmoid => oracle::Activation::Sigmoid,
                     ActivationSpec::Sign => oracle::Activation::Sign,
-                    ActivationSpec::Power { exponent } => oracle::Activation::Power(exponent),
+                    ActivationSpec::Power { exponent } => oracle::Activation::Power(f64::from(exponent)),
                 },
                 accumulate: p.accumulate.map(|a| match a {
                     AccumulateSpec::Hebbian { rate } => oracle::Accumulate::Hebbian { rate },
@@ -210,6 +210,7 @@ pub fn net(circuit: &Circuit, inputs: &Streams) -> oracle::Net {
                 },
                 weights: full.row_iter().map(|r| r.iter().copied().collect()).collect(),
                 divisive: p.effect == Effect::Divisive,
+                delayed: p.delay_ms.is_some(),
                 mask: match p.index {
                     IndexRule::SumContext(m) => Some(mask(m)),
                     _ => None,

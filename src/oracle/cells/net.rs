@@ -8,6 +8,12 @@ pub enum Mask {
     Causal,
     /// `j < i`
     Strict,
+    /// `|i - j| <= W`
+    FullWindow(usize),
+    /// `i - W < j <= i`
+    CausalWindow(usize),
+    /// `i - W <= j < i`
+    StrictWindow(usize),
 }
 
 impl Mask {
@@ -18,7 +24,16 @@ impl Mask {
             Self::Full => true,
             Self::Causal => j <= i,
             Self::Strict => j < i,
+            Self::FullWindow(w) => i.abs_diff(j) <= w,
+            Self::CausalWindow(w) => j <= i && i < j + w,
+            Self::StrictWindow(w) => j < i && i <= j + w,
         }
+    }
+
+    /// Whether it keeps only tokens that are near.
+    #[must_use]
+    pub fn has_window(self) -> bool {
+        matches!(self, Self::FullWindow(_) | Self::CausalWindow(_) | Self::StrictWindow(_))
     }
 }
 
@@ -49,7 +64,7 @@ pub enum Kind {
 }
 
 /// How basal and apical make a rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// basal x apical
     Product,
@@ -60,7 +75,19 @@ pub enum Activation {
     EluPlusOne,
     Sigmoid,
     Sign,
-    Power(u32),
+    /// of whole exponents on all inputs, of others on inputs from 0 on
+    Power(f64),
+    /// on inputs from 0 on
+    Sqrt,
+    Tanh,
+    /// x sigmoid(x)
+    Silu,
+    /// x Phi(x), Phi the distribution function of the normal law
+    Gelu,
+    /// x / 2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+    GeluTanh,
+    /// sin(x)
+    Sine,
 }
 
 /// How a population folds its rate `r` over the context, in token order.
@@ -128,6 +155,8 @@ pub struct Projection {
     pub weights: Vec<Vec<f64>>,
     /// the compartment is divided by the sum of these inputs
     pub divisive: bool,
+    /// through a delay: it may close a loop
+    pub delayed: bool,
     /// of a sum over context; otherwise that of the source
     pub mask: Option<Mask>,
 }
@@ -136,7 +165,7 @@ pub struct Projection {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Net {
     pub streams: Vec<StreamData>,
-    /// each after all populations that project to it
+    /// each after all populations that project to it without a delay
     pub populations: Vec<Population>,
     pub projections: Vec<Projection>,
 }

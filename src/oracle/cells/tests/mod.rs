@@ -1,5 +1,7 @@
 //! Circuits wired by hand against the heads that they compute.
 
+mod maps;
+
 use super::*;
 use crate::oracle::heads::{self, HeadSpec, Kernel, Memory, Rate, Rows};
 use rand::{RngExt, SeedableRng};
@@ -105,7 +107,8 @@ impl Wiring {
 
     fn wire(&mut self, from: usize, to: usize, compartment: Compartment, weights: Rows) -> &mut Projection {
         let name = format!("{from}_to_{to}");
-        let one = Projection { name, from, to, compartment, weights, divisive: false, mask: None };
+        let one =
+            Projection { name, from, to, compartment, weights, divisive: false, delayed: false, mask: None };
         self.net.projections.push(one);
         self.net.projections.last_mut().unwrap()
     }
@@ -311,7 +314,7 @@ fn what_the_language_does_not_have_is_an_error() {
 
     // a query population of another clock may sum a whole context, but not causally
     for (mask, reason) in
-        [(Mask::Full, None), (Mask::Causal, Some("1_to_2: causal and strict need one clock"))]
+        [(Mask::Full, None), (Mask::Causal, Some("1_to_2: masks other than full need one clock"))]
     {
         let mut w = Wiring::new(&tokens, Mask::Full);
         let a = w.population("a", "i", (1, 1), Linear);
