@@ -5,7 +5,7 @@
 //! normalisation, masks and memory rules other than `none` and `hebbian` are this project's extension).
 //! Tokens are the **columns** of a `[d_model, n_tokens]` matrix, so that a token is contiguous in memory.
 //!
-//! - [`block`]: the types.
+//! - [`block`]: the types of a block; [`token_map`]: those of a map of single tokens; [`Stage`]: either of the two.
 //! - [`mod@forward`]: runs a block; cost linear in the number of tokens for linear heads.
 //! - [`gradient`]: derivatives of a loss by every parameter and input stream of a block or a stack of blocks.
 //! - `cast`: the same block in another precision.
@@ -21,9 +21,13 @@ pub mod forward;
 pub mod gradient;
 pub mod growth;
 pub mod norm;
+mod stage;
+pub mod token_map;
 
 pub use block::{
     Block, FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Residual, Streams,
 };
 pub use forward::{ForwardError, Stream, Workspace, attention_map, forward};
 pub use norm::{functional_inner, strength};
+pub use stage::Stage;
+pub use token_map::TokenMap;

@@ -34,6 +34,9 @@ pub enum ForwardError {
     #[error("there is no head {head}; the block has {heads}")]
     NoSuchHead { head: usize, heads: usize },
 
+    #[error("a map that cannot be run: {what}")]
+    BadMap { what: String },
+
     #[error("block `{relay}`: {error}")]
     InBlock { relay: String, error: Box<ForwardError> },
 
