@@ -3,7 +3,7 @@
 use super::synapses::Weights;
 use crate::diag::{Diagnostic, codes};
 use crate::seed;
-use crate::spec::{Spread, WeightsSpec};
+use crate::spec::{Pairing, Spread, WeightsSpec};
 use nalgebra::DMatrix;
 use std::path::Path;
 
@@ -39,6 +39,25 @@ pub fn draw(spec: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagnostic> {
                 .help("make source and target equally large, or use another form of weights"));
             }
             Weights::Identity { n: rows, gain: 1.0 }
+        }
+        WeightsSpec::Centre => {
+            if rows != columns {
+                let what =
+                    format!("`centre` needs as many rows as columns, but the matrix is {rows} x {columns}");
+                return Err(Diagnostic::error(codes::C036, d.path, what)
+                    .help(format!("give source and target {rows} cells each, or {columns}")));
+            }
+            #[allow(clippy::cast_precision_loss)]
+            let mean = 1.0 / rows as f64;
+            Weights::Dense(DMatrix::from_fn(rows, columns, |i, j| f64::from(u8::from(i == j)) - mean))
+        }
+        WeightsSpec::Rotate(pairing) => rotate(*pairing, d)?,
+        WeightsSpec::Kron(factors) => kron(factors, d)?,
+        WeightsSpec::Shaped(shaped) => {
+            if shaped.shape() != (rows, columns) {
+                return Err(shape(d, shaped.shape(), "this form"));
+            }
+            draw(&shaped.form(), d)?
         }
         WeightsSpec::Normal(spread) => {
             let std = match spread {
@@ -134,6 +153,70 @@ fn blocks(count: usize, of: &WeightsSpec, d: &Draw<'_>) -> Result<Weights, Diagn
                 all[(block * r + i, block * c + j)] = inner.get(i, j);
             }
         }
+    }
+    Ok(Weights::Dense(all))
+}
+
+/// `[I; J]`, J the quarter turn: `[2 n, n]`.
+fn rotate(pairing: Pairing, d: &Draw<'_>) -> Result<Weights, Diagnostic> {
+    let (rows, n) = (d.rows, d.columns);
+    if !n.is_multiple_of(2) || rows != 2 * n {
+        let what = format!(
+            "`rotate` turns an even number of cells and doubles them, but the matrix is {rows} x {n} (targets x sources)"
+        );
+        let even = |n: usize| (n.max(1) + 1) / 2 * 2;
+        let fits = [even(rows / 2), even(n)].map(|n| format!("{} x {n}", 2 * n));
+        let help = if fits[0] == fits[1] {
+            format!("{} would fit", fits[0])
+        } else {
+            format!("{} or {} would fit", fits[0], fits[1])
+        };
+        return Err(Diagnostic::error(codes::C036, d.path, what).help(help));
+    }
+    let mut all = DMatrix::zeros(rows, n);
+    for i in 0..n {
+        let (from, sign) = pairing.quarter_turn(i, n);
+        all[(i, i)] = 1.0;
+        all[(n + i, from)] = sign;
+    }
+    Ok(Weights::Dense(all))
+}
+
+/// `(A kron B)[(i, k), (j, l)] = A[i, j] B[k, l]`, from the left; one factor at most takes the shape that is left.
+fn kron(factors: &[WeightsSpec], d: &Draw<'_>) -> Result<Weights, Diagnostic> {
+    let path = format!("{}.kron", d.path);
+    let known = factors.iter().filter_map(WeightsSpec::shape);
+    let (r, c) = known.fold((1usize, 1usize), |(r, c), (m, n)| (r.saturating_mul(m), c.saturating_mul(n)));
+    let open = factors.iter().any(|f| f.shape().is_none());
+    let fits = |have: usize, of: usize| have == of || (open && have.is_multiple_of(of));
+    if !fits(d.rows, r) || !fits(d.columns, c) {
+        let (what, help) = if open {
+            let near = |have: usize, of: usize| have.div_ceil(of).saturating_mul(of);
+            (
+                format!(
+                    "the factors that say their shape make {r} x {c}, which does not divide {} x {} (targets x sources)",
+                    d.rows, d.columns
+                ),
+                format!("{} x {} would fit", near(d.rows, r), near(d.columns, c)),
+            )
+        } else {
+            (
+                format!(
+                    "the factors make {r} x {c}, but {} x {} is needed (targets x sources)",
+                    d.rows, d.columns
+                ),
+                format!("{r} target and {c} source cells would fit, after `onto` and `pool`"),
+            )
+        };
+        return Err(Diagnostic::error(codes::C036, &path, what).help(help));
+    }
+    let mut all = DMatrix::from_element(1, 1, 1.0);
+    for (number, factor) in factors.iter().enumerate() {
+        let (rows, columns) = factor.shape().unwrap_or((d.rows / r, d.columns / c));
+        let path = format!("{path}.{number}");
+        let stream = format!("{}/factor{number}", d.stream);
+        let inner = draw(factor, &Draw { stream: &stream, rows, columns, path: &path, ..*d })?;
+        all = all.kronecker(&inner.dense());
     }
     Ok(Weights::Dense(all))
 }

@@ -79,6 +79,10 @@ fn weights(
         WeightsSpec::Blocks { of: inner, .. }
         | WeightsSpec::PlusOf { weights: inner, .. }
         | WeightsSpec::MinusOf { weights: inner, .. } => weights(inner, name, folder, arrays),
+        // One factor at most has no shape of its own: one file at most.
+        WeightsSpec::Kron(factors) => {
+            factors.iter_mut().try_for_each(|factor| weights(factor, name, folder, arrays))
+        }
         _ => Ok(()),
     }
 }

@@ -5,11 +5,11 @@ use super::decode_learn::plasticity;
 use super::decode_reserved::reserved;
 use super::decode_spikes::speaks_of_spikes;
 use super::decode_tokens::tokens;
-use super::fields::{At, Decoder};
+use super::fields::{At, Decoder, join};
 use super::node::{Value, shorten};
 use super::types::*;
 use super::{Places, template, weights};
-use crate::diag::{Diagnostic, codes};
+use crate::diag::{Diagnostic, codes, did_you_mean};
 
 pub const MASKS: [(&str, MaskSpec); 3] =
     [("full", MaskSpec::Full), ("causal", MaskSpec::Causal), ("strict", MaskSpec::Strict)];
@@ -151,13 +151,21 @@ pub(super) fn projection(d: &mut Decoder, at: At<'_>) -> Option<ProjectionSpec> 
 }
 
 fn gain(d: &mut Decoder, at: At<'_>) -> Option<GainSpec> {
+    const FORMS: [(&str, fn(f64) -> GainSpec); 2] = [("inv", GainSpec::Inv), ("inv_sqrt", GainSpec::InvSqrt)];
     if !matches!(at.node.value, Value::Map(_)) {
         return d.number(at).map(GainSpec::Number);
     }
-    let mut f = d.map(at, "a number or `{inv_sqrt: 4}`")?;
-    let n = f.required(d, "inv_sqrt", |d, at| d.number_where(at, "positive", |x| x > 0.0));
-    f.finish(d);
-    n.map(GainSpec::InvSqrt)
+    let (key, node) = d.choice(at, "a number, `{inv: 4}` or `{inv_sqrt: 4}`")?;
+    let path = join(at.path, &key.name);
+    let Some((_, form)) = FORMS.iter().find(|(name, _)| *name == key.name) else {
+        let what = format!("`{}` is not a form of `gain`", shorten(&key.name));
+        let names = FORMS.map(|(name, _)| name);
+        d.error(
+            Diagnostic::error(codes::S009, &path, what).help(did_you_mean(&key.name, names)).at(key.span),
+        );
+        return None;
+    };
+    d.number_where(At { node, path: &path }, "positive", |x| x > 0.0).map(form)
 }
 
 fn output(d: &mut Decoder, at: At<'_>) -> Option<OutputSpec> {

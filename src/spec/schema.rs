@@ -69,7 +69,7 @@ fn definitions() -> Value {
         "tokens_of": schema_learn::tokens_of(),
         "template": template(),
         "weights": weights(),
-        "gain": {"anyOf": [r("number"), object(json!({"inv_sqrt": r("number")}), &["inv_sqrt"])]},
+        "gain": {"anyOf": [r("number"), one_of(&[("inv", positive()), ("inv_sqrt", positive())])]},
         "projection": projection(),
     })
 }
@@ -92,8 +92,14 @@ fn projection() -> Value {
 fn weights() -> Value {
     let part = object(json!({"weights": r("weights"), "draw": {"type": "string"}}), &["weights", "draw"]);
     json!({"anyOf": [
-        word(&["ones", "identity", "zeros"], ""),
+        word(&super::types::WeightsSpec::WORDS.map(|(name, _)| name), ""),
         one_of(&[
+            ("identity", r("count")),
+            ("centre", r("count")),
+            ("ones", shape()),
+            ("zeros", shape()),
+            ("rotate", word(&super::types::Pairing::NAMES.map(|(name, _)| name), "which two numbers turn together")),
+            ("kron", json!({"type": "array", "items": r("weights"), "minItems": 1})),
             ("normal", one_of(&[("std", r("number")), ("fan_in", r("number"))])),
             ("uniform", object(json!({"low": r("number"), "high": r("number")}), &["low", "high"])),
             ("file", object(json!({"path": {"type": "string"}, "tensor": {"type": "string"}}), &["path"])),
@@ -106,6 +112,15 @@ fn weights() -> Value {
             ("minus_of", part),
         ]),
     ]})
+}
+
+/// `[rows, columns]`
+fn shape() -> Value {
+    json!({"type": "array", "items": r("count"), "minItems": 2, "maxItems": 2})
+}
+
+fn positive() -> Value {
+    json!({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, r("parameter")]})
 }
 
 fn lesion() -> Value {

@@ -64,6 +64,9 @@ fn is_additive(effect: &Effect) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum GainSpec {
     Number(f64),
+    /// 1/n
+    Inv(f64),
+    /// 1/sqrt(n)
     InvSqrt(f64),
 }
 
@@ -72,6 +75,7 @@ impl GainSpec {
     pub fn value(self) -> f64 {
         match self {
             Self::Number(g) => g,
+            Self::Inv(n) => 1.0 / n,
             Self::InvSqrt(n) => 1.0 / n.sqrt(),
         }
     }
@@ -79,14 +83,14 @@ impl GainSpec {
 
 impl Serialize for GainSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Number(g) => serializer.serialize_f64(*g),
-            Self::InvSqrt(n) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("inv_sqrt", n)?;
-                map.end()
-            }
-        }
+        let (key, n) = match self {
+            Self::Number(g) => return serializer.serialize_f64(*g),
+            Self::Inv(n) => ("inv", n),
+            Self::InvSqrt(n) => ("inv_sqrt", n),
+        };
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(key, n)?;
+        map.end()
     }
 }
 
@@ -96,6 +100,12 @@ pub enum WeightsSpec {
     Ones,
     Identity,
     Zeros,
+    /// `identity - ones/n`: takes the mean over the cells away
+    Centre,
+    /// `[I; J]`: what arrives, then its quarter turn
+    Rotate(Pairing),
+    /// Kronecker product; all factors but one say their shape
+    Kron(Vec<WeightsSpec>),
     Normal(Spread),
     Uniform {
         low: f64,
@@ -125,6 +135,89 @@ pub enum WeightsSpec {
         weights: Box<WeightsSpec>,
         draw: String,
     },
+    #[serde(untagged)]
+    Shaped(ShapedWeights),
+}
+
+/// A form that says its own shape, as the factors of a Kronecker product need: `{identity: 4}`, `{ones: [1, 2]}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShapedWeights {
+    Identity(usize),
+    Centre(usize),
+    /// rows, columns
+    Ones([usize; 2]),
+    /// rows, columns
+    Zeros([usize; 2]),
+}
+
+impl ShapedWeights {
+    /// Rows and columns.
+    #[must_use]
+    pub fn shape(self) -> (usize, usize) {
+        match self {
+            Self::Identity(n) | Self::Centre(n) => (n, n),
+            Self::Ones([rows, columns]) | Self::Zeros([rows, columns]) => (rows, columns),
+        }
+    }
+
+    /// The form without its shape.
+    #[must_use]
+    pub fn form(self) -> WeightsSpec {
+        match self {
+            Self::Identity(_) => WeightsSpec::Identity,
+            Self::Centre(_) => WeightsSpec::Centre,
+            Self::Ones(_) => WeightsSpec::Ones,
+            Self::Zeros(_) => WeightsSpec::Zeros,
+        }
+    }
+}
+
+/// Which two of n numbers turn together: number f and number f + n/2, or 2f and 2f + 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pairing {
+    Halves,
+    Pairs,
+}
+
+impl Pairing {
+    pub const NAMES: [(&'static str, Self); 2] = [("halves", Self::Halves), ("pairs", Self::Pairs)];
+
+    /// The quarter turn J of `n` numbers (even): where number `i` of J x comes from, and its sign.
+    /// J (a, b) = (-b, a) for every two that turn together (Su et al. 2021, arXiv 2104.09864, eq. 34).
+    #[must_use]
+    pub fn quarter_turn(self, i: usize, n: usize) -> (usize, f64) {
+        let (first, partner) = match self {
+            Self::Halves => (i < n / 2, (i + n / 2) % n),
+            Self::Pairs => (i % 2 == 0, i ^ 1),
+        };
+        (partner, if first { -1.0 } else { 1.0 })
+    }
+}
+
+impl WeightsSpec {
+    /// The forms that are one word.
+    pub const WORDS: [(&'static str, Self); 4] = [
+        ("ones", Self::Ones),
+        ("identity", Self::Identity),
+        ("zeros", Self::Zeros),
+        ("centre", Self::Centre),
+    ];
+
+    /// Rows and columns, of the forms that say them.
+    #[must_use]
+    pub fn shape(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Shaped(shaped) => Some(shaped.shape()),
+            Self::Values(rows) => Some((rows.len(), rows.first().map_or(0, Vec::len))),
+            Self::Kron(factors) => factors.iter().try_fold((1usize, 1usize), |(rows, columns), factor| {
+                let (r, c) = factor.shape()?;
+                Some((rows.saturating_mul(r), columns.saturating_mul(c)))
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// Width of a normal draw.

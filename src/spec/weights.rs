@@ -2,13 +2,16 @@
 
 use super::fields::{At, Decoder, join};
 use super::node::{Value, shorten};
-use super::types::{Spread, WeightsSpec};
+use super::types::{Pairing, ShapedWeights, Spread, WeightsSpec};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 
-const FORMS: [&str; 13] = [
+const FORMS: [&str; 16] = [
     "ones",
     "identity",
     "zeros",
+    "centre",
+    "rotate",
+    "kron",
     "normal",
     "uniform",
     "file",
@@ -24,11 +27,8 @@ const FORMS: [&str; 13] = [
 /// Reads one of the forms of weights (`circuits/README.md`, Projections).
 pub fn read(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
     if let Value::Str(word) = &at.node.value {
-        match word.as_str() {
-            "ones" => return Some(WeightsSpec::Ones),
-            "identity" => return Some(WeightsSpec::Identity),
-            "zeros" => return Some(WeightsSpec::Zeros),
-            _ => {}
+        if let Some((_, plain)) = WeightsSpec::WORDS.iter().find(|(name, _)| name == word) {
+            return Some(plain.clone());
         }
         if FORMS.contains(&word.as_str()) {
             return d.wrong(at, &format!("a map: `{{{word}: ...}}`"));
@@ -40,6 +40,12 @@ pub fn read(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
     let path = join(at.path, &key.name);
     let at = At { node, path: &path };
     match key.name.as_str() {
+        "identity" => d.count(at).map(|n| WeightsSpec::Shaped(ShapedWeights::Identity(n))),
+        "centre" => d.count(at).map(|n| WeightsSpec::Shaped(ShapedWeights::Centre(n))),
+        "ones" => shape(d, at).map(|shape| WeightsSpec::Shaped(ShapedWeights::Ones(shape))),
+        "zeros" => shape(d, at).map(|shape| WeightsSpec::Shaped(ShapedWeights::Zeros(shape))),
+        "rotate" => d.word(at, &Pairing::NAMES).map(WeightsSpec::Rotate),
+        "kron" => kron(d, at),
         "normal" => normal(d, at),
         "uniform" => {
             let mut f = d.map(at, "a map with `low` and `high`")?;
@@ -96,6 +102,45 @@ pub fn read(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
             None
         }
     }
+}
+
+/// `[rows, columns]`
+fn shape(d: &mut Decoder, at: At<'_>) -> Option<[usize; 2]> {
+    let Value::Seq(items) = &at.node.value else {
+        return d.wrong(at, "a list of rows and columns: `[1, 2]`");
+    };
+    let [rows, columns] = &items[..] else { return d.wrong(at, "two numbers, rows and columns: `[1, 2]`") };
+    let mut side = |node, number| d.count(At { node, path: &join(at.path, number) });
+    let (rows, columns) = (side(rows, "0"), side(columns, "1"));
+    Some([rows?, columns?])
+}
+
+/// The factors of a Kronecker product. One at most may leave its shape to the cells that it connects.
+fn kron(d: &mut Decoder, at: At<'_>) -> Option<WeightsSpec> {
+    let Value::Seq(items) = &at.node.value else {
+        return d.wrong(at, "a list of factors: `[{identity: 2}, {ones: [1, 2]}]`");
+    };
+    if items.is_empty() {
+        return d.wrong(at, "a list with at least one factor");
+    }
+    let mut factors = Vec::with_capacity(items.len());
+    for (number, node) in items.iter().enumerate() {
+        let path = join(at.path, &number.to_string());
+        factors.push((node, read(d, At { node, path: &path })));
+    }
+    let mut open =
+        factors.iter().enumerate().filter(|(_, (_, w))| w.as_ref().is_some_and(|w| w.shape().is_none()));
+    if let (Some((first, _)), Some((second, (node, _)))) = (open.next(), open.next()) {
+        let path = join(at.path, &second.to_string());
+        let what = format!("factors {} and {} both leave their shape open", first + 1, second + 1);
+        d.error(
+            Diagnostic::error(codes::S021, path, what)
+                .help("say the shape of all but one: `{identity: 4}`, `{centre: 4}`, `{ones: [1, 2]}`, `{values: [[...]]}`")
+                .at(node.span),
+        );
+        return None;
+    }
+    factors.into_iter().map(|(_, w)| w).collect::<Option<Vec<_>>>().map(WeightsSpec::Kron)
 }
 
 fn positive(d: &mut Decoder, at: At<'_>) -> Option<f64> {

@@ -89,5 +89,6 @@ mod tasks;
 mod transformer;
 mod underflow;
 mod verify;
+mod weight_forms;
 mod weights;
 mod weights_refused;

@@ -72,6 +72,9 @@ fn what_the_decoder_refuses_the_schema_refuses() {
         ("a parameter that is no name", "activation: $word", "activation: $1"),
         ("two forms at once", "{values: [[1]]}", "{values: [[1]], same_as: p1}"),
         ("no form", "weights: {same_as: p1}", "weights: {}"),
+        ("a turn that nobody knows", "{rotate: halves}", "{rotate: thirds}"),
+        ("a shape of one number", "{ones: [1, 2]}", "{ones: [1]}"),
+        ("a division by nothing", "{inv: 4}", "{inv: 0}"),
         ("a time without a unit", "gap: 0 ms", "gap: 0"),
         ("a list for a map", "train: {steps: 1", "train: [1]\nmore: {steps: 1"),
         ("no learning rule of that name", "plasticity: {hebbian:", "plasticity: {hebb:"),
@@ -126,7 +129,7 @@ fn the_decoder_and_the_schema_know_the_same_keys() {
         let properties = at(&schema, &pointer)["properties"].as_object().expect("a map");
         let mut want: BTreeSet<String> = properties.keys().cloned().collect();
         if pointer == "#/definitions/weights/anyOf/1" {
-            want.extend(["ones", "identity", "zeros"].map(str::to_owned));
+            want.extend(spec::WeightsSpec::WORDS.map(|(word, _)| word.to_owned()));
         }
         if known.count > known.names.len() {
             assert!(known.names.is_subset(&want), "{pointer}: {:?} of {want:?}", known.names);
@@ -292,6 +295,9 @@ fn check(schema: &Value, pointer: &str, value: &Value) -> Result<(), String> {
                     return Err(errors.join("; "));
                 }
             }
+            "exclusiveMinimum" if value.as_f64().is_some_and(|x| Some(x) <= rule.as_f64()) => {
+                return no(format!("wants more than {rule}"));
+            }
             "minimum" if value.as_f64() < rule.as_f64() => return no(format!("wants at least {rule}")),
             "maximum" if value.as_f64() > rule.as_f64() => return no(format!("wants at most {rule}")),
             "pattern" => {
@@ -350,7 +356,7 @@ fn check(schema: &Value, pointer: &str, value: &Value) -> Result<(), String> {
                     return no("wants different items".to_owned());
                 }
             }
-            "const" | "enum" | "minimum" | "maximum" | "minItems" | "maxItems" => {}
+            "const" | "enum" | "minimum" | "exclusiveMinimum" | "maximum" | "minItems" | "maxItems" => {}
             "description" | "title" | "$schema" | "definitions" => {}
             other => panic!("{pointer}: keyword `{other}` is not understood here"),
         }

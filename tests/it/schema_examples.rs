@@ -45,6 +45,9 @@ projections:
   p9: {from: Q, to: A.a.basal, weights: {transpose_of: p1}}
   p10: {from: Q, to: A.a.basal, weights: {plus_of: {weights: zeros, draw: K}}, plasticity: {dale_eg: {rate: 0}}}
   p11: {from: Q, to: A.a.basal, weights: {minus_of: {weights: {normal: {std: 1}}, draw: K}}, plasticity: {oja: {rate: 0}}}
+  p12: {from: Q, to: A.a.basal, weights: centre, gain: {inv: 4}}
+  p13: {from: Q, to: A.a.basal, weights: {rotate: halves}}
+  p14: {from: Q, to: A.a.basal, weights: {kron: [{identity: 2}, {ones: [1, 2]}, {zeros: [$d, 1]}, {centre: 3}, {rotate: pairs}]}}
 output: {plus: Q, minus: C}
 expect: {heads: {count: 1, above: 0.5}, blocks: 1}
 simulation: {dt: 1 ms, integrator: exponential_euler, stop: {duration: 1 s}}

@@ -81,8 +81,7 @@ impl<'a> Recipes<'a> {
                     (name, p) = find(next)?;
                 }
                 own => {
-                    let symmetric =
-                        matches!(own, WeightsSpec::Ones | WeightsSpec::Zeros | WeightsSpec::Identity);
+                    let symmetric = WeightsSpec::WORDS.iter().any(|(_, word)| word == own);
                     return Some(Root { name, weights: own, transposed: transposed && !symmetric, gains });
                 }
             }
@@ -96,11 +95,15 @@ fn is_fixed(weights: &WeightsSpec) -> bool {
         WeightsSpec::Ones
         | WeightsSpec::Zeros
         | WeightsSpec::Identity
+        | WeightsSpec::Centre
+        | WeightsSpec::Rotate(_)
+        | WeightsSpec::Shaped(_)
         | WeightsSpec::Values(_)
         | WeightsSpec::File { .. }
         | WeightsSpec::PlusOf { .. }
         | WeightsSpec::MinusOf { .. } => true,
         WeightsSpec::Blocks { of, .. } => is_fixed(of),
+        WeightsSpec::Kron(factors) => factors.iter().all(is_fixed),
         WeightsSpec::Normal(_)
         | WeightsSpec::Uniform { .. }
         | WeightsSpec::Rank { .. }
