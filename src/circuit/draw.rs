@@ -164,7 +164,7 @@ fn rotate(pairing: Pairing, d: &Draw<'_>) -> Result<Weights, Diagnostic> {
         let what = format!(
             "`rotate` turns an even number of cells and doubles them, but the matrix is {rows} x {n} (targets x sources)"
         );
-        let even = |n: usize| (n.max(1) + 1) / 2 * 2;
+        let even = |n: usize| 2 * n.max(1).div_ceil(2);
         let fits = [even(rows / 2), even(n)].map(|n| format!("{} x {n}", 2 * n));
         let help = if fits[0] == fits[1] {
             format!("{} would fit", fits[0])

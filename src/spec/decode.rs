@@ -151,19 +151,20 @@ pub(super) fn projection(d: &mut Decoder, at: At<'_>) -> Option<ProjectionSpec> 
 }
 
 fn gain(d: &mut Decoder, at: At<'_>) -> Option<GainSpec> {
-    const FORMS: [(&str, fn(f64) -> GainSpec); 2] = [("inv", GainSpec::Inv), ("inv_sqrt", GainSpec::InvSqrt)];
     if !matches!(at.node.value, Value::Map(_)) {
         return d.number(at).map(GainSpec::Number);
     }
     let (key, node) = d.choice(at, "a number, `{inv: 4}` or `{inv_sqrt: 4}`")?;
     let path = join(at.path, &key.name);
-    let Some((_, form)) = FORMS.iter().find(|(name, _)| *name == key.name) else {
-        let what = format!("`{}` is not a form of `gain`", shorten(&key.name));
-        let names = FORMS.map(|(name, _)| name);
-        d.error(
-            Diagnostic::error(codes::S009, &path, what).help(did_you_mean(&key.name, names)).at(key.span),
-        );
-        return None;
+    let form = match key.name.as_str() {
+        "inv" => GainSpec::Inv,
+        "inv_sqrt" => GainSpec::InvSqrt,
+        other => {
+            let what = format!("`{}` is not a form of `gain`", shorten(other));
+            let help = did_you_mean(other, ["inv", "inv_sqrt"]);
+            d.error(Diagnostic::error(codes::S009, &path, what).help(help).at(key.span));
+            return None;
+        }
     };
     d.number_where(At { node, path: &path }, "positive", |x| x > 0.0).map(form)
 }

@@ -190,7 +190,7 @@ impl Pairing {
     pub fn quarter_turn(self, i: usize, n: usize) -> (usize, f64) {
         let (first, partner) = match self {
             Self::Halves => (i < n / 2, (i + n / 2) % n),
-            Self::Pairs => (i % 2 == 0, i ^ 1),
+            Self::Pairs => (i.is_multiple_of(2), i ^ 1),
         };
         (partner, if first { -1.0 } else { 1.0 })
     }
