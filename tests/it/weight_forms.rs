@@ -25,11 +25,14 @@ fn matrix(columns: usize, rows: usize, projection: &str) -> Vec<Vec<f64>> {
     made.row_iter().map(|row| row.iter().copied().collect()).collect()
 }
 
+/// A claim, cells of source and target, what the projection says, and its matrix.
+type Case = (&'static str, usize, usize, &'static str, Vec<Vec<f64>>);
+
 #[test]
 fn forms_are_the_matrices_written_out() {
     let third = 1.0 / 3.0;
     #[rustfmt::skip]
-    let cases: &[(&str, usize, usize, &str, Vec<Vec<f64>>)] = &[
+    let cases: &[Case] = &[
         ("centre takes the mean away", 3, 3, "weights: centre", vec![
             vec![1.0 - third, -third, -third],
             vec![-third, 1.0 - third, -third],
