@@ -5,8 +5,8 @@
 
 use divan::counter::ItemsCount;
 use nalgebra::DMatrix;
-use pulvinar::experiments::{Memory, Quiet, Setup, find, memories};
 use pulvinar::seed;
+use pulvinar_lab::experiments::{Memory, Quiet, Setup, find, memories};
 use std::path::PathBuf;
 
 const WRITES: usize = 4096;

@@ -61,11 +61,9 @@
 //! | [`simulate`] | tokens, the algebraic run, every cell in time, a neuron as a cable | `circuit` `attention` `spec` |
 //! | [`plasticity`] | learning: local rules on cells, the exact gradient of circuits, tasks, the loop | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
-//! | [`experiments`] | capacity, conditioning, ...: circuits run beside closed forms; trainings; tables | all above |
-//! | [`figures`] | pictures of circuits and of runs, and the figures of the theory, one file each; plotters | all above |
-//! | [`report`] | a page about a run, with its pictures | all above |
-//! | [`cli`] | one file per verb; terminals, exit codes | everything |
 //!
+//! Two crates stand on this one, and it knows neither: `pulvinar-lab` (`crates/lab`: experiments, figures, pages about runs;
+//! plotting and fonts) and `pulvinar-cli` (`crates/cli`: the program, one file per verb; terminals, exit codes).
 //! A test reads the sources and holds them to this table.
 //!
 //! # Invariants
@@ -85,17 +83,13 @@
 
 pub mod attention;
 pub mod circuit;
-pub mod cli;
 pub mod compile;
 pub mod diag;
-pub mod experiments;
-pub mod figures;
 pub mod files;
 pub mod linalg;
 pub mod memory;
 pub mod oracle;
 pub mod plasticity;
-pub mod report;
 pub mod seed;
 pub mod simulate;
 pub mod spec;

@@ -133,9 +133,11 @@ pub fn read_array(path: &Path, name: Option<&str>) -> Result<Array, Diagnostic> 
 /// The same of tokens and outputs, whose tables may number their columns: see [`has_numbered_header`].
 ///
 /// # Errors
-/// As [`read_array`].
-pub fn read_table(path: &Path, name: Option<&str>) -> Result<Array, Diagnostic> {
-    array(path, name, true)
+/// As [`read_array`], and `F010` for the first number of `what` that is not finite.
+pub fn read_table(path: &Path, name: Option<&str>, what: &str) -> Result<Array, Diagnostic> {
+    let array = array(path, name, true)?;
+    array.require_finite(what).map_err(|bad| bad.in_file(path))?;
+    Ok(array)
 }
 
 fn array(path: &Path, name: Option<&str>, may_be_numbered: bool) -> Result<Array, Diagnostic> {

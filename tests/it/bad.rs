@@ -4,12 +4,16 @@
 //! `UPDATE_EXPECT=1 cargo test --test it bad` rewrites these lines; read the difference before committing it.
 
 use super::mistakes::{files_of, mistakes_of};
+use super::support::root;
 use pulvinar::diag::{Diagnostic, Severity, codes};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Relative to the root of the repository, where tests run: some messages name files.
-const FOLDER: &str = "tests/bad";
+/// The corpus, named from the root of the repository: some messages name files.
+fn corpus() -> Vec<PathBuf> {
+    std::env::set_current_dir(root()).expect("the root");
+    files_of(Path::new("tests/bad"), "yaml")
+}
 
 /// Codes of circuits that no file of the corpus causes, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -68,7 +72,7 @@ fn rewrite(path: &Path) {
 
 #[test]
 fn every_mistake_is_reported_at_its_place() {
-    let files = files_of(Path::new(FOLDER), "yaml");
+    let files = corpus();
     assert!(files.len() >= 55, "only {} wrong circuits", files.len());
     let mut wrong = Vec::new();
     for path in &files {
@@ -103,7 +107,7 @@ fn every_mistake_is_reported_at_its_place() {
 #[test]
 fn every_code_about_circuits_is_caused_by_some_file() {
     let mut caused: BTreeSet<&str> = BTreeSet::new();
-    for path in files_of(Path::new(FOLDER), "yaml") {
+    for path in corpus() {
         caused.extend(found_in(&path).0.iter().map(|d| d.code));
     }
     assert!(caused.len() >= 45, "only {} distinct codes", caused.len());

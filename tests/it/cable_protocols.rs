@@ -1,13 +1,13 @@
 //! The published experiments on the reduced neuron: short variants in every run, the whole of them on demand with
 //! `cargo test --release --test it cable_protocols -- --ignored` (ten minutes on two cores).
 
-use pulvinar::experiments::match_and_control::published::OFFSETS;
 use pulvinar::seed;
 use pulvinar::simulate::cable::event::Event;
 use pulvinar::simulate::cable::protocol::{Controlling, Matching, Offset, THETA, delays};
 use pulvinar::simulate::cable::score::{Control, auc, explained, moments, quantile, true_positives};
 use pulvinar::simulate::cable::trains::Renewal;
 use pulvinar::simulate::cable::{Neuron, Pyramidal, Run, Trial, run};
+use pulvinar_lab::experiments::match_and_control::published::OFFSETS;
 
 fn reduced() -> (Neuron, Run) {
     (Pyramidal::reduced().build().expect("valid"), Run::default())

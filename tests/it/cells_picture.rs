@@ -2,7 +2,7 @@
 
 use crate::binary::{run_in, text};
 use crate::support::root;
-use pulvinar::figures::font::{Face, width};
+use pulvinar_lab::figures::font::{Face, width};
 use std::fs;
 use std::path::Path;
 

@@ -3,9 +3,9 @@
 use crate::binary::{Ran, run_in};
 use proptest::prelude::*;
 use pulvinar::diag::{Diagnostic, codes, is_unclean};
-use pulvinar::figures::circuit::draw;
-use pulvinar::report::{Body, Page, Section, html};
 use pulvinar::{circuit, spec};
+use pulvinar_lab::figures::circuit::draw;
+use pulvinar_lab::report::{Body, Page, Section, html};
 use std::fs;
 use std::path::Path;
 

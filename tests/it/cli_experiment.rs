@@ -1,7 +1,7 @@
 //! `pulvinar experiment`: what it prints and writes, exit codes, and how it refuses.
 
 use crate::binary::{json_in, one_object, run, run_in, text};
-use pulvinar::experiments::ALL;
+use pulvinar_lab::experiments::ALL;
 use std::fs;
 use std::path::Path;
 

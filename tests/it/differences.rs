@@ -5,11 +5,11 @@ use crate::support::{from_text, load, root, shipped};
 use nalgebra::DMatrix;
 use pulvinar::attention::Streams;
 use pulvinar::circuit::{Circuit, Weights};
-use pulvinar::experiments::learning::Lesson;
 use pulvinar::plasticity::differences::{Compared, DOUBT, Sequence, Verdict};
 use pulvinar::plasticity::{Plan, Split, prepare_to_compare};
 use pulvinar::seed;
 use pulvinar::simulate::inputs;
+use pulvinar_lab::experiments::learning::Lesson;
 use std::collections::BTreeMap;
 use std::fs;
 

@@ -7,9 +7,9 @@ use crate::drawing_circuits::{BARE, ODD, chain, row};
 use crate::random_circuits::random_circuit;
 use crate::support::{from_text, load, root, shipped};
 use pulvinar::circuit::Circuit;
-use pulvinar::figures::circuit::model::{Shape, Sketch};
-use pulvinar::figures::circuit::plan::Plan;
-use pulvinar::figures::circuit::{draw, plan};
+use pulvinar_lab::figures::circuit::model::{Shape, Sketch};
+use pulvinar_lab::figures::circuit::plan::Plan;
+use pulvinar_lab::figures::circuit::{draw, plan};
 use std::collections::BTreeSet;
 
 fn drawn(name: &str, circuit: &Circuit) -> (Sketch, Plan) {

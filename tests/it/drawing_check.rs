@@ -1,9 +1,9 @@
 //! What must hold for every drawing: nothing overlaps, nothing is cut, every projection ends on its compartment.
 
 use pulvinar::circuit::{Circuit, Kind, ProjectionId};
-use pulvinar::figures::circuit::model::{Ending, Shape, Sketch};
-use pulvinar::figures::circuit::plan::{About, End, Placed, Plan, Point, Rect};
 use pulvinar::spec::{Effect, Pathway};
+use pulvinar_lab::figures::circuit::model::{Ending, Shape, Sketch};
+use pulvinar_lab::figures::circuit::plan::{About, End, Placed, Plan, Point, Rect};
 
 /// Looks at everything; `name` says which drawing is wrong.
 pub fn check(name: &str, circuit: &Circuit, sketch: &Sketch, plan: &Plan) {

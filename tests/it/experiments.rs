@@ -2,11 +2,10 @@
 
 use nalgebra::DMatrix;
 use proptest::prelude::*;
-use pulvinar::experiments::{
+use pulvinar::seed;
+use pulvinar_lab::experiments::{
     Allowed, Cell, Judged, Memory, Quiet, Report, Rule, Setup, find, laws, memories,
 };
-use pulvinar::seed;
-use std::path::PathBuf;
 
 /// A run of the shipped circuit with `changes` to its text and fewer trials; laws must hold.
 pub fn ran(name: &str, changes: &[(&str, &str)], set: &[(&str, &str)], trials: Option<usize>) -> Report {
@@ -29,7 +28,7 @@ pub fn setup(
     Setup {
         experiment: experiment.name,
         text: text.into_bytes(),
-        folder: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/circuits")),
+        folder: crate::support::root().join("circuits"),
         set: set.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
         seed: None,
         trials,

@@ -1,7 +1,7 @@
 //! What experiments find beyond their laws: rules named from recalls, and converged memories by every criterion.
 
 use crate::experiments::{entry, number, ran, setup, text};
-use pulvinar::experiments::find;
+use pulvinar_lab::experiments::find;
 
 /// An observer that was tuned on other circuits: 200 new ones, of another seed.
 #[test]

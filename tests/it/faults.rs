@@ -173,7 +173,7 @@ fn experiment() {
 
 #[test]
 fn figures() {
-    const CIRCUITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/circuits");
+    const CIRCUITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../circuits");
     let case = Case {
         name: "figures",
         args: &["figures", "identity", "--circuits", CIRCUITS, "--image", "png", "--dpi", "40", "-o", "out"],

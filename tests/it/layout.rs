@@ -1,6 +1,6 @@
 //! The tidy rules of the repository: who imports whom, how long files are, what is absent.
 
-use super::mistakes::root;
+use super::support::root;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -57,8 +57,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// These see everything.
-const TOP: [&str; 3] = ["cli", "main", "lib"];
+/// These see everything: the program, and the roots of the crates.
+const TOP: [&str; 2] = ["cli", "lib"];
+
+/// The crates by the folder of their sources, and what they may not depend on: the library draws nothing, and only the program
+/// knows terminals.
+const CRATES: [(&str, &str, &[&[&str]]); 3] = [
+    ("Cargo.toml", "src", &[&["pulvinar-lab", "pulvinar-cli"], DRAWING, TERMINALS]),
+    ("crates/lab/Cargo.toml", "crates/lab/src", &[&["pulvinar-cli"], TERMINALS]),
+    ("crates/cli/Cargo.toml", "crates/cli/src", &[DRAWING]),
+];
+const DRAWING: &[&str] = &["plotters", "ab_glyph", "png"];
+const TERMINALS: &[&str] =
+    &["clap", "clap_complete", "clap_mangen", "annotate-snippets", "anstream", "indicatif"];
 
 const MOST_LINES: usize = 400;
 
@@ -69,9 +80,12 @@ struct Source {
 }
 
 impl Source {
-    /// `src/spec/node.rs` and `src/spec.rs` belong to `spec`.
+    /// `src/spec/node.rs` and `src/spec.rs` belong to `spec`, `crates/lab/src/report/mod.rs` to `report`, all of the program to `cli`.
     fn module(&self) -> &str {
-        let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        if self.path.starts_with("crates/cli/") {
+            return "cli";
+        }
+        let inside = self.path.split_once("src/").map_or(self.path.as_str(), |(_, inside)| inside);
         inside.split('/').next().unwrap_or(inside).trim_end_matches(".rs")
     }
 
@@ -116,15 +130,25 @@ fn sources(folder: &str) -> Vec<Source> {
         .collect()
 }
 
-/// Modules that code names by `crate::X` or `crate::{X, Y::z}`.
+/// The sources of all crates.
+fn product() -> impl Iterator<Item = Source> {
+    CRATES.iter().flat_map(|(_, folder, _)| sources(folder))
+}
+
+/// Modules that code names by `crate::X` or `crate::{X, Y::z}`, in its own crate or in one of ours.
 fn imports(code: &str) -> BTreeSet<String> {
+    let starts = ["crate::", "pulvinar::", "pulvinar_lab::", "pulvinar_cli::"];
+    starts.iter().flat_map(|start| imports_by(start, code)).collect()
+}
+
+fn imports_by(start: &str, code: &str) -> BTreeSet<String> {
     let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
+    for (at, _) in code.match_indices(start) {
         if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
             continue;
         }
-        let rest = &code[at + "crate::".len()..];
+        let rest = &code[at + start.len()..];
         let Some(group) = rest.strip_prefix('{') else {
             found.insert(name(rest));
             continue;
@@ -153,7 +177,7 @@ fn imports(code: &str) -> BTreeSet<String> {
 #[test]
 fn modules_import_only_what_they_may() {
     let mut wrong = Vec::new();
-    for source in sources("src") {
+    for source in product() {
         let module = source.module();
         if TOP.contains(&module) {
             continue;
@@ -193,6 +217,11 @@ fn the_import_rule_reads_all_forms() {
         ("an import", "use crate::diag::{Diagnostic, codes};", &["diag"]),
         ("a group", "use crate::{circuit::{Kind, wire}, seed,\n spec::read};", &["circuit", "seed", "spec"]),
         ("visibility is no module", "pub(crate) fn f() {}", &[]),
+        (
+            "another crate of ours",
+            "use pulvinar::seed; pulvinar_lab::{figures::plot, report}",
+            &["figures", "report", "seed"],
+        ),
         ("another crate", "mycrate::x::y()", &[]),
     ];
     for (claim, code, want) in rows {
@@ -201,9 +230,36 @@ fn the_import_rule_reads_all_forms() {
 }
 
 #[test]
+fn crates_depend_only_on_what_they_may() {
+    let mut wrong = Vec::new();
+    for (manifest, _, forbidden) in CRATES {
+        let text = std::fs::read_to_string(root().join(manifest)).expect("a manifest");
+        let tables = text.split("\n[").filter(|table| {
+            table
+                .split_once(']')
+                .is_some_and(|(name, _)| name.ends_with("dependencies") && !name.starts_with("workspace"))
+        });
+        let names: Vec<&str> = tables
+            .flat_map(|table| table.lines().skip(1))
+            .filter_map(|line| line.split(['.', ' ', '=']).next())
+            .filter(|name| !name.is_empty())
+            .collect();
+        assert!(names.len() > 5, "{manifest}: the dependencies are not read: {names:?}");
+        for name in names {
+            // Tests of the program look into the pictures that it drew.
+            let in_tests = manifest == "crates/cli/Cargo.toml" && name == "png";
+            if forbidden.iter().any(|group| group.contains(&name)) && !in_tests {
+                wrong.push(format!("{manifest} may not depend on {name}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn files_are_short() {
     let mut wrong = Vec::new();
-    for source in sources("src").into_iter().chain(sources("tests")) {
+    for source in product().chain(sources("tests")) {
         let lines = source.text.lines().count();
         if lines > MOST_LINES {
             wrong.push(format!("{} has {lines} lines, more than {MOST_LINES}", source.path));
@@ -215,12 +271,11 @@ fn files_are_short() {
 #[test]
 fn modules_say_what_they_are_and_lack() {
     let mut wrong = Vec::new();
-    for source in sources("src") {
-        let in_main = source.path == "src/main.rs";
-        if !source.text.starts_with("//! ") && !in_main && !source.path.ends_with("tests.rs") {
+    for source in product() {
+        if !source.text.starts_with("//! ") && !source.path.ends_with("tests.rs") {
             wrong.push(format!("{} does not begin with what it is", source.path));
         }
-        let top = source.path.ends_with("/mod.rs") && source.path.matches('/').count() == 2;
+        let top = source.path.ends_with(&format!("src/{}/mod.rs", source.module()));
         if top && !TOP.contains(&source.module()) && !source.text.contains("**Deliberately absent:**") {
             wrong.push(format!("{} does not say what is deliberately absent", source.path));
         }
@@ -231,7 +286,7 @@ fn modules_say_what_they_are_and_lack() {
 #[test]
 fn only_the_command_line_prints() {
     let mut wrong = Vec::new();
-    for source in sources("src").iter().filter(|s| !TOP.contains(&s.module())) {
+    for source in product().filter(|s| s.module() != "cli") {
         let code = source.shipped();
         for word in ["println!", "print!(", "dbg!(", "std::process::exit"] {
             if code.contains(word) {
@@ -246,7 +301,7 @@ fn only_the_command_line_prints() {
 #[test]
 fn nobody_iterates_over_a_hash_map() {
     let mut wrong = Vec::new();
-    for source in sources("src") {
+    for source in product() {
         let code = source.shipped();
         for name in hash_maps(&code) {
             for method in [

@@ -1,12 +1,12 @@
 //! Match-and-control as experiments: small variants, judged by what must hold in them.
 
-use pulvinar::experiments::match_and_control::attention::{Score, Target};
-use pulvinar::experiments::match_and_control::control::Outcomes;
-use pulvinar::experiments::match_and_control::fits::Family;
-use pulvinar::experiments::match_and_control::{
+use pulvinar_lab::experiments::match_and_control::attention::{Score, Target};
+use pulvinar_lab::experiments::match_and_control::control::Outcomes;
+use pulvinar_lab::experiments::match_and_control::fits::Family;
+use pulvinar_lab::experiments::match_and_control::{
     Fidelity, Lab, Plan, Sizes, attention, control, kernel, matching, potentiation, published, spine,
 };
-use pulvinar::experiments::{Progress, Quiet};
+use pulvinar_lab::experiments::{Progress, Quiet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn lab(change: impl FnOnce(&mut Plan)) -> Lab<'static> {

@@ -1,5 +1,6 @@
 //! What the tests of diagnostics share: all mistakes of a circuit, from its text to its heads.
 
+use super::support::root;
 use pulvinar::circuit::{Circuit, wire};
 use pulvinar::compile::compile;
 use pulvinar::diag::{Diagnostic, Diagnostics};
@@ -7,11 +8,6 @@ use pulvinar::plasticity::tasks::Task;
 use pulvinar::spec::{Document, TaskSpec, read, read_file};
 use pulvinar::weights::dale::rewrite;
 use std::path::{Path, PathBuf};
-
-/// The root of the repository.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Files of a folder with one ending, in order of their names; none if there is no such folder.
 pub fn files_of(folder: &Path, ending: &str) -> Vec<PathBuf> {

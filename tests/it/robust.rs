@@ -1,8 +1,9 @@
 //! Thousands of damaged circuits: no panic, and every refusal says where and what to do.
 
 use super::circuits::ALL;
-use super::mistakes::{files_of, mistakes_beyond_text, root};
+use super::mistakes::{files_of, mistakes_beyond_text};
 use super::odd;
+use super::support::root;
 use pulvinar::diag::Diagnostics;
 use pulvinar::spec::read;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -8,8 +8,9 @@ use pulvinar::simulate::run;
 use pulvinar::spec::{AccumulateSpec, ActivationSpec, Document, Effect, MaskSpec, Part};
 use std::path::{Path, PathBuf};
 
+/// The root of the repository.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders above")
 }
 
 /// Every shipped circuit of rates, by name.

@@ -1,5 +1,0 @@
-//! The program `pulvinar`; everything is in [`pulvinar::cli`].
-
-fn main() -> std::process::ExitCode {
-    pulvinar::cli::main()
-}
