@@ -61,7 +61,7 @@ fn streams(spec: &CircuitSpec, d: &mut Diagnostics) -> Vec<Stream> {
                     d.push(
                         Diagnostic::error(
                             codes::C001,
-                            path,
+                            &path,
                             format!("stream `{other}` has no clock of its own"),
                         )
                         .help("name the stream that owns the clock"),
@@ -70,7 +70,7 @@ fn streams(spec: &CircuitSpec, d: &mut Diagnostics) -> Vec<Stream> {
                 }
                 None => {
                     d.push(
-                        Diagnostic::error(codes::C001, path, format!("no stream `{other}`"))
+                        Diagnostic::error(codes::C001, &path, format!("no stream `{other}`"))
                             .help(did_you_mean(other, table.names())),
                     );
                     // What was meant is likely this one; no further mistakes shall follow from it.
@@ -78,7 +78,14 @@ fn streams(spec: &CircuitSpec, d: &mut Diagnostics) -> Vec<Stream> {
                 }
             },
         };
-        streams.push(Stream { name: name.to_owned(), d_model: s.d_model, input: s.input.clone(), clock });
+        if s.positions.is_some() && clock == i && s.clock.as_deref() == Some(name) {
+            d.push(
+                Diagnostic::error(codes::C037, &path, format!("positions `{name}` follow themselves"))
+                    .help("name the stream whose tokens they number"),
+            );
+        }
+        let (input, positions) = (s.input.clone(), s.positions.clone());
+        streams.push(Stream { name: name.to_owned(), d_model: s.d_model, input, positions, clock });
     }
     streams
 }

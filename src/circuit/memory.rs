@@ -95,8 +95,12 @@ pub fn estimate(spec: &CircuitSpec) -> Estimate {
             sizes.insert(format!("{area}.{name}"), ((columns, p.cells), multiplies));
         }
     }
-    for (name, stream) in spec.tokens.streams.iter() {
-        if let Some(InputSpec::Gaussian { length, .. }) = &stream.input {
+    let streams = &spec.tokens.streams;
+    for (name, stream) in streams.iter() {
+        // Positions are as many as what they number.
+        let numbered = stream.clock.as_deref().filter(|_| stream.positions.is_some());
+        let counted = numbered.and_then(|clock| streams.get(clock)).unwrap_or(stream);
+        if let Some(InputSpec::Gaussian { length, .. }) = &counted.input {
             let tokens = bytes(*length, TOKENS).saturating_mul(stream.d_model as u128);
             e.tokens += e.count(tokens, || format!("tokens.streams.{name}"));
         }

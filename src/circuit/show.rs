@@ -9,7 +9,11 @@ impl fmt::Display for Circuit {
         writeln!(f, "circuit {} (seed {}, mask {})", self.name, self.seed, self.mask.name())?;
         for s in &self.streams {
             let clock = &self.streams[s.clock].name;
-            writeln!(f, "  stream {}: d_model {}, clock {clock}", s.name, s.d_model)?;
+            write!(f, "  stream {}: d_model {}, clock {clock}", s.name, s.d_model)?;
+            match &s.positions {
+                Some(p) => writeln!(f, ", positions {} from {}", p.name(), p.offset)?,
+                None => writeln!(f)?,
+            }
         }
         for (i, p) in self.populations.iter().enumerate() {
             if matches!(p.kind, Kind::Tonic) {

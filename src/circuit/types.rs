@@ -3,7 +3,7 @@
 use super::synapses::Synapses;
 use crate::spec::{
     AccumulateSpec, ActivationSpec, CellOptions, Effect, InputSpec, LayoutSpec, MaskSpec, Part, Pathway,
-    Places, PlasticitySpec, Sign,
+    Places, PlasticitySpec, PositionsSpec, Sign,
 };
 use petgraph::graph::DiGraph;
 
@@ -21,6 +21,8 @@ pub struct Stream {
     pub name: String,
     pub d_model: usize,
     pub input: Option<InputSpec>,
+    /// its tokens are functions of their number
+    pub positions: Option<PositionsSpec>,
     /// number of the stream that owns the clock
     pub clock: usize,
 }

@@ -80,6 +80,7 @@ codes! {
     S019 "half a trace": "A rate is of a whole cell; a potential or an input is of one compartment: basal, apical or gate.";
     S020 "not a number with its unit": "Conductances, currents, rates, potentials and thresholds need units: `0.032 nS`, `4 nA`, `6 Hz`, `-75 mV`, `7.9e-14 mM^4 ms`. The help lists those that are possible there.";
     S021 "two shapes left open": "In `{kron: [...]}` the cells that a projection connects say how large the matrix is; that leaves room for one factor without a shape of its own. The others say theirs: `{identity: 4}`, `{centre: 4}`, `{ones: [1, 2]}`, `{zeros: [1, 2]}`, `{values: [[...]]}`.";
+    S022 "positions with tokens of their own": "A stream of `positions` is computed from the numbers of its tokens: it has neither `d_model` (its width follows) nor `input`. `--tokens NAME=FILE` replaces it.";
     U001 "--set names no parameter": "Only names of the section `parameters` can be set.";
     C001 "no such stream": "Streams are declared under `tokens.streams`; the short form declares one stream, `main`.";
     C002 "reserved name": "`tonic` is the one-cell population of value 1 that biases come from.";
@@ -117,6 +118,7 @@ codes! {
     C034 "a relay without input or stream": "An input relay names its stream with `tokens:` unless there is a stream `main`. Where a relay passes on what it receives, `main` is taken for granted only by the one input of an index ([query] or [context]) that is read before the first block ends: another relay that receives nothing may lack a projection.";
     C035 "a relay of another width than its tokens": "An input relay has one cell for each number of a token.";
     C036 "weights that need another width": "`centre` is square; `rotate` turns n cells (an even number) into 2 n: what arrives, then its quarter turn; `kron` has as many rows and columns as its factors multiplied. The help says which widths would fit.";
+    C037 "positions that do not fit": "Positions number the tokens of another stream, whose name is their `clock`; with `one_hot: n` there are numbers from 0 to n - 1, counted from `offset`.";
     C040 "two clocks in one index": "Each index of a population follows the tokens of one stream, or of streams with a common clock.";
     C041 "a causal mask between two clocks": "Causal and strict compare token numbers, which means something only on one clock.";
     C042 "a loop within a token step": "Every population needs its sources first. A projection with `delay` closes a loop legally (in time, not in the algebra).";

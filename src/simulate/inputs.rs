@@ -1,16 +1,17 @@
 //! Tokens: drawn by name, or read from files.
 
+use super::positions;
 use crate::attention::Streams;
 use crate::circuit::{Circuit, Stream};
 use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean};
-use crate::spec::InputSpec;
+use crate::spec::{InputSpec, PositionsSpec};
 use crate::{files, memory, seed};
 use nalgebra::DMatrix;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Most numbers that one stream may hold.
-const MAX_NUMBERS: usize = 200_000_000;
+pub(super) const MAX_NUMBERS: usize = 200_000_000;
 
 /// Where `--tokens` takes a stream from: a file, and an array in it (by default the one named like the stream).
 pub type Overrides = BTreeMap<String, PathBuf>;
@@ -22,14 +23,23 @@ pub type Overrides = BTreeMap<String, PathBuf>;
 /// # Errors
 /// Unknown stream names, streams without input, files that cannot be read, widths or lengths that do not fit.
 pub fn inputs(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result<Streams, Diagnostics> {
-    gather(circuit, overrides, |stream, given| whole(circuit, stream, folder, given), DMatrix::ncols)
+    let one = |stream: &Stream, given: Option<&PathBuf>| whole(circuit, stream, folder, given);
+    gather(circuit, overrides, one, numbered, DMatrix::ncols)
 }
 
-/// What `one` makes of every stream that is needed; as many `tokens` on each clock.
+/// The first `n` tokens of a stream of positions.
+fn numbered(stream: &Stream, spec: &PositionsSpec, n: usize) -> Result<DMatrix<f64>, Diagnostic> {
+    positions::fit(stream, spec, n, n)?;
+    Ok(positions::tokens(spec, 0, n))
+}
+
+/// What `one` makes of every stream that is needed, and `numbered` of positions that nothing replaces; as many `tokens` on each
+/// clock.
 pub(super) fn gather<X>(
     circuit: &Circuit,
     overrides: &Overrides,
     mut one: impl FnMut(&Stream, Option<&PathBuf>) -> Result<X, Diagnostic>,
+    numbered: impl Fn(&Stream, &PositionsSpec, usize) -> Result<X, Diagnostic>,
     tokens: impl Fn(&X) -> usize,
 ) -> Result<BTreeMap<String, X>, Diagnostics> {
     let mut d = Diagnostics::new();
@@ -41,13 +51,24 @@ pub(super) fn gather<X>(
             );
         }
     }
-    let mut streams = BTreeMap::new();
-    for (number, stream) in circuit.streams.iter().enumerate() {
-        let given = overrides.get(&stream.name);
-        if given.is_none() && !is_needed(circuit, number) {
-            continue;
-        }
-        match one(stream, given) {
+    let mut streams: BTreeMap<String, X> = BTreeMap::new();
+    // What follows a clock comes after its owner.
+    let (counted, given): (Vec<_>, Vec<_>) = circuit
+        .streams
+        .iter()
+        .enumerate()
+        .map(|(number, stream)| (number, stream, overrides.get(&stream.name)))
+        .filter(|(number, _, given)| given.is_some() || is_needed(circuit, *number))
+        .partition(|(_, stream, given)| stream.positions.is_some() && given.is_none());
+    for (_, stream, given) in given.into_iter().chain(counted) {
+        let made = match (&stream.positions, given) {
+            (Some(spec), None) => {
+                let Some(owner) = streams.get(&circuit.streams[stream.clock].name) else { continue };
+                numbered(stream, spec, tokens(owner))
+            }
+            _ => one(stream, given),
+        };
+        match made {
             Ok(tokens) => {
                 streams.insert(stream.name.clone(), tokens);
             }
@@ -224,7 +245,8 @@ pub fn sequences(
         .help(format!("give them: --tokens {}=FILE.npy", stream.name))),
         None => Ok(vec![whole(circuit, stream, folder, None)?]),
     };
-    let all = gather(circuit, overrides, one, |list| list.first().map_or(0, DMatrix::ncols))?;
+    let same = |stream: &Stream, spec: &PositionsSpec, n| Ok(vec![numbered(stream, spec, n)?]);
+    let all = gather(circuit, overrides, one, same, |list| list.first().map_or(0, DMatrix::ncols))?;
     let count = all.values().map(Vec::len).max().unwrap_or(0);
     if let Some((name, list)) = all.iter().find(|(_, list)| list.len() != count && list.len() != 1) {
         let message = format!("stream `{name}` has {} sequences, another {count}", list.len());

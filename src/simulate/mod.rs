@@ -16,6 +16,7 @@ pub mod cells;
 pub mod fingerprint;
 pub mod inputs;
 pub mod pieces;
+pub mod positions;
 pub mod spiking;
 
 pub use algebraic::{Run, run, runaway};

@@ -5,12 +5,13 @@
 
 use super::algebraic::diverged;
 use super::inputs::{Overrides, check_width, gather, in_circuit, whole};
+use super::positions;
 use crate::attention::{Block, ForwardError, Mask, Stream, Streams};
 use crate::circuit::{self, Circuit};
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::files::NpyRows;
 use crate::linalg::{Real, real};
-use crate::spec::InputSpec;
+use crate::spec::{InputSpec, PositionsSpec};
 use nalgebra::DMatrix;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub const PIECE: usize = 4096;
 pub enum Feed {
     /// a file of any length
     Rows(NpyRows),
+    /// of as many tokens: their numbers go on from piece to piece
+    Positions(PositionsSpec, usize),
     Whole(DMatrix<f64>),
 }
 
@@ -35,6 +38,7 @@ impl Feed {
     pub fn n_tokens(&self) -> usize {
         match self {
             Self::Rows(rows) => rows.shape().0,
+            Self::Positions(_, n) => *n,
             Self::Whole(tokens) => tokens.ncols(),
         }
     }
@@ -44,6 +48,7 @@ impl Feed {
     pub fn width(&self) -> usize {
         match self {
             Self::Rows(rows) => rows.shape().1,
+            Self::Positions(spec, _) => spec.width(),
             Self::Whole(tokens) => tokens.nrows(),
         }
     }
@@ -56,6 +61,11 @@ impl Feed {
                     rows.rewind()?;
                 }
                 rows.read(PIECE, tokens)
+            }
+            Self::Positions(spec, n) => {
+                let first = first.min(*n);
+                *tokens = positions::tokens(spec, first, PIECE.min(*n - first)).map(real);
+                Ok(())
             }
             Self::Whole(all) => {
                 let count = PIECE.min(all.ncols().saturating_sub(first));
@@ -88,7 +98,11 @@ pub fn feeds(circuit: &Circuit, folder: &Path, overrides: &Overrides) -> Result<
             None => whole(circuit, stream, folder, given).map(Feed::Whole),
         }
     };
-    gather(circuit, overrides, one, Feed::n_tokens)
+    let numbered = |stream: &circuit::Stream, spec: &PositionsSpec, n: usize| {
+        positions::fit(stream, spec, n, n.min(PIECE))?;
+        Ok(Feed::Positions(spec.clone(), n))
+    };
+    gather(circuit, overrides, one, numbered, Feed::n_tokens)
 }
 
 /// How often the tokens are gone through.

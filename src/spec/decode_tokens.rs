@@ -31,10 +31,28 @@ pub fn tokens(d: &mut Decoder, at: At<'_>) -> Option<TokensSpec> {
 }
 
 pub fn stream(d: &mut Decoder, f: &mut Fields<'_>, named: bool) -> Option<StreamSpec> {
+    if named && f.given("positions").is_some() {
+        return super::decode_positions::stream(d, f);
+    }
     let d_model = f.required(d, "d_model", Decoder::count);
     let input = f.optional(d, "input", input);
     let clock = if named { f.optional(d, "clock", Decoder::string) } else { None };
-    Some(StreamSpec { d_model: d_model?, input, clock })
+    if named {
+        f.asked_also("positions");
+        f.asked_also("offset");
+        if let Some(node) = f.given("offset") {
+            d.error(
+                Diagnostic::error(
+                    codes::S022,
+                    super::fields::join(&f.path, "offset"),
+                    "`offset` counts positions, and this stream has none",
+                )
+                .help("leave it out, or write `positions: {index: {}}` in place of `d_model` and `input`")
+                .at(node.span),
+            );
+        }
+    }
+    Some(StreamSpec { d_model: d_model?, input, clock, positions: None })
 }
 
 pub fn input(d: &mut Decoder, at: At<'_>) -> Option<InputSpec> {

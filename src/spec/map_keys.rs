@@ -5,10 +5,15 @@ use super::node::{Node, shorten};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 
 impl<'a> Fields<'a> {
+    /// The node under `name`.
+    pub fn given(&self, name: &str) -> Option<&'a Node> {
+        self.entries.iter().find(|(k, _)| k.name == name).map(|(_, n)| n)
+    }
+
     /// The node under `name`, and notes that the name is a valid one.
     pub fn node(&mut self, name: &'static str) -> Option<&'a Node> {
         self.asked.push(name);
-        self.entries.iter().find(|(k, _)| k.name == name).map(|(_, n)| n)
+        self.given(name)
     }
 
     /// Notes that a key is a valid one, read or not.

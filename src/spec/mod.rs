@@ -12,6 +12,7 @@
 mod decode;
 mod decode_cells;
 mod decode_learn;
+mod decode_positions;
 mod decode_protocol;
 mod decode_reserved;
 mod decode_run;
@@ -35,6 +36,7 @@ pub mod template;
 pub mod types;
 mod types_cells;
 mod types_learn;
+mod types_positions;
 mod types_projection;
 mod types_protocol;
 mod types_run;

@@ -35,7 +35,7 @@ fn definitions() -> Value {
         }), &["population"]),
         "numbers": {"type": "array", "items": {"type": "integer", "minimum": 0}},
         "lesion": lesion(),
-        "stream": object(json!({"d_model": r("count"), "input": r("input"), "clock": {"type": "string"}}), &["d_model"]),
+        "stream": stream(),
         "relay": object(json!({
             "pathway": word(&["core", "matrix"], "core: focal; matrix: diffuse"),
             "per": r("per"), "cells": r("count"), "tokens": {"type": "string"}, "part": word(&["plus", "minus"], ""),
@@ -117,6 +117,36 @@ fn weights() -> Value {
 /// `[rows, columns]`
 fn shape() -> Value {
     json!({"type": "array", "items": r("count"), "minItems": 2, "maxItems": 2})
+}
+
+/// Tokens as given, or positions.
+fn stream() -> Value {
+    let text = || json!({"type": "string", "description": "the stream whose token index this one shares"});
+    let mut rotary = object(
+        json!({
+            "dims": r("count"), "theta": positive(), "scale": positive(),
+            "frequencies": {"type": "array", "items": r("number"), "description": "of each pair, radians per token"},
+            "pairing": word(&super::types::Pairing::NAMES.map(|(name, _)| name), "which two numbers turn together"),
+        }),
+        &["dims", "pairing"],
+    );
+    rotary["oneOf"] = json!([{"required": ["theta"]}, {"required": ["frequencies"]}]);
+    let kinds = one_of(&[
+        ("index", object(json!({}), &[])),
+        ("one_hot", r("count")),
+        ("rotary", rotary),
+        ("sinusoid", object(json!({"d_model": r("count"), "theta": positive()}), &["d_model", "theta"])),
+    ]);
+    let offset =
+        json!({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100_000_000}, r("parameter")]});
+    let mut stream = object(
+        json!({"d_model": r("count"), "input": r("input"), "clock": text(), "positions": kinds, "offset": offset}),
+        &[],
+    );
+    stream["if"] = json!({"required": ["positions"]});
+    stream["then"] = json!({"required": ["clock"], "not": {"anyOf": [{"required": ["d_model"]}, {"required": ["input"]}]}});
+    stream["else"] = json!({"required": ["d_model"], "not": {"required": ["offset"]}});
+    stream
 }
 
 fn positive() -> Value {

@@ -3,6 +3,7 @@
 use super::Places;
 pub use super::types_cells::*;
 pub use super::types_learn::*;
+pub use super::types_positions::*;
 pub use super::types_projection::*;
 pub use super::types_protocol::*;
 pub use super::types_run::*;
@@ -152,14 +153,36 @@ impl TokensSpec {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StreamSpec {
     pub d_model: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<InputSpec>,
     /// another stream whose token index this one shares
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<String>,
+    /// its tokens are functions of their number, `d_model` their width
+    pub positions: Option<PositionsSpec>,
+}
+
+impl Serialize for StreamSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        match &self.positions {
+            Some(positions) => {
+                map.serialize_entry("positions", &positions.kind)?;
+                if positions.offset != 0 {
+                    map.serialize_entry("offset", &positions.offset)?;
+                }
+            }
+            None => map.serialize_entry("d_model", &self.d_model)?,
+        }
+        if let Some(input) = &self.input {
+            map.serialize_entry("input", input)?;
+        }
+        if let Some(clock) = &self.clock {
+            map.serialize_entry("clock", clock)?;
+        }
+        map.end()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

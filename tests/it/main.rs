@@ -71,6 +71,7 @@ mod odd;
 mod older_runs;
 mod outputs;
 mod parts_of_relays;
+mod positions;
 mod random_circuits;
 mod readme;
 mod recorded;

@@ -55,6 +55,7 @@ fn what_is_printed_reads_back() {
         let second = read(&printed).spec;
         assert_eq!(first.reserved, second.reserved, "{printed}");
         assert_eq!(first.projections, second.projections, "{printed}");
+        assert_eq!(first.tokens, second.tokens, "{printed}");
     }
 }
 
@@ -73,6 +74,16 @@ fn what_the_decoder_refuses_the_schema_refuses() {
         ("two forms at once", "{values: [[1]]}", "{values: [[1]], same_as: p1}"),
         ("no form", "weights: {same_as: p1}", "weights: {}"),
         ("a turn that nobody knows", "{rotate: halves}", "{rotate: thirds}"),
+        (
+            "positions without a clock",
+            "at1: {positions: {index: {}}, clock: main}",
+            "at1: {positions: {index: {}}}",
+        ),
+        ("positions with tokens", "at1: {positions: {index: {}}", "at1: {d_model: 1, positions: {index: {}}"),
+        ("an offset of tokens", "other: {d_model: 2,", "other: {d_model: 2, offset: 1,"),
+        ("two speeds of a turn", "frequencies: [1, $x]", "frequencies: [1, $x], theta: 3"),
+        ("a turn without a speed", "theta: 10000, ", ""),
+        ("a turn of nobody's pairs", "theta: 10000, pairing: halves", "theta: 10000, pairing: thirds"),
         ("a shape of one number", "{ones: [1, 2]}", "{ones: [1]}"),
         ("a division by nothing", "{inv: 4}", "{inv: 0}"),
         ("a time without a unit", "gap: 0 ms", "gap: 0"),
@@ -298,6 +309,18 @@ fn check(schema: &Value, pointer: &str, value: &Value) -> Result<(), String> {
             "exclusiveMinimum" if value.as_f64().is_some_and(|x| Some(x) <= rule.as_f64()) => {
                 return no(format!("wants more than {rule}"));
             }
+            "oneOf" => {
+                let forms = rule.as_array().expect("a list").len();
+                if (0..forms).filter(|n| inner(&format!("/{n}"), value).is_ok()).count() != 1 {
+                    return no(format!("wants exactly one of {rule}"));
+                }
+            }
+            "not" if inner("", value).is_ok() => return no(format!("wants not {rule}")),
+            "if" => {
+                let then = if inner("", value).is_ok() { "then" } else { "else" };
+                check(schema, &format!("{pointer}/{then}"), value)?;
+            }
+            "then" | "else" | "not" => {}
             "minimum" if value.as_f64() < rule.as_f64() => return no(format!("wants at least {rule}")),
             "maximum" if value.as_f64() > rule.as_f64() => return no(format!("wants at most {rule}")),
             "pattern" => {

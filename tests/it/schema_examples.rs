@@ -16,6 +16,11 @@ tokens:
     other: {d_model: 2, input: {file: {path: x.npz, array: x}}}
     third: {d_model: 2, input: {values: [[1, 2], [$x, 4.5]]}}
     fourth: {d_model: 2, input: {file: {path: x.npz, tensor: x}}}
+    at1: {positions: {index: {}}, clock: main}
+    at2: {positions: {one_hot: $d}, offset: 1, clock: main}
+    at3: {positions: {rotary: {dims: 4, theta: 10000, pairing: halves}}, offset: $n, clock: main}
+    at4: {positions: {rotary: {dims: 4, frequencies: [1, $x], scale: 1.1, pairing: pairs}}, clock: main}
+    at5: {positions: {sinusoid: {d_model: 3, theta: 100}}, clock: main}
 thalamus:
   Q: {pathway: core, per: [query], cells: $d, tokens: main, part: plus, tau: 10 ms, prospective: true, limits: {min: 0, max: 1}, noise: {std: 0}}
   C: {pathway: matrix, per: [context], cells: 4, tau: {basal: 10 ms, apical: 5 ms}}

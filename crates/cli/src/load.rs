@@ -127,19 +127,20 @@ pub fn overrides(tokens: &[String], circuit: &Circuit) -> Result<Overrides, Fail
                 continue;
             }
             _ => {
-                let name = match circuit.streams.as_slice() {
-                    [only] => only.name.clone(),
-                    _ if is_stream("main") => "main".to_owned(),
-                    _ => {
-                        return Err(Diagnostic::error(
-                            codes::U002,
-                            "tokens",
-                            "this circuit has several streams; say which one the file is for",
-                        )
-                        .help(format!("write --tokens NAME={text}"))
-                        .into());
-                    }
-                };
+                let name =
+                    match circuit.streams.iter().filter(|s| s.positions.is_none()).collect::<Vec<_>>()[..] {
+                        [only] => only.name.clone(),
+                        _ if is_stream("main") => "main".to_owned(),
+                        _ => {
+                            return Err(Diagnostic::error(
+                                codes::U002,
+                                "tokens",
+                                "this circuit has several streams; say which one the file is for",
+                            )
+                            .help(format!("write --tokens NAME={text}"))
+                            .into());
+                        }
+                    };
                 (name, PathBuf::from(text))
             }
         };
@@ -212,9 +213,9 @@ pub fn some<'a>(tokens: impl Iterator<Item = (&'a str, usize)>) -> Result<(), Di
     if d.has_errors() { Err(d) } else { Ok(()) }
 }
 
-/// Streams for which the file holds an array of that name.
+/// Streams for which the file holds an array of that name. Positions are replaced by name only.
 fn streams_in(file: &str, circuit: &Circuit) -> Vec<String> {
     let entries = pulvinar::files::list_arrays(Path::new(file)).unwrap_or_default();
-    let names = circuit.streams.iter().map(|s| s.name.clone());
+    let names = circuit.streams.iter().filter(|s| s.positions.is_none()).map(|s| s.name.clone());
     names.filter(|n| entries.iter().any(|e| e.name == *n)).collect()
 }

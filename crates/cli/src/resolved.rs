@@ -49,6 +49,7 @@ pub fn resolved(
             _ => None,
         };
         if let Some((file, array)) = read {
+            stream.positions = None;
             stream.input = Some(if tokens.are_copied(name) {
                 InputSpec::File { path: INPUTS.to_owned(), array: Some(name.clone()) }
             } else {

@@ -134,11 +134,10 @@ impl Task {
         }
     }
 
-    /// Matrices of the right shapes, `[d_model, n_tokens]`, to be filled again and again.
+    /// Matrices of the right shapes, `[d_model, n_tokens]`, to be filled again and again; positions stand in theirs already.
     #[must_use]
     pub fn sample(&self) -> Streams {
-        let zeros = |s: &resolve::TaskStream| (s.name.clone(), DMatrix::zeros(s.d_model, s.length));
-        self.streams.all.iter().map(zeros).collect()
+        self.streams.all.iter().map(|s| (s.name.clone(), s.blank())).collect()
     }
 
     /// Fills `streams` (from [`Task::sample`]) with sequence number `index`.

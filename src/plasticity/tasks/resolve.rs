@@ -2,6 +2,9 @@
 
 use crate::circuit::{Circuit, Kind, Output};
 use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean, one_of};
+use crate::simulate::positions;
+use crate::spec::PositionsSpec;
+use nalgebra::DMatrix;
 use std::collections::BTreeSet;
 
 /// Most numbers that one stream of one sequence may hold.
@@ -14,6 +17,18 @@ pub(super) struct TaskStream {
     pub d_model: usize,
     pub length: usize,
     pub clock: usize,
+    /// its tokens are functions of their number, which no task feeds
+    pub positions: Option<PositionsSpec>,
+}
+
+impl TaskStream {
+    /// Tokens before a sequence fills them, `[d_model, n_tokens]`.
+    pub fn blank(&self) -> DMatrix<f64> {
+        match &self.positions {
+            Some(spec) => positions::tokens(spec, 0, self.length),
+            None => DMatrix::zeros(self.d_model, self.length),
+        }
+    }
 }
 
 /// All of them.
@@ -61,6 +76,11 @@ impl<'a> Finder<'a> {
             );
             return None;
         };
+        if stream.positions.is_some() {
+            let what = format!("stream `{name}` holds positions, which no task feeds");
+            self.wrong(key, what, "name a stream of tokens; positions follow the clock of theirs");
+            return None;
+        }
         if self.found.iter().any(|s| s.name == name) {
             self.wrong(key, format!("stream `{name}` has two roles in the task"), "name two streams");
             return None;
@@ -80,6 +100,7 @@ impl<'a> Finder<'a> {
             d_model: stream.d_model,
             length,
             clock: stream.clock,
+            positions: None,
         });
         Some(self.found.len() - 1)
     }
@@ -100,6 +121,27 @@ impl<'a> Finder<'a> {
         if s.d_model != width {
             let what = format!("stream `{}` has d_model {}, but {why} {width}", s.name, s.d_model);
             self.wrong(key, what, format!("write `d_model: {width}`, or name another stream"));
+        }
+    }
+
+    /// Positions beside the tokens that they number.
+    fn number(&mut self) {
+        for stream in &self.circuit.streams {
+            let Some(spec) = &stream.positions else { continue };
+            let Some(length) = self.found.iter().find(|s| s.clock == stream.clock).map(|s| s.length) else {
+                continue;
+            };
+            if let Err(why) = positions::fit(stream, spec, length, length) {
+                self.lose(&stream.name, why);
+                continue;
+            }
+            self.found.push(TaskStream {
+                name: stream.name.clone(),
+                d_model: stream.d_model,
+                length,
+                clock: stream.clock,
+                positions: Some(spec.clone()),
+            });
         }
     }
 
@@ -132,6 +174,7 @@ impl<'a> Finder<'a> {
                 self.wrong("", what, "give one of them a clock of its own");
             }
         }
+        self.number();
         let filled: BTreeSet<&str> = self.found.iter().map(|s| s.name.as_str()).collect();
         for p in &circuit.populations {
             let Kind::Relay { stream: Some(s), .. } = p.kind else { continue };

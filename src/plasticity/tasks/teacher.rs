@@ -28,7 +28,8 @@ impl Teacher {
         let blocks = rename(blocks, spec, circuit, &mut f);
         let mut drawn = Vec::new();
         let mut lengths = BTreeMap::new();
-        for stream in circuit.streams.iter().filter(|s| s.name != spec.target) {
+        let tokens = |s: &&crate::circuit::Stream| s.name != spec.target && s.positions.is_none();
+        for stream in circuit.streams.iter().filter(tokens) {
             let Some(InputSpec::Gaussian { length, std }) = stream.input else {
                 let place = if circuit.streams.len() == 1 { "tokens" } else { "tokens.streams" };
                 let what = format!("stream `{}` does not say how its tokens are drawn", stream.name);
@@ -54,11 +55,7 @@ impl Teacher {
         };
         let resolved = f.finish(target)?;
         let teacher = Self { blocks, drawn, target: spec.target.clone() };
-        let mut trial: Streams = resolved
-            .all
-            .iter()
-            .map(|s| (s.name.clone(), nalgebra::DMatrix::zeros(s.d_model, s.length)))
-            .collect();
+        let mut trial: Streams = resolved.all.iter().map(|s| (s.name.clone(), s.blank())).collect();
         teacher
             .fill(&mut seed::stream(circuit.seed, "task.trial"), &mut trial)
             .map_err(|d| Diagnostics::from(Diagnostic { path: "task.teacher".to_owned(), ..d }))?;

@@ -85,15 +85,21 @@ fn sequence(
     }
     let mut tokens = load::tokens(document, circuit, &overrides, out).map_err(placed)?;
     // Errors need a teacher's tokens, which the output does not depend on.
-    let teacher = circuit.streams.iter().find(|s| !tokens.contains_key(&s.name));
+    let left = |s: &&pulvinar::circuit::Stream| !tokens.contains_key(&s.name);
+    let teacher = circuit.streams.iter().find(|s| left(s) && s.positions.is_none());
     let length = |clock: usize| tokens.get(&circuit.streams[clock].name).map(DMatrix::ncols);
     let drawn = teacher.and_then(|s| {
         let n = length(s.clock)?;
         let mut rng = seed::stream(circuit.seed, &format!("tokens.{}", s.name));
         Some((s.name.clone(), DMatrix::from_fn(s.d_model, n, |_, _| seed::normal(&mut rng))))
     });
+    let numbered = circuit.streams.iter().filter(left).filter_map(|s| {
+        let (spec, n) = (s.positions.as_ref()?, length(s.clock)?);
+        Some((s.name.clone(), pulvinar::simulate::positions::tokens(spec, 0, n)))
+    });
+    let numbered: Vec<_> = numbered.collect();
     let target = drawn.as_ref().map(|(_, x)| x.clone());
-    tokens.extend(drawn);
+    tokens.extend(drawn.into_iter().chain(numbered));
     Ok((tokens, target, "the circuit's tokens and random targets".to_owned()))
 }
 

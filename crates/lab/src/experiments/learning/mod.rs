@@ -95,7 +95,7 @@ pub fn task(
     circuit: &Circuit,
 ) -> Result<(Task, Option<Vec<Block>>), Mistakes> {
     let teacher = match spec {
-        TaskSpec::Teacher(t) => Some(teacher(&t.from, folder)?),
+        TaskSpec::Teacher(t) => Some(teacher(&t.from, folder, circuit)?),
         _ => None,
     };
     let task = Task::new(spec, circuit, folder, teacher.clone())
@@ -103,8 +103,21 @@ pub fn task(
     Ok((task, teacher))
 }
 
+/// A teacher reads the positions of the circuit that learns: they must be its own.
+fn same_positions(teacher: &Circuit, learner: &Circuit) -> Result<(), Diagnostic> {
+    for stream in teacher.streams.iter().filter(|s| s.positions.is_some()) {
+        let other = learner.streams.iter().find(|s| s.name == stream.name);
+        if other.is_some_and(|s| s.positions != stream.positions) {
+            let what = format!("the teacher numbers its tokens another way: its stream `{}`", stream.name);
+            return Err(Diagnostic::error(codes::C060, "task.teacher.circuit", what)
+                .help("give both circuits the same `positions` and `offset`"));
+        }
+    }
+    Ok(())
+}
+
 /// The blocks of a teacher.
-fn teacher(from: &TeacherFrom, folder: &Path) -> Result<Vec<Block>, Mistakes> {
+fn teacher(from: &TeacherFrom, folder: &Path, learner: &Circuit) -> Result<Vec<Block>, Mistakes> {
     match from {
         TeacherFrom::Heads { heads, prefix } => {
             let options = pulvinar::weights::Options { prefix: prefix.clone(), ..Default::default() };
@@ -125,6 +138,8 @@ fn teacher(from: &TeacherFrom, folder: &Path) -> Result<Vec<Block>, Mistakes> {
                 wrong(d)
             };
             let circuit = wire(&document.spec, &document.folder).map_err(located)?;
+            same_positions(&circuit, learner)
+                .map_err(|d| Mistakes { diagnostics: d.into(), of: Of::Circuit })?;
             Ok(compile(&circuit).map_err(|d| located(d.into()))?.plain_blocks())
         }
     }
