@@ -62,6 +62,7 @@ mod learning_gradients;
 mod learning_outcomes;
 mod learning_rules;
 mod lost_stdout;
+mod maps;
 mod match_and_control;
 mod minilm;
 mod mistakes;

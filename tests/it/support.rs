@@ -3,6 +3,8 @@
 use nalgebra::DMatrix;
 use pulvinar::attention::{Kernel, Memory, Normalisation, Streams};
 use pulvinar::circuit::{self, Circuit, IndexRule, Output, PopulationId};
+use pulvinar::compile::compile;
+use pulvinar::diag::Diagnostic;
 use pulvinar::oracle::cells as oracle;
 use pulvinar::simulate::run;
 use pulvinar::spec::{AccumulateSpec, ActivationSpec, Document, Effect, MaskSpec, Part};
@@ -108,6 +110,12 @@ pub fn oracle_output(circuit: &Circuit, inputs: &Streams) -> DMatrix<f64> {
         Output::Relay(r) => values(r),
         Output::Signed { plus, minus } => values(plus) - values(minus),
     }
+}
+
+/// The answer of the compiled circuit, `[d_model, n_tokens]`.
+pub fn heads_output(circuit: &Circuit, inputs: &Streams) -> Result<DMatrix<f64>, Diagnostic> {
+    let compiled = compile(circuit)?;
+    Ok(run::<f64>(&compiled.plain_blocks(), inputs)?.output)
 }
 
 fn mask(m: MaskSpec) -> oracle::Mask {
