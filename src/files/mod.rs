@@ -13,7 +13,7 @@
 //!
 //! - [`npy`], [`npz`], [`csv`], [`safetensors`]: one format each.
 //! - `shards`: one model in several `.safetensors`. `magic`: what a file is that is none of these.
-//! - [`rows`]: `.npy` piece by piece, for tokens that do not fit in memory.
+//! - `json`: what stands beside weights. [`rows`]: `.npy` piece by piece, for tokens that do not fit in memory.
 //! - [`mod@write`]: `atomic_write`. [`mod@stage`]: results of several files. [`claim`]: one writer at a time. [`manifest`]: what is in a run directory, with
 //!   checksums. [`inputs`]: what was read and must not be replaced.
 //! - `disk`: every change of a disk, one by one.
@@ -26,6 +26,7 @@ pub mod csv;
 mod disk;
 mod guard;
 pub mod inputs;
+mod json;
 mod magic;
 pub mod manifest;
 pub mod npy;
@@ -47,6 +48,7 @@ pub use claim::{Claim, is_claimed, settle};
 pub use csv::write_csv;
 pub(crate) use guard::Bad;
 pub use inputs::not_an_input;
+pub(crate) use json::read_json;
 pub use manifest::{MANIFEST, Manifest};
 pub use npy::{write_npy, write_npy_array};
 pub use npz::write_npz;

@@ -4,13 +4,13 @@
 //! The directory, the index or any one shard name the whole model: what is asked of a layer must not depend on which
 //! file was named.
 //!
-//! **Deliberately absent:** downloads, `config.json`.
+//! **Deliberately absent:** downloads; what `config.json` says (`weights`).
 
+use super::json::read_json;
 use super::safetensors::{self, Reader};
-use super::{Array, Bad, Entry, guard};
+use super::{Array, Bad, Entry};
 use crate::diag::{Diagnostic, one_of};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Largest index.
@@ -201,12 +201,8 @@ fn in_directory(folder: &Path) -> Result<Found, Bad> {
 
 /// Which file holds which tensor; files are beside the index.
 fn weight_map(index: &Path) -> Result<BTreeMap<String, String>, Diagnostic> {
-    let (file, _) = guard::open(index, MAX_INDEX)?;
+    let whole = read_json(index, MAX_INDEX, "is no index of shards")?;
     let read = || -> Result<BTreeMap<String, String>, Bad> {
-        let mut text = Vec::new();
-        file.take(MAX_INDEX).read_to_end(&mut text)?;
-        let whole: serde_json::Value = serde_json::from_slice(&text)
-            .map_err(|e| Bad::malformed(format!("is no index of shards: {e}")))?;
         let map = whole.get("weight_map").and_then(serde_json::Value::as_object);
         let Some(map) = map else {
             return Err(Bad::malformed("is no index of shards: it has no `weight_map`"));

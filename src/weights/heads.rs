@@ -1,17 +1,36 @@
 //! Layers and native blocks to what is handed back.
 
 use super::assumption::{About, Assumption};
+use super::model::Beyond;
 use super::numbers::Matrices;
-use super::settings::{Hints, Wishes, overrule};
-use super::tensors::{Named, Split, possible};
+use super::settings::{Hints, Said, Wishes, overrule};
+use super::tensors::{Counts, Named, Split, possible};
 use super::usual::{Streams, Usual};
 use super::{Loaded, NativeBlock, Options, Scheme, Stated, inside, layers};
 use crate::attention::{Block, Head, Memory};
 use crate::diag::one_of;
-use crate::files::{Bad, Tensors};
+use crate::files::{Bad, Entry, Tensors};
 use std::collections::BTreeSet;
 
-/// A layer of any layout but the native one.
+/// What is known of a layer before its numbers are read.
+pub(super) struct Found<'a> {
+    pub named: Named<'a>,
+    pub said: Said,
+    pub usual: Usual,
+    /// what `config.json` says
+    pub counts: Option<Counts>,
+    pub beyond: Beyond,
+    /// tensors beside the matrices that were read, by their whole names
+    pub read: BTreeSet<String>,
+    /// tensors of the module that act before its queries or after its output matrix
+    pub around: Vec<String>,
+    /// keys of `config.json` that are left out as asked for
+    pub ignored: Vec<String>,
+    /// the type of models that this one is said to be like, if not by itself
+    pub like: Option<String>,
+}
+
+/// A layer of any layout but the native one, known by the names of its tensors alone.
 pub(super) fn foreign(file: &mut Tensors, options: &Options, hints: Hints) -> Result<Loaded, Bad> {
     let entries = file.entries();
     let layer = layers::choose(&entries, options.prefix.as_deref())?;
@@ -19,20 +38,36 @@ pub(super) fn foreign(file: &mut Tensors, options: &Options, hints: Hints) -> Re
         return Err(Bad::new("F015", "only native files hold several blocks, this one holds layers")
             .help("choose a layer with --prefix"));
     }
-    let named = Named::of(layer, &entries)?;
-    let beside = inside::survey(file, &entries, layer, &options.ignore, |stem| named.reads(stem))?;
-    let shapes = named.measured()?;
+    let found = Found {
+        named: Named::of(layer, &entries)?,
+        said: Said::of_metadata(&file.metadata())?,
+        usual: Usual::of(layer),
+        counts: None,
+        beyond: Beyond::default(),
+        read: BTreeSet::new(),
+        around: Vec::new(),
+        ignored: Vec::new(),
+        like: None,
+    };
+    take(file, &entries, found, options, hints)
+}
+
+/// Reads the numbers of a layer.
+pub(super) fn take(
+    file: &mut Tensors,
+    entries: &[Entry],
+    found: Found,
+    options: &Options,
+    hints: Hints,
+) -> Result<Loaded, Bad> {
+    let Found { named, said, usual, .. } = &found;
+    let (named, layer) = (*named, named.layer);
+    let beside = inside::survey(file, entries, layer, &options.ignore, &found)?;
+    let shapes = named.measured(found.counts)?;
     let mut stated = Stated::default();
     let mut overruled = Vec::new();
-    let metadata = file.metadata();
-    let mut wishes = Wishes {
-        metadata: &metadata,
-        options,
-        hints,
-        usual: Usual::of(layer),
-        stated: &mut stated,
-        overruled: &mut overruled,
-    };
+    let mut wishes =
+        Wishes { said, options, hints, usual: *usual, stated: &mut stated, overruled: &mut overruled };
     let Some(heads) = wishes.heads(shapes.heads())? else {
         return Err(Bad::new("F016", "the file does not say how many heads there are: give --heads H")
             .help(possible(shapes.sides[0].0)));
@@ -53,6 +88,10 @@ pub(super) fn foreign(file: &mut Tensors, options: &Options, hints: Hints) -> Re
     if layer.layout.scheme == Scheme::TransformerLens && split.d_key >= query {
         let words = "matrices are [heads, d_model, d_head], though native axes would fit better";
         assumed.push(Assumption::usual(About::Storage, words));
+    }
+    if let Some(like) = &found.like {
+        let words = format!("the model computes attention as models of type `{like}` do");
+        assumed.push(Assumption::usual(About::Attention, words));
     }
     assumed.sort();
     let context_stream = if settings.streams == Streams::Two { "context" } else { "main" };
@@ -113,6 +152,7 @@ pub(super) fn foreign(file: &mut Tensors, options: &Options, hints: Hints) -> Re
         not_read: beside.not_read,
         ignored: beside.ignored,
         record: super::record::lines(layer, &named, context_stream),
+        beyond: found.beyond,
     })
 }
 
@@ -222,6 +262,7 @@ pub(super) fn native(
         not_read: Vec::new(),
         ignored: Vec::new(),
         record: Vec::new(),
+        beyond: Beyond::default(),
         prefix,
     })
 }

@@ -8,6 +8,7 @@
 //! **Deliberately absent:** a list of what is refused. [`CHANGES`] only finds the words.
 
 use super::Scheme;
+use super::heads::Found;
 use super::layers::Layer;
 use super::masks::{self, Buffer};
 use crate::attention::Mask;
@@ -120,20 +121,28 @@ pub(super) struct Beside {
     pub ignored: Vec<String>,
 }
 
-/// Goes through all tensors but those of the layer itself, which `reads` knows by their stems.
+/// Goes through all tensors but those of the layer itself.
 pub(super) fn survey(
     file: &mut Tensors,
     entries: &[Entry],
     layer: Layer,
     ignore: &[String],
-    reads: impl Fn(&str) -> bool,
+    found: &Found,
 ) -> Result<Beside, Bad> {
-    let mut beside = Beside::default();
+    let mut beside = Beside { ignored: found.ignored.clone(), ..Beside::default() };
+    let ignore: Vec<String> = ignore.iter().filter(|i| !found.ignored.contains(i)).cloned().collect();
     let mut unread: Vec<(String, &'static str)> = Vec::new();
     let asked = |name: &str| ignore.iter().any(|i| i == name || name.strip_prefix(layer.prefix) == Some(i));
     let mut met: Vec<&str> = Vec::new();
     for entry in entries {
         let name = entry.name.as_str();
+        if found.read.contains(name) {
+            continue;
+        }
+        if found.around.iter().any(|a| a == name) {
+            beside.not_read.push(name.to_owned());
+            continue;
+        }
         let Some(stem) = name.strip_prefix(layer.prefix) else {
             if is_shared(name, layer.prefix) {
                 met.push(name);
@@ -145,7 +154,7 @@ pub(super) fn survey(
             }
             continue;
         };
-        if reads(stem) {
+        if found.named.reads(stem) {
             if asked(name) {
                 return Err(Bad::new("F018", format!("tensor `{name}` is read, so it cannot be ignored"))
                     .help("--ignore leaves out tensors that a head has no place for"));

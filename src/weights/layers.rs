@@ -34,7 +34,7 @@ pub(super) struct Layout {
 
 const OUT_PROJ: (&str, &str) = ("out_proj.weight", "out_proj.bias");
 
-pub(super) const LAYOUTS: [Layout; 6] = [
+pub(super) const LAYOUTS: [Layout; 7] = [
     Layout {
         scheme: Scheme::Torch,
         weights: &["in_proj_weight"],
@@ -54,6 +54,13 @@ pub(super) const LAYOUTS: [Layout; 6] = [
         weights: &["q_proj.weight", "k_proj.weight", "v_proj.weight"],
         biases: &["q_proj.bias", "k_proj.bias", "v_proj.bias"],
         output: &[("o_proj.weight", "o_proj.bias"), OUT_PROJ],
+        form: Form::Rows,
+    },
+    Layout {
+        scheme: Scheme::Separate,
+        weights: &["to_q.weight", "to_k.weight", "to_v.weight"],
+        biases: &["to_q.bias", "to_k.bias", "to_v.bias"],
+        output: &[("to_out.weight", "to_out.bias")],
         form: Form::Rows,
     },
     Layout {

@@ -8,6 +8,8 @@
 //!
 //! - [`Verdict`]: what a comparison says, with the [`Assumption`]s that it rests on.
 //!
+//! - [`model`]: layers of models that say by `config.json` what they are.
+//!
 //! Inside: `layers` knows the names of each layout and finds the layer that is meant (`unknown`: what is said where there
 //! is none), `inside` refuses what a head has no place for, `masks` reads masks, `tensors` checks shapes, `numbers` reads
 //! them, `heads` cuts them into heads, `settings` decides kernel, scale and mask, from `usual` where nobody says.
@@ -22,6 +24,7 @@ pub mod import;
 mod inside;
 mod layers;
 mod masks;
+pub mod model;
 pub mod native;
 mod numbers;
 mod record;
@@ -33,11 +36,13 @@ mod usual;
 pub use align::{Aligned, align};
 pub use assumption::{About, Assumption, Origin, Verdict};
 pub use import::{Imported, Style, Wiring};
+pub use model::{Beyond, Part};
 pub use native::{NativeBlock, is_native, read_heads, read_heads_stated, write_heads};
 
 use crate::attention::{Block, Mask};
 use crate::diag::Diagnostic;
-use crate::files::Tensors;
+use crate::files::{Bad, Tensors};
+use model::config::Config;
 use std::path::Path;
 
 /// How the tensors of an attention layer are called and laid out.
@@ -57,6 +62,8 @@ pub enum Scheme {
     Gpt2,
     /// `attn.W_Q [H, D, d_k]` and so on, `attn.W_O [H, d_v, D]`
     TransformerLens,
+    /// one matrix for queries, keys and values, fused as `config.json` says
+    Fused,
 }
 
 /// What a kernel and a normalisation are together, as far as transformers go.
@@ -83,8 +90,19 @@ pub struct Options {
     pub mask: Option<Mask>,
     /// The factor of scores.
     pub scale: Option<f64>,
-    /// Tensors of the layer to leave out although they change what it computes, with or without its prefix.
+    /// Tensors of the layer to leave out although they change what it computes, with or without its prefix; and keys of
+    /// `config.json`.
     pub ignore: Vec<String>,
+    /// Which layer of a model with a `config.json`, from 0.
+    pub layer: Option<usize>,
+    /// Which of its attention modules.
+    pub part: Option<Part>,
+    /// Which stage, from 0, in models whose stages differ.
+    pub stage: Option<usize>,
+    /// The type of models that it is to be read like, in place of `model_type`.
+    pub like: Option<String>,
+    /// The number of tokens, where what the layer computes depends on it.
+    pub length: Option<usize>,
 }
 
 /// Which settings the file states itself, by metadata or by its tensors.
@@ -136,6 +154,8 @@ pub struct Loaded {
     pub ignored: Vec<String>,
     /// Lines of Python that record what the layer reads and writes in PyTorch; none for native files.
     pub record: Vec<String>,
+    /// What the layer does beside the heads of `block`; nothing unless it was read by [`read_layer`].
+    pub beyond: Beyond,
 }
 
 impl Scheme {
@@ -150,6 +170,7 @@ impl Scheme {
             Self::Bert => "BERT",
             Self::Gpt2 => "GPT-2",
             Self::TransformerLens => "TransformerLens",
+            Self::Fused => "fused q/k/v",
         }
     }
 }
@@ -179,7 +200,7 @@ impl Attention {
 /// `F014` no known layout; `F015` no or several layers, blocks or heads of that name, or two output matrices; `F016` the
 /// number of heads is not known or does not divide; `F018` a tensor inside the layer that is not read.
 pub fn read(path: &Path, options: &Options) -> Result<Loaded, Diagnostic> {
-    read_with(path, options, settings::Hints::default())
+    plain(path, read_with(path, options, settings::Hints::default())?)
 }
 
 /// The same, beside a block of a circuit: attention and mask are the circuit's where neither the file nor the options
@@ -188,20 +209,63 @@ pub fn read(path: &Path, options: &Options) -> Result<Loaded, Diagnostic> {
 /// # Errors
 /// As [`read()`], and `R004` where the mask would have to be the circuit's, whose heads have several.
 pub fn read_beside(path: &Path, options: &Options, circuit: &Block) -> Result<Loaded, Diagnostic> {
-    read_with(path, options, settings::Hints::of(Some(circuit)))
+    plain(path, read_with(path, options, settings::Hints::of(Some(circuit)))?)
+}
+
+/// The same, with what the layer does beside its heads: see [`Loaded::beyond`].
+///
+/// # Errors
+/// As [`read()`], but not for what [`Beyond`] has a place for.
+pub fn read_layer(path: &Path, options: &Options) -> Result<Loaded, Diagnostic> {
+    read_with(path, options, settings::Hints::default())
+}
+
+/// Heads that are all there is.
+fn plain(path: &Path, loaded: Loaded) -> Result<Loaded, Diagnostic> {
+    let names = loaded.beyond.names();
+    if names.is_empty() {
+        return Ok(loaded);
+    }
+    let what = names.join(", ");
+    Err(Bad::new("F018", format!("layer `{}` has {what}: it is more than its heads", loaded.prefix.trim_end_matches('.')))
+        .help("import it, and compare what the circuit computes with what the model gives: check --tokens x.npy --outputs y.npy")
+        .in_file(path))
 }
 
 fn read_with(path: &Path, options: &Options, hints: settings::Hints) -> Result<Loaded, Diagnostic> {
     let mut file = Tensors::open(path)?;
-    let bad = |bad: crate::files::Bad| bad.in_file(path);
+    let bad = |bad: Bad| bad.in_file(path);
     if native::is_native_form(&file.entries(), &file.metadata()).map_err(bad)? {
         let blocks = native::blocks_of(&mut file).map_err(bad)?;
         return heads::native(&file, blocks, options, hints).map_err(bad);
     }
+    let config = Config::beside(path)?;
+    // A file that stands beside a configuration of nothing known can still be known by its names.
+    let named = path.is_file() && !is_index(path) && options.like.is_none();
+    let row = match model::row(config.as_ref(), options) {
+        Err(refused) if named && refused.code == "F034" => None,
+        row => row.map_err(|bad| bad.in_file(config.as_ref().map_or(path, |c| c.path.as_path())))?,
+    };
+    if let Some(row) = row {
+        let entries = file.entries();
+        let config = config.unwrap_or_default();
+        let found = model::read(&mut file, &entries, row, &config, options).map_err(bad)?;
+        return heads::take(&mut file, &entries, found, options, hints).map_err(bad);
+    }
+    if let Some(l) = options.layer {
+        let what =
+            if config.is_some() { "`config.json` says no `model_type`" } else { "there is no `config.json`" };
+        return Err(bad(Bad::new("F034", format!("{what}: what layer {l} is called is not known"))
+            .help("--as TYPE says what model it is, or --prefix what the names of the layer begin with")));
+    }
     let mut loaded = heads::foreign(&mut file, options, hints).map_err(bad)?;
-    let folder = if path.is_dir() { Some(path) } else { path.parent() };
-    if folder.is_some_and(|f| f.join("config.json").is_file()) {
+    if config.is_some() {
         loaded.notes.push("`config.json` beside the weights was not read".to_owned());
     }
     Ok(loaded)
+}
+
+/// Whether it is the index of a model in several files.
+fn is_index(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(".index.json")
 }

@@ -38,7 +38,10 @@ impl Shapes<'_> {
 
         let weights: Vec<DMatrix<f64>> = if let [all] = layout.weights {
             let all = matrix(&take(file, all)?, self.form);
-            starts.iter().zip(rows).map(|(&from, n)| all.rows(from, n).into_owned()).collect()
+            match &self.fused {
+                Some(sides) => sides.iter().map(|rows| all.select_rows(rows)).collect(),
+                None => starts.iter().zip(rows).map(|(&from, n)| all.rows(from, n).into_owned()).collect(),
+            }
         } else {
             let read = layout.weights.iter().map(|stem| Ok(matrix(&take(file, stem)?, self.form)));
             read.collect::<Result<_, Bad>>()?
@@ -60,10 +63,12 @@ impl Shapes<'_> {
             if all.is_none() {
                 unbiased.extend(SIDES);
             }
-            let part = |(&from, n): (&usize, usize)| {
-                all.as_ref().map_or_else(|| DVector::zeros(n), |b| b.rows(from, n).into_owned())
+            let part = |side: usize| match (&all, &self.fused) {
+                (None, _) => DVector::zeros(rows[side]),
+                (Some(b), Some(sides)) => b.select_rows(&sides[side]),
+                (Some(b), None) => b.rows(starts[side], rows[side]).into_owned(),
             };
-            starts.iter().zip(rows).map(part).collect()
+            (0..3).map(part).collect()
         } else {
             let mut read = Vec::with_capacity(3);
             for (i, stem) in layout.biases.iter().enumerate() {

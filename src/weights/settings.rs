@@ -62,10 +62,70 @@ impl Hints {
     }
 }
 
-/// What options and metadata (`heads`, `attention` or `kernel`, `scale`, `mask`, `position`, `query_stream` and
-/// `context_stream`) say of a layer that is not native.
+/// What the file, its metadata or `config.json` says of a layer that is not native.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    pub heads: Option<usize>,
+    pub attention: Option<Attention>,
+    pub scale: Option<f64>,
+    pub mask: Option<Mask>,
+    /// that scores do not depend on positions, or how they do
+    pub positions: bool,
+    pub streams: Option<Streams>,
+    /// who says it, in words
+    pub by: &'static str,
+}
+
+impl Said {
+    /// By the keys `heads`, `attention` or `kernel`, `scale`, `mask`, `position`, `query_stream` and `context_stream`.
+    pub(super) fn of_metadata(metadata: &BTreeMap<String, String>) -> Result<Self, Bad> {
+        let parsed = |key: &str, needed: &str| -> Result<Option<f64>, Bad> {
+            let Some(text) = metadata.get(key) else { return Ok(None) };
+            let number: Option<f64> = text.trim().parse().ok().filter(|x: &f64| x.is_finite());
+            number.map(Some).ok_or_else(|| wrong(key, text, needed))
+        };
+        let heads = match metadata.get("heads") {
+            Some(text) => Some(text.trim().parse().map_err(|_| wrong("heads", text, "a number of heads"))?),
+            None => None,
+        };
+        let mask = match metadata.get("mask") {
+            Some(text) => Some(MASKS.into_iter().find(|m| m.name() == text.trim()).ok_or_else(|| {
+                wrong("mask", text, "a mask").help(did_you_mean(text, MASKS.map(Mask::name)))
+            })?),
+            None => None,
+        };
+        let positions = match metadata.get("position").map(|text| text.trim()) {
+            Some("none") => true,
+            None => false,
+            Some(other) => {
+                return Err(Bad::new(
+                    "F018",
+                    format!("metadata `position` is {:?}, which heads have no place for", shown(other)),
+                )
+                .help("only layers whose scores do not depend on positions can be read"));
+            }
+        };
+        let name = |key: &str| metadata.get(key).map(|text| text.trim());
+        let streams = match (name("query_stream"), name("context_stream")) {
+            (Some(query), Some(context)) if query == context => Some(Streams::One),
+            (Some(_), Some(_)) => Some(Streams::Two),
+            _ => None,
+        };
+        Ok(Self {
+            heads,
+            attention: says_attention(metadata)?,
+            scale: parsed("scale", "a finite number")?,
+            mask,
+            positions,
+            streams,
+            by: "the file",
+        })
+    }
+}
+
+/// What options say, what the file says, and what is usual where neither does.
 pub(super) struct Wishes<'a> {
-    pub metadata: &'a BTreeMap<String, String>,
+    pub said: &'a Said,
     pub options: &'a Options,
     pub hints: Hints,
     pub usual: Usual,
@@ -90,11 +150,10 @@ impl Wishes<'_> {
                 None => Ok(Some(n)),
             };
         }
-        let Some(text) = self.metadata.get("heads") else { return Ok(asked) };
-        let says: usize = text.trim().parse().map_err(|_| wrong("heads", text, "a number of heads"))?;
+        let Some(says) = self.said.heads else { return Ok(asked) };
         self.stated.heads = true;
         if let Some(asked) = asked.filter(|h| *h != says) {
-            self.overruled.push(format!("{asked} heads as asked for; the file says {says}"));
+            self.overruled.push(format!("{asked} heads as asked for; {} says {says}", self.said.by));
         }
         Ok(asked.or(Some(says)))
     }
@@ -108,7 +167,7 @@ impl Wishes<'_> {
         buffer: Option<Mask>,
     ) -> Result<Settings, Bad> {
         let mut assumed = Vec::new();
-        let says = says_attention(self.metadata)?;
+        let says = self.said.attention;
         let attention = self.attention(says, &mut assumed);
         if says != Some(attention)
             && let Some(words) = self.usual.scores(attention)
@@ -116,8 +175,10 @@ impl Wishes<'_> {
             assumed.push(Assumption::usual(About::Scores, words));
         }
         let mask = self.mask(buffer, &mut assumed)?;
-        self.positions(&mut assumed)?;
-        let scale = self.scale(attention, says, d_key, &mut assumed)?;
+        if !self.said.positions {
+            assumed.extend(self.usual.positions.map(|words| Assumption::usual(About::Positions, words)));
+        }
+        let scale = self.scale(attention, says, d_key, &mut assumed);
         let streams = if one_width { self.streams(&mut assumed) } else { Streams::Two };
         let (kernel, normalisation) = kernel_of(attention);
         Ok(Settings { kernel, normalisation, scale, mask, streams, assumed })
@@ -129,7 +190,7 @@ impl Wishes<'_> {
             && asked != says
         {
             let (asked, says) = (asked.name(), says.name());
-            self.overruled.push(format!("{asked} attention as asked for; the file says {says}"));
+            self.overruled.push(format!("{asked} attention as asked for; {} says {says}", self.said.by));
         }
         if let Some(known) = self.options.attention.or(says) {
             return known;
@@ -145,12 +206,7 @@ impl Wishes<'_> {
     }
 
     fn mask(&mut self, buffer: Option<Mask>, assumed: &mut Vec<Assumption>) -> Result<Mask, Bad> {
-        let said = match self.metadata.get("mask") {
-            Some(text) => Some(MASKS.into_iter().find(|m| m.name() == text.trim()).ok_or_else(|| {
-                wrong("mask", text, "a mask").help(did_you_mean(text, MASKS.map(Mask::name)))
-            })?),
-            None => buffer,
-        };
+        let said = self.said.mask.or(buffer);
         self.stated.mask = said.is_some();
         if let (Some(said), Some(held)) = (said, buffer)
             && said != held
@@ -158,7 +214,8 @@ impl Wishes<'_> {
             return Err(Bad::new(
                 "F009",
                 format!(
-                    "metadata says that the mask is {}, a tensor that it is {}",
+                    "{} says that the mask is {}, a tensor that it is {}",
+                    if self.said.by == "the file" { "metadata" } else { self.said.by },
                     said.name(),
                     held.name()
                 ),
@@ -167,7 +224,12 @@ impl Wishes<'_> {
         if let (Some(asked), Some(said)) = (self.options.mask, said)
             && asked != said
         {
-            self.overruled.push(format!("{} mask as asked for; the file says {}", asked.name(), said.name()));
+            self.overruled.push(format!(
+                "{} mask as asked for; {} says {}",
+                asked.name(),
+                self.said.by,
+                said.name()
+            ));
         }
         let mask = match self.options.mask.or(said) {
             Some(known) => known,
@@ -187,47 +249,25 @@ impl Wishes<'_> {
         Ok(mask)
     }
 
-    fn positions(&self, assumed: &mut Vec<Assumption>) -> Result<(), Bad> {
-        match self.metadata.get("position").map(|text| text.trim()) {
-            Some("none") => Ok(()),
-            Some(other) => Err(Bad::new(
-                "F018",
-                format!("metadata `position` is {:?}, which heads have no place for", shown(other)),
-            )
-            .help("only layers whose scores do not depend on positions can be read")),
-            None => {
-                assumed.extend(self.usual.positions.map(|words| Assumption::usual(About::Positions, words)));
-                Ok(())
-            }
-        }
-    }
-
     fn scale(
         &mut self,
         attention: Attention,
         says: Option<Attention>,
         d_key: usize,
         assumed: &mut Vec<Assumption>,
-    ) -> Result<f64, Bad> {
-        let stated = match self.metadata.get("scale") {
-            Some(text) => {
-                let needed = || wrong("scale", text, "a finite number");
-                let scale: f64 = text.trim().parse().map_err(|_| needed())?;
-                self.stated.scale = true;
-                Some(if scale.is_finite() { scale } else { return Err(needed()) })
-            }
-            None => None,
-        };
+    ) -> f64 {
+        let stated = self.said.scale;
+        self.stated.scale = stated.is_some();
         if let Some(asked) = self.options.scale {
             if let Some(says) = stated.filter(|s| s.to_bits() != asked.to_bits()) {
-                self.overruled.push(format!("scale {asked} as asked for; the file says {says}"));
+                self.overruled.push(format!("scale {asked} as asked for; {} says {says}", self.said.by));
             }
-            return Ok(asked);
+            return asked;
         }
         // A scale that was stated together with another kernel belongs to that kernel.
         let against = says.is_some_and(|s| s != attention);
         if let Some(stated) = stated.filter(|_| !against) {
-            return Ok(stated);
+            return stated;
         }
         let own = self.usual.scale.filter(|_| attention == self.usual.attention);
         let clause = match own {
@@ -237,14 +277,13 @@ impl Wishes<'_> {
         if !(self.usual.is_fixed && attention == self.usual.attention) {
             assumed.push(Assumption::usual(About::Scale, clause));
         }
-        Ok(own.unwrap_or_else(|| usual_scale(attention, d_key)))
+        own.unwrap_or_else(|| usual_scale(attention, d_key))
     }
 
     fn streams(&mut self, assumed: &mut Vec<Assumption>) -> Streams {
-        let name = |key: &str| self.metadata.get(key).map(|text| text.trim());
-        if let (Some(query), Some(context)) = (name("query_stream"), name("context_stream")) {
+        if let Some(streams) = self.said.streams {
             self.stated.streams = true;
-            return if query == context { Streams::One } else { Streams::Two };
+            return streams;
         }
         if self.usual.streams == Streams::Unknown {
             assumed.push(Assumption::usual(About::Streams, "queries and keys come from one stream"));

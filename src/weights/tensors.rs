@@ -2,6 +2,7 @@
 
 use super::Scheme;
 use super::layers::{Form, Layer};
+use super::model::fusing::{self, Fusing};
 use crate::files::{Bad, Entry};
 
 /// Repeating shared heads may make this many times more numbers than the file holds.
@@ -16,6 +17,14 @@ pub(super) struct Split {
     pub shared: usize,
     pub d_key: usize,
     pub d_value: usize,
+}
+
+/// How many heads there are and how their rows are fused, where `config.json` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub heads: usize,
+    pub shared: usize,
+    pub fusing: Fusing,
 }
 
 /// A layer whose output matrix has been found.
@@ -37,6 +46,10 @@ pub(super) struct Shapes<'a> {
     pub sides: [(usize, usize); 3],
     /// columns of the output matrix
     reads: usize,
+    /// what `config.json` says
+    counts: Option<Counts>,
+    /// query, key and value rows of a matrix that holds them fused another way than a third each
+    pub fused: Option<[Vec<usize>; 3]>,
 }
 
 pub(super) fn shape_error(name: &str, found: &[usize], needed: &str) -> Bad {
@@ -135,10 +148,10 @@ impl<'a> Named<'a> {
     }
 
     /// Checks shapes.
-    pub(super) fn measured(self) -> Result<Shapes<'a>, Bad> {
+    pub(super) fn measured(self, counts: Option<Counts>) -> Result<Shapes<'a>, Bad> {
         let layout = self.layer.layout;
         let form = if layout.form == Form::Either { self.either()? } else { layout.form };
-        let mut shapes = Shapes { named: self, form, sides: [(0, 0); 3], reads: 0 };
+        let mut shapes = Shapes { named: self, form, sides: [(0, 0); 3], reads: 0, counts, fused: None };
         if form == Form::Cubes {
             shapes.cubes()?;
             return Ok(shapes);
@@ -150,6 +163,7 @@ impl<'a> Named<'a> {
                 return Err(shapes.not_three(all, rows, columns));
             }
             shapes.sides = [(rows / 3, columns); 3];
+            shapes.unfuse(all, rows, columns)?;
         } else {
             for (i, stem) in layout.weights.iter().enumerate() {
                 shapes.sides[i] = shapes.matrix(stem, "[rows, columns]")?;
@@ -185,6 +199,24 @@ impl<'a> Shapes<'a> {
         } else {
             format!("[{rows}, {columns}]")
         }
+    }
+
+    /// Finds the rows of queries, keys and values in a matrix that holds them as `config.json` says.
+    fn unfuse(&mut self, all: &str, rows: usize, columns: usize) -> Result<(), Bad> {
+        let Some(counts) = self.counts.filter(|_| self.form == Form::Rows) else { return Ok(()) };
+        let parts = counts.heads.saturating_add(counts.shared.saturating_mul(2));
+        let d = rows / parts.max(1);
+        let of =
+            (d * parts == rows && d > 0 && counts.shared > 0).then(|| fusing::rows(counts.fusing, counts, d));
+        let Some(fused) = of.flatten() else {
+            let name = self.layer().name(all);
+            let Counts { heads, shared, .. } = counts;
+            return Err(Bad::new("F009", format!("`{name}` has {rows} rows, which {heads} query heads and {shared} key and value heads do not divide"))
+                .help("is `config.json` that of this model?"));
+        };
+        self.sides = [fused[0].len(), fused[1].len(), fused[2].len()].map(|n| (n, columns));
+        self.fused = Some(fused);
+        Ok(())
     }
 
     /// `W_Q [heads, D, d_k]` and so on, `W_O [heads, d_v, D]`.
@@ -258,7 +290,7 @@ impl<'a> Shapes<'a> {
             .help(possible(q)));
         }
         let d_key = q / heads;
-        let grouped = matches!(layout.scheme, Scheme::Separate | Scheme::TransformerLens);
+        let grouped = matches!(layout.scheme, Scheme::Separate | Scheme::TransformerLens | Scheme::Fused);
         let shared = if grouped { k / d_key } else { heads };
         if k % d_key != 0 || shared == 0 || !heads.is_multiple_of(shared) || shared * d_key != k {
             let rows = if grouped { format!("n * {d_key}") } else { q.to_string() };

@@ -71,7 +71,7 @@ impl Usual {
                 Scheme::Torch | Scheme::Native => None,
                 Scheme::Bert => Some("positions are absolute (position_embedding_type)"),
                 Scheme::Gpt2 => Some("scores do not depend on distance"),
-                Scheme::Separate | Scheme::Grouped | Scheme::TransformerLens => {
+                Scheme::Separate | Scheme::Grouped | Scheme::TransformerLens | Scheme::Fused => {
                     Some("there are no rotary positions")
                 }
             },

@@ -1,5 +1,6 @@
 //! All integration tests, in one binary.
 
+mod architectures;
 mod assumed;
 mod bad;
 mod binary;

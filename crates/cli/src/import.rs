@@ -10,7 +10,7 @@ use super::report::{Failure, Outcome, Reporter};
 use pulvinar::circuit::wire;
 use pulvinar::diag::{Diagnostic, codes};
 use pulvinar::files::{Claim, atomic_write, not_an_input, write_safetensors};
-use pulvinar::weights::{self, Imported, Loaded, Style, import::import};
+use pulvinar::weights::{self, Imported, Loaded, Style, import::import_layer};
 use serde_json::{Map, json};
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -31,7 +31,7 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
         .help("give another name, or --force to replace it")
         .into());
     }
-    let loaded = weights::read(&args.model, &args.layer.options())?;
+    let loaded = weights::read_layer(&args.model, &args.layer.options())?;
     not_an_input(file)?;
     not_an_input(&beside)?;
     let style = Style {
@@ -40,7 +40,7 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
         wiring: args.circuit.map(Into::into),
         ignored: loaded.ignored.clone(),
     };
-    let imported = import(&args.model, &loaded.block, &loaded.selected, &style)
+    let imported = import_layer(&args.model, &loaded, &style)
         .map_err(|refused| apart::advice(&args.model, &loaded, &style, refused))?;
     let yaml = if args.dale { plus_minus(&imported, &style)? } else { imported.yaml.clone() };
     // Both or none; the circuit vouches for its weights.

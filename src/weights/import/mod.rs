@@ -6,18 +6,24 @@
 //!
 //! - `idle`: heads that compute nothing, or attend to all tokens alike.
 //! - `plan`: names of areas, relays and streams; what each head needs.
+//! - `places`: streams of positions. `areas`: the cells of one head; `sides`: what is done to its queries and keys first.
 //! - `text`: the YAML; `prose`: its comments.
 //!
 //! **Deliberately absent:** reading weights ([`super::read`]) and writing files; plus/minus cells.
 
+mod areas;
 mod idle;
+mod places;
 mod plan;
 mod prose;
+mod sides;
 mod text;
 
+use super::Loaded;
+use super::model::Beyond;
 use crate::attention::Block;
 use crate::diag::Diagnostic;
-use crate::files::{Array, Dtype};
+use crate::files::{Array, Bad, Dtype};
 use nalgebra::{DMatrix, DVector};
 use std::path::Path;
 
@@ -84,8 +90,50 @@ pub fn import(
     numbers: &[usize],
     style: &Style,
 ) -> Result<Imported, Diagnostic> {
-    let (alive, numbers, left_out) = idle::without_idle(block, numbers).map_err(|bad| bad.in_file(source))?;
-    let plan = plan::Plan::of(&alive, &numbers, style).map_err(|bad| bad.in_file(source))?;
+    written(source, block, numbers, style, &Beyond::default(), 1)
+}
+
+/// Writes a layer as a circuit, with what it does beside its heads.
+///
+/// # Errors
+/// As [`import()`]; `F018` where what it does needs the number of tokens (`--length`) or all heads together.
+pub fn import_layer(source: &Path, loaded: &Loaded, style: &Style) -> Result<Imported, Diagnostic> {
+    let beyond = &loaded.beyond;
+    let names = beyond.names();
+    if !names.is_empty() {
+        return Err(Bad::new(
+            "F018",
+            format!("no circuit can be written yet of a layer with {}", names.join(", ")),
+        )
+        .help("only layers without it can be imported")
+        .in_file(source));
+    }
+    let part = loaded.selected.len() < loaded.heads;
+    if part && beyond.norm.as_ref().is_some_and(|n| n.whole) {
+        return Err(Bad::new("F018", "queries and keys are normalised over all heads together")
+            .help("import all heads: without --select")
+            .in_file(source));
+    }
+    let group = loaded.heads / loaded.shared.max(1);
+    written(source, &loaded.block, &loaded.selected, style, beyond, group)
+}
+
+fn written(
+    source: &Path,
+    block: &Block,
+    numbers: &[usize],
+    style: &Style,
+    beyond: &Beyond,
+    group: usize,
+) -> Result<Imported, Diagnostic> {
+    let bad = |bad: Bad| bad.in_file(source);
+    // A score of places alone is one all the same, and a norm over all heads needs them all.
+    let keep = beyond.distance.is_some() || beyond.norm.is_some();
+    let (alive, numbers, left_out) = match keep {
+        true => (block.clone(), numbers.to_vec(), Vec::new()),
+        false => idle::without_idle(block, numbers).map_err(bad)?,
+    };
+    let plan = plan::Plan::of(&alive, &numbers, style, beyond, group).map_err(bad)?;
     let mut weights = Weights::default();
     let yaml = text::write(&plan, &mut weights);
     let areas = plan.areas.iter().map(|a| a.name.clone()).collect();

@@ -1,5 +1,6 @@
 //! Names, and what every head needs, before a line is written.
 
+use super::super::model::{Beyond, Window};
 use super::{Style, Wiring};
 use crate::attention::{Block, Head, Kernel, Mask, Memory, Normalisation, Rate};
 use crate::files::Bad;
@@ -24,10 +25,24 @@ pub(super) struct Relay {
     pub carries: &'static str,
 }
 
+/// A stream of the places of tokens.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub name: String,
+    pub width: usize,
+    /// what goes after `positions:`
+    pub positions: String,
+    pub clock: String,
+    /// the relays that bring them to queries and to keys
+    pub relays: [String; 2],
+}
+
 /// One head and its area.
 pub(super) struct Area<'a> {
     pub name: String,
     pub head: &'a Head,
+    /// of the head in its file
+    pub number: usize,
 }
 
 pub(super) struct Plan<'a> {
@@ -41,10 +56,21 @@ pub(super) struct Plan<'a> {
     pub output: String,
     /// the mask of most heads
     pub mask: Mask,
+    /// what the layer does beside its heads
+    pub beyond: &'a Beyond,
+    /// query heads that share a key and value head
+    pub group: usize,
+    pub places: Vec<Places>,
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn of(block: &'a Block, numbers: &[usize], style: &'a Style) -> Result<Self, Bad> {
+    pub(super) fn of(
+        block: &'a Block,
+        numbers: &[usize],
+        style: &'a Style,
+        beyond: &'a Beyond,
+        group: usize,
+    ) -> Result<Self, Bad> {
         let wiring = style.wiring.unwrap_or_else(|| wiring_of(block));
         if block.heads.is_empty() {
             return Err(Bad::new("F012", "there is no head to make a circuit of"));
@@ -53,8 +79,10 @@ impl<'a> Plan<'a> {
             check(head, wiring).map_err(|bad| bad.within(&format!("head {number}")))?;
         }
         let streams = streams(block)?;
-        let relays = relays(block, &streams);
+        let mut relays = relays(block, &streams);
+        let places = super::places::places(beyond, block, &streams, &mut relays)?;
         let mut taken: Vec<&str> = relays.iter().map(|r| r.name.as_str()).collect();
+        taken.extend(places.iter().map(|p| p.name.as_str()));
         taken.extend(streams.iter().map(|s| s.name.as_str()));
         taken.push("tonic");
         let output = free("HO", &taken);
@@ -65,13 +93,20 @@ impl<'a> Plan<'a> {
         let mask = [Mask::Full, Mask::Causal, Mask::Strict]
             .into_iter()
             .fold(first, |best, m| if count(m) > count(best) { m } else { best });
-        Ok(Self { block, style, wiring, areas, streams, relays, output, mask })
+        Ok(Self { block, style, wiring, areas, streams, relays, output, mask, beyond, group, places })
     }
 
     /// The relay that brings `stream` to the queries or to keys and values.
     pub(super) fn relay(&self, stream: &str, is_query: bool) -> &str {
         let found = self.relays.iter().find(|r| r.stream == stream && r.is_query == is_query);
         found.map_or("", |r| r.name.as_str())
+    }
+
+    /// How far the masks reach.
+    pub(super) fn window(&self) -> Option<usize> {
+        self.beyond.window.map(|w| match w {
+            Window::Back(w) | Window::Both(w) => w,
+        })
     }
 
     /// What all heads agree on.
@@ -230,11 +265,12 @@ fn areas<'a>(block: &'a Block, numbers: &[usize], taken: &[&str]) -> Vec<Area<'a
         let all: Vec<&str> = names.iter().map(String::as_str).chain(taken.iter().copied()).collect();
         names.push(free(&wish, &all));
     }
-    names.into_iter().zip(&block.heads).map(|(name, head)| Area { name, head }).collect()
+    let all = names.into_iter().zip(&block.heads).zip(numbers);
+    all.map(|((name, head), &number)| Area { name, head, number }).collect()
 }
 
 /// `wish`, or with the first number that makes it free.
-fn free(wish: &str, taken: &[&str]) -> String {
+pub(super) fn free(wish: &str, taken: &[&str]) -> String {
     if !taken.contains(&wish) {
         return wish.to_owned();
     }

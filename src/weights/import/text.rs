@@ -1,9 +1,9 @@
 //! The text of a circuit file.
 
 use super::plan::{Area, Plan};
-use super::prose::{equations, gain, is_given, is_plain, kind};
+use super::prose::{equations, is_given, kind};
 use super::{OPENING, Weights, Wiring};
-use crate::attention::{Head, Kernel, Memory, Normalisation, Rate};
+use crate::attention::{Head, Mask};
 use crate::diag::clean_lines;
 use crate::spec::scalar;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use std::fmt::Write;
 const LENGTH: usize = 16;
 
 /// One line of `projections`.
-struct Projection {
+pub(super) struct Projection {
     name: String,
     from: String,
     to: String,
@@ -22,11 +22,19 @@ struct Projection {
     comment: &'static str,
 }
 
-struct Writer<'p, 'a, 'w> {
-    plan: &'p Plan<'a>,
-    weights: &'w mut Weights,
+pub(super) struct Writer<'p, 'a, 'w> {
+    pub plan: &'p Plan<'a>,
+    pub weights: &'w mut Weights,
     out: String,
     lines: Vec<Projection>,
+}
+
+/// A mask, and how far it reaches.
+fn mask_text(mask: Mask, window: Option<usize>) -> String {
+    match window {
+        Some(w) => format!("{{{}: {{window: {w}}}}}", mask.name()),
+        None => mask.name().to_owned(),
+    }
 }
 
 /// The YAML of a plan; its weights are collected on the way.
@@ -42,7 +50,7 @@ pub(super) fn write(plan: &Plan, weights: &mut Weights) -> String {
 }
 
 impl Writer<'_, '_, '_> {
-    fn line(&mut self, text: &str) {
+    pub(super) fn line(&mut self, text: &str) {
         // Comments tell names of files and tensors, which may hold anything.
         self.out.push_str(&clean_lines(text));
         self.out.push('\n');
@@ -106,10 +114,11 @@ impl Writer<'_, '_, '_> {
     fn tokens(&mut self) {
         let plan = self.plan;
         self.line("tokens:");
-        let mask = plan.mask.name();
+        let mask = mask_text(plan.mask, plan.window());
         let input = "input: {gaussian: {length: $length}}";
         if let [only] = &plan.streams[..]
             && only.name == "main"
+            && plan.places.is_empty()
         {
             self.line(&format!("  d_model: {}", self.width(only.width)));
             self.line(&format!("  mask: {mask}"));
@@ -122,6 +131,9 @@ impl Writer<'_, '_, '_> {
             let clock = s.clock.as_ref().map_or(String::new(), |c| format!(", clock: {c}"));
             self.line(&format!("    {}: {{d_model: {}, {input}{clock}}}", s.name, self.width(s.width)));
         }
+        for p in &plan.places {
+            self.line(&format!("    {}: {{positions: {}, clock: {}}}", p.name, p.positions, p.clock));
+        }
     }
 
     fn width(&self, n: usize) -> String {
@@ -132,10 +144,17 @@ impl Writer<'_, '_, '_> {
         let plan = self.plan;
         self.line("\nthalamus:");
         let longest = plan.relays.iter().map(|r| r.name.len()).chain([plan.output.len()]).max().unwrap_or(0);
-        let several = plan.streams.len() > 1 || plan.streams.iter().any(|s| s.name != "main");
+        let several = plan.streams.len() > 1
+            || plan.streams.iter().any(|s| s.name != "main")
+            || !plan.places.is_empty();
         for r in &plan.relays {
             let stream = plan.streams.iter().find(|s| s.name == r.stream);
-            let cells = self.width(stream.map_or(0, |s| s.width));
+            let place = plan.places.iter().find(|p| p.name == r.stream);
+            let cells = match (stream, place) {
+                (Some(s), _) => self.width(s.width),
+                (None, Some(p)) => p.width.to_string(),
+                (None, None) => String::new(),
+            };
             let (pathway, per) =
                 if r.is_query { ("core,  ", "[query],  ") } else { ("matrix,", "[context],") };
             let tokens = if several { format!(", tokens: {}", r.stream) } else { String::new() };
@@ -160,7 +179,7 @@ impl Writer<'_, '_, '_> {
             let mask = if area.head.mask == plan.mask {
                 String::new()
             } else {
-                format!("mask: {}", area.head.mask.name())
+                format!("mask: {}", mask_text(area.head.mask, plan.window()))
             };
             self.line(&format!("  {}:", area.name));
             if !mask.is_empty() {
@@ -175,120 +194,11 @@ impl Writer<'_, '_, '_> {
         }
     }
 
-    fn cells(&self, of: fn(&Head) -> usize, area: &Area, shared: &str) -> String {
+    pub(super) fn cells(&self, of: fn(&Head) -> usize, area: &Area, shared: &str) -> String {
         self.plan.shared(of).map_or_else(|| of(area.head).to_string(), |_| shared.to_owned())
     }
 
-    /// Populations, and the projections that come with them.
-    fn mask_area(&mut self, area: &Area, d_k: &str, d_v: &str) {
-        let (h, name) = (area.head, area.name.as_str());
-        let scored = !is_plain(h);
-        let divided = h.normalisation == Normalisation::Sum;
-        let wide = d_k.len().max(d_v.len()).max(1) + 1;
-        self.line("    microcolumns: {per: [query, context]}");
-        self.line("    populations:");
-        let mut population = |name: &str, layer: &str, kind: &str, cells: &str, rest: &str, comment: &str| {
-            let name = format!("{name}:");
-            let (layer, kind, cells) = (format!("{layer},"), format!("{kind},"), format!("{cells},"));
-            let comment = if comment.is_empty() { String::new() } else { format!("   # {comment}") };
-            self.line(&format!(
-                "      {name:12} {{layer: {layer:5} cell_type: {kind:12} cells: {cells:wide$} {rest}}}{comment}"
-            ));
-        };
-        let pyramidal = "pyramidal";
-        let per_query = "activation: linear, per: [query]";
-        let score = match h.kernel {
-            Kernel::Exp => "activation: exp".to_owned(),
-            Kernel::Power(n) => format!("activation: {{power: {{exponent: {n}}}}}"),
-            _ => "activation: linear".to_owned(),
-        };
-        population("superficial", "L2/3", pyramidal, d_k, "activation: product", "key x query");
-        if scored {
-            population("score", "L5", pyramidal, "1", &score, "");
-        }
-        if divided {
-            population("total", "L5", "interneuron", "1", per_query, "sum of scores");
-        }
-        population("deep", "L5", pyramidal, d_v, "activation: product", "score x value");
-        if divided {
-            population("readout", "L5", pyramidal, d_v, per_query, "");
-        }
-        let to = |population: &str, compartment: &str| format!("{name}.{population}.{compartment}");
-        let from = |population: &str| format!("{name}.{population}");
-        self.weighted(area, "W_K", "superficial.apical", "");
-        self.weighted(area, "W_Q", "superficial.basal", "");
-        if scored {
-            let gain = gain(h, self.plan.shared(Head::d_key).is_some());
-            self.fixed(
-                name,
-                "beta",
-                from("superficial"),
-                to("score", "basal"),
-                &format!("weights: ones{gain}"),
-            );
-            self.fixed(name, "w", from("score"), to("deep", "apical"), "weights: ones");
-            if divided {
-                self.fixed(name, "sum", from("score"), to("total", "basal"), "weights: ones");
-            }
-        } else {
-            let gain = gain(h, self.plan.shared(Head::d_key).is_some());
-            self.fixed(name, "A", from("superficial"), to("deep", "apical"), &format!("weights: ones{gain}"));
-        }
-        self.weighted(area, "W_V", "deep.basal", "");
-        if divided {
-            self.fixed(name, "u", from("deep"), to("readout", "basal"), "weights: identity");
-            let rest = "weights: ones, effect: divisive";
-            self.fixed(name, "divide", from("total"), to("readout", "basal"), rest);
-        }
-        self.output(area, if divided { "readout" } else { "deep" }, "");
-    }
-
-    fn memory_area(&mut self, area: &Area, d_k: &str, d_v: &str) {
-        let (h, name) = (area.head, area.name.as_str());
-        let rule = match &h.memory {
-            Memory::Decay(g) => format!("{{decay: {{g: {g:?}}}}}"),
-            Memory::Delta(Rate::Constant(b)) => format!("{{delta: {{rate: {b:?}}}}}"),
-            _ => "{hebbian: {}}".to_owned(),
-        };
-        self.line(&format!("    microcolumns: {{count: {d_v}}}"));
-        self.line("    populations:");
-        let cells = "layer: L2/3, cell_type: pyramidal, per: [context],";
-        self.line(&format!(
-            "      superficial: {{{cells} cells: {d_k}, activation: product, accumulate: {rule}}}   # the memory: sum of value x key"
-        ));
-        let cells = "layer: L5,   cell_type: pyramidal, per: [query],  ";
-        self.line(&format!(
-            "      deep:        {{{cells} cells: {d_k}, activation: product}}   # memory x query"
-        ));
-        self.weighted(area, "W_K", "superficial.apical", "onto: cells,");
-        self.weighted(area, "W_V", "superficial.basal", "onto: microcolumns,");
-        let gain = gain(h, self.plan.shared(Head::d_key).is_some());
-        let (from, to) = (format!("{name}.superficial"), format!("{name}.deep.apical"));
-        self.fixed(name, "M", from, to, &format!("weights: identity{gain}"));
-        self.weighted(area, "W_Q", "deep.basal", "onto: cells,");
-        self.output(area, "deep", "pool: cells,");
-    }
-
-    /// A matrix of the head and its bias.
-    fn weighted(&mut self, area: &Area, role: &'static str, place: &str, axis: &'static str) {
-        let h = area.head;
-        let (stream, is_query, w, b) = match role {
-            "W_Q" => (&h.query_stream, true, &h.w_q, &h.b_q),
-            "W_K" => (&h.context_stream, false, &h.w_k, &h.b_k),
-            _ => (&h.value_stream, false, &h.w_v, &h.b_v),
-        };
-        let (name, to) = (format!("{}_{role}", area.name), format!("{}.{place}", area.name));
-        self.weights.matrix(&name, w);
-        let from = self.plan.relay(stream, is_query).to_owned();
-        self.read(name, from, to.clone(), axis);
-        if is_given(b) {
-            let name = format!("{}_{}", area.name, role.replace('W', "b"));
-            self.weights.vector(&name, b);
-            self.read(name, "tonic".to_owned(), to, axis);
-        }
-    }
-
-    fn output(&mut self, area: &Area, population: &str, axis: &'static str) {
+    pub(super) fn output(&mut self, area: &Area, population: &str, axis: &'static str) {
         let name = format!("{}_W_O", area.name);
         self.weights.matrix(&name, &area.head.w_o);
         let to = format!("{}.basal", self.plan.output);
@@ -296,13 +206,13 @@ impl Writer<'_, '_, '_> {
     }
 
     /// A projection whose weights are in the file.
-    fn read(&mut self, name: String, from: String, to: String, axis: &'static str) {
+    pub(super) fn read(&mut self, name: String, from: String, to: String, axis: &'static str) {
         let file = scalar(&self.plan.style.weights_file);
         let rest = format!("weights: {{file: {{path: {file}, tensor: {name}}}}}");
         self.lines.push(Projection { name, from, to, axis, rest, comment: "" });
     }
 
-    fn fixed(&mut self, area: &str, role: &str, from: String, to: String, rest: &str) {
+    pub(super) fn fixed(&mut self, area: &str, role: &str, from: String, to: String, rest: &str) {
         let name = format!("{area}_{role}");
         self.lines.push(Projection { name, from, to, axis: "", rest: rest.to_owned(), comment: "" });
     }

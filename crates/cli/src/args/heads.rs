@@ -38,6 +38,21 @@ pub struct Layer {
     /// Leave out a tensor that a head has no place for: the responsibility is yours (repeatable)
     #[arg(long, value_name = "TENSOR")]
     pub ignore: Vec<String>,
+    /// Layer of a model with a `config.json`, from 0
+    #[arg(long, value_name = "L")]
+    pub layer: Option<usize>,
+    /// Which attention of a model of encoder and decoder
+    #[arg(long, value_enum)]
+    pub part: Option<Part>,
+    /// Stage of a model whose stages differ, from 0
+    #[arg(long, value_name = "S")]
+    pub stage: Option<usize>,
+    /// Read the model like one of this type, whatever its `config.json` says: the responsibility is yours
+    #[arg(long = "as", value_name = "TYPE")]
+    pub like: Option<String>,
+    /// Number of tokens, where rotary frequencies or tables depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub length: Option<u32>,
     /// Exit 1 where the answer is yes only under conditions that the file does not state
     #[arg(long)]
     pub strict: bool,
@@ -54,6 +69,16 @@ pub enum Mask {
     Full,
     Causal,
     Strict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// on the tokens of the only stack, or of the encoder
+    Encoder,
+    /// on the tokens of the decoder
+    Decoder,
+    /// of the decoder on the tokens of the encoder
+    Cross,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -100,6 +125,16 @@ impl From<Mask> for pulvinar::attention::Mask {
     }
 }
 
+impl From<Part> for pulvinar::weights::Part {
+    fn from(part: Part) -> Self {
+        match part {
+            Part::Encoder => Self::Encoder,
+            Part::Decoder => Self::Decoder,
+            Part::Cross => Self::Cross,
+        }
+    }
+}
+
 impl From<Circuit> for Wiring {
     fn from(circuit: Circuit) -> Self {
         match circuit {
@@ -120,6 +155,11 @@ impl Layer {
             mask: self.mask.map(Into::into),
             scale: self.scale,
             ignore: self.ignore.clone(),
+            layer: self.layer,
+            part: self.part.map(Into::into),
+            stage: self.stage,
+            like: self.like.clone(),
+            length: self.length.map(|n| n as usize),
         }
     }
 }
@@ -139,7 +179,8 @@ pub struct Check {
     pub gradients: bool,
     /// Compare the circuit's output on --tokens with what another program gave: [n, d] or [batch, n, d]
     #[arg(long, value_name = "FILE", requires = "tokens", conflicts_with_all = [
-        "prefix", "heads", "select", "block", "attention", "mask", "scale", "ignore", "exact",
+        "prefix", "heads", "select", "block", "attention", "mask", "scale", "ignore", "layer", "part", "stage", "like",
+        "length", "exact",
     ])]
     pub outputs: Option<PathBuf>,
     #[command(flatten)]
@@ -178,7 +219,7 @@ fn positive(text: &str) -> Result<f64, String> {
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Weights: a .safetensors file, a directory, or any shard or the index of a model in several files
+    /// A model: a directory with `config.json` and weights, a .safetensors file, or any shard or the index of several
     pub model: PathBuf,
     /// Circuit file to write; the weights go beside it, to FILE.weights.safetensors
     #[arg(short, long, value_name = "FILE.yaml")]
