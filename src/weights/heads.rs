@@ -3,7 +3,8 @@
 use super::assumption::{About, Assumption};
 use super::model::Beyond;
 use super::numbers::Matrices;
-use super::settings::{Hints, Said, Wishes, overrule};
+use super::said::Said;
+use super::settings::{Hints, Wishes, overrule};
 use super::tensors::{Counts, Named, Split, possible};
 use super::usual::{Streams, Usual};
 use super::{Loaded, NativeBlock, Options, Scheme, Stated, inside, layers};

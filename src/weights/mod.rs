@@ -12,7 +12,7 @@
 //!
 //! Inside: `layers` knows the names of each layout and finds the layer that is meant (`unknown`: what is said where there
 //! is none), `inside` refuses what a head has no place for, `masks` reads masks, `tensors` checks shapes, `numbers` reads
-//! them, `heads` cuts them into heads, `settings` decides kernel, scale and mask, from `usual` where nobody says.
+//! them, `heads` cuts them into heads, `said` is what a file says, `settings` decides kernel, scale and mask, from `usual` where nobody says.
 //!
 //! **Deliberately absent:** downloads, and any change to imported numbers that is not said.
 
@@ -28,6 +28,7 @@ pub mod model;
 pub mod native;
 mod numbers;
 mod record;
+mod said;
 mod settings;
 mod tensors;
 mod unknown;

@@ -8,6 +8,9 @@ use pulvinar::compile::compile;
 use pulvinar::diag::Diagnostic;
 use pulvinar::files::{read_array, write_safetensors};
 use pulvinar::simulate::run;
+use pulvinar::weights::model::keys::KEYS;
+use pulvinar::weights::model::refused::REFUSED;
+use pulvinar::weights::model::rows::ARCHITECTURES;
 use pulvinar::weights::{self, Loaded, Options, Part, Style, import::import_layer};
 use pulvinar::{circuit, spec};
 use rayon::prelude::*;
@@ -103,6 +106,89 @@ fn outcome(case: &Case) -> (Option<Loaded>, Outcome) {
     (Some(loaded), Outcome::Equal(error))
 }
 
+/// One row of the table in `docs/architectures.md`; errors are rounded up to a power of ten.
+fn row(case: &Case, loaded: Option<&Loaded>, outcome: &Outcome) -> String {
+    let config = std::fs::read_to_string(case.folder.join("config.json")).unwrap_or_default();
+    let config: Value = serde_json::from_str(&config).unwrap_or_default();
+    let kind = config["model_type"].as_str().unwrap_or("(names alone)");
+    let beside = loaded.map_or_else(String::new, |l| {
+        let mut all = Vec::new();
+        if l.shared < l.heads {
+            all.push(format!("{} heads share {} key/value heads", l.heads, l.shared));
+        }
+        all.extend(l.beyond.names());
+        all.join("; ")
+    });
+    let part = case.options.part.map_or("", Part::name);
+    let last = match outcome {
+        Outcome::Equal(error) => {
+            let power = error.max(1e-16).log10().ceil();
+            format!("{:.0e}{}", 10f64.powf(power).max(1e-14), if case.single { " (single)" } else { "" })
+        }
+        Outcome::Refused(d) => {
+            let place = case.folder.display().to_string();
+            let said = d.message.replace(&format!("`{place}/config.json`: "), "");
+            format!("refused ({}): {}", d.code, said.replace(&format!("`{place}`: "), "").replace('|', "/"))
+        }
+    };
+    format!("| {} | {kind} | {part} | {beside} | {last} |", case.name)
+}
+
+/// The page: what is written around the table, and the table.
+fn page(rows: &[String]) -> String {
+    let mut text = String::from(
+        "# Architectures
+
+`pulvinar import DIR --layer L -o FILE.yaml` reads a model that says what it is: `config.json` beside `*.safetensors`. `model_type` is looked up
+in a table of architectures; nothing is guessed. A type that is not known, a key of the configuration that may change what a layer computes, a
+tensor inside the layer: each is refused by its name (F034, F018). `--as TYPE` reads a model like one of another type, `--ignore NAME` leaves
+a key or tensor out; every verdict then says so. `--part encoder|decoder|cross` chooses where there are several attentions, `--stage S` the stage of
+hierarchical models; `--length N` fixes what depends on the number of tokens. Layers count from 0.
+
+Cross-attention reads queries from the stream `main` and keys and values from `context`: `simulate FILE.yaml --tokens main=x.npy --tokens context=c.npy`.
+
+## Measured
+
+Each row is one attention module of a tiny model with random weights, as its library makes and saves it (transformers 5.24, torch 2.15, timm 1.0.31,
+x-transformers): read by this program, written as a circuit, compiled, and run in double precision on what the module read. The last column is
+the largest error over the largest output that PyTorch gave, rounded up to a power of ten; 1e-14 stands for less. *single*: PyTorch computes
+angles or softmax in single precision there although the model is in double; then 1e-6 is allowed, else 1e-10. A test keeps
+this table (`tests/golden/architectures/`).
+
+| layer | `model_type` | part | beside plain heads | error, or why it is refused |
+|---|---|---|---|---|
+",
+    );
+    for row in rows {
+        text += row;
+        text.push('\n');
+    }
+    text += "\n## Types of models that are read\n\n";
+    let types: Vec<String> =
+        ARCHITECTURES.iter().flat_map(|row| row.types).map(|t| format!("`{t}`")).collect();
+    text += &types.join(", ");
+    text += ".\n\n## Types of models that are refused\n\n| `model_type` | what it has |\n|---|---|\n";
+    for (kind, why) in REFUSED {
+        text += &format!("| {kind} | {why} |\n");
+    }
+    text += "\n## Keys of `config.json` that are read\n\n| decides | keys, the first that is there |\n|---|---|\n";
+    for key in KEYS {
+        let names: Vec<String> = key.names.iter().map(|n| format!("`{n}`")).collect();
+        text += &format!("| {} | {} |\n", key.decides, names.join(", "));
+    }
+    text
+}
+
+/// Errors are of this processor: a stated one must not be exceeded, nor be a thousand times too large.
+fn agrees(stated: &str, got: &str) -> bool {
+    let error = |line: &str| -> Option<(String, f64)> {
+        let (before, last) = line.trim_end_matches(" |").rsplit_once("| ")?;
+        Some((before.to_owned(), last.split(' ').next()?.parse().ok()?))
+    };
+    stated == got
+        || matches!((error(stated), error(got)), (Some((a, x)), Some((b, y))) if a == b && y <= x && x <= 1e3 * y)
+}
+
 #[test]
 fn circuits_of_layers_compute_what_pytorch_gave_or_are_refused() {
     let cases = cases();
@@ -129,4 +215,22 @@ fn circuits_of_layers_compute_what_pytorch_gave_or_are_refused() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    let rows: Vec<String> =
+        cases.iter().zip(&all).map(|(case, (loaded, outcome))| row(case, loaded.as_ref(), outcome)).collect();
+    let (path, text) = (root().join("docs/architectures.md"), page(&rows));
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &text).expect("written");
+    }
+    let stated = std::fs::read_to_string(&path).unwrap_or_default();
+    for (stated, got) in stated.lines().zip(text.lines()) {
+        assert!(
+            agrees(stated, got),
+            "docs/architectures.md has\n{stated}\nand not\n{got}\n(UPDATE_EXPECT=1 rewrites it)"
+        );
+    }
+    assert_eq!(
+        stated.lines().count(),
+        text.lines().count(),
+        "docs/architectures.md (UPDATE_EXPECT=1 rewrites it)"
+    );
 }

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary.
 
 mod architectures;
+mod architectures_refused;
 mod assumed;
 mod bad;
 mod binary;

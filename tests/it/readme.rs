@@ -103,6 +103,7 @@ documents! {
 
 /// Documents without commands.
 const QUIET: &[&str] = &[
+    "docs/architectures.md",
     "docs/cells.md",
     "docs/circuits.md",
     "docs/glossary.md",

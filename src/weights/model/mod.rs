@@ -2,7 +2,7 @@
 //!
 //! 1. [`config`] reads it; [`keys`] lists every key that is asked for, and which others may change what a layer computes.
 //! 2. [`rows`] is the table of architectures: places and names of the tensors ([`names`]), how they are fused
-//!    ([`fusing`]), scale, mask, and [`features`]: [`norm`], [`rotary`], [`tables`].
+//!    ([`fusing`]), scale, mask; [`refused`] those that heads have no place for; and [`features`]: [`norm`], [`rotary`], [`tables`].
 //! 3. [`place`] finds the layer that is meant.
 //! 4. [`read`] puts a layer's shapes, settings and [`Beyond`] together; its numbers are read as those of any other layer.
 //!
@@ -17,6 +17,7 @@ pub mod keys;
 mod names;
 mod norm;
 mod place;
+pub mod refused;
 mod rotary;
 pub mod rows;
 mod tables;
@@ -26,7 +27,7 @@ pub use rotary::Rotary;
 pub use tables::Distance;
 
 use super::heads::Found;
-use super::settings::Said;
+use super::said::Said;
 use super::tensors::{Counts, Named};
 use super::usual::{Streams, Usual};
 use super::{Attention, Options};
@@ -35,7 +36,8 @@ use crate::diag::{did_you_mean, one_of};
 use crate::files::{Bad, Entry, Tensors};
 use config::Config;
 use features::Asked;
-use rows::{ARCHITECTURES, Architecture, REFUSED, Scale};
+use refused::REFUSED;
+use rows::{ARCHITECTURES, Architecture, Scale};
 use serde_json::Value;
 use std::collections::BTreeSet;
 

@@ -247,7 +247,7 @@ def x_transformers():
         m.pairs = lambda: (dict(x=x), (lambda y: y[0] if isinstance(y, tuple) else y)(m(x)))
         return m
 
-    return case((build, None), "", "to_out", heads=H, mask="causal")
+    return case((build, None), "", "to_out", angles=True, heads=H, mask="causal")
 
 
 def spread(model):
