@@ -36,6 +36,11 @@ impl Config {
         Ok(Some(Self { path, values, asked: RefCell::default() }))
     }
 
+    /// These keys are understood, also where nothing follows from them.
+    pub(super) fn know(&self, keys: &[&'static Key]) {
+        self.asked.borrow_mut().extend(keys.iter().flat_map(|key| key.names));
+    }
+
     /// The value of the first of its names that has one; `null` is none.
     pub(super) fn value(&self, key: &'static Key) -> Option<&Value> {
         self.named(key).map(|(_, value)| value)

@@ -230,7 +230,7 @@ pub(super) fn find(features: &[Feature], asked: &mut Asked) -> Result<Beyond, Ba
             Feature::Softcap => beyond.softcap = asked.config.number(keys::SOFTCAP)?.filter(|c| *c != 0.0),
             Feature::Sinks => beyond.sinks = asked.inside("sinks")?.map(|array| array.data),
             // Its keys are known, and not in force here.
-            Feature::Rotary(_) => rotary::KEYS.iter().for_each(|key| _ = asked.config.value(key)),
+            Feature::Rotary(_) => asked.config.know(rotary::KEYS),
             Feature::Alibi(_) | Feature::Window(..) => {}
         }
     }
@@ -276,7 +276,7 @@ fn is_on(only: Only, windowed: bool, asked: &Asked) -> Result<bool, Bad> {
         }
         Only::LayersSaid => match config.list(keys::NO_ROPE)?.and_then(|list| list.get(asked.layer)) {
             Some(on) => {
-                config.value(keys::NO_ROPE_EVERY);
+                config.know(&[keys::NO_ROPE_EVERY]);
                 on.as_u64() != Some(0)
             }
             None => {

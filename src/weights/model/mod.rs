@@ -206,8 +206,7 @@ fn heads(config: &Config, part: Part, stage: usize, options: &Options) -> Result
             _ => config.whole(keys::HEADS)?,
         },
     };
-    // Both are understood.
-    (config.value(keys::ENCODER_HEADS), config.value(keys::DECODER_HEADS));
+    config.know(&[keys::ENCODER_HEADS, keys::DECODER_HEADS]);
     match (said, options.heads) {
         (Some(0), _) => Err(Bad::new("F016", "`config.json` says that there are no heads")),
         (Some(said), Some(asked)) if said != asked => {

@@ -95,10 +95,7 @@ pub(super) fn find(rope: Rope, windowed: bool, asked: &mut Asked) -> Result<Rota
         (false, _) => plain,
         (true, here) => {
             // The other kind of layers is understood as well.
-            for other in [&full, &sliding] {
-                config.value(other.theta);
-                config.value(other.kind);
-            }
+            config.know(&[full.theta, full.kind, sliding.theta, sliding.kind]);
             if here { sliding } else { full }
         }
     };
