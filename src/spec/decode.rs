@@ -1,13 +1,13 @@
 //! Node tree -> [`CircuitSpec`]: one function per section, in the order of the file.
 
+use super::declare::{FORM, Form, Hand, Kind};
 use super::decode_cells::{microcolumns, population, relay};
-use super::decode_learn::plasticity;
-use super::decode_reserved::reserved;
-use super::decode_spikes::speaks_of_spikes;
+use super::decode_spikes::{fidelity, speaks_of_spikes, trace};
 use super::decode_tokens::tokens;
-use super::fields::{At, Decoder, join};
+use super::fields::{At, Decoder, Fields, join};
 use super::node::{Value, shorten};
 use super::types::*;
+use super::types_run::maps;
 use super::{Places, template, weights};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 
@@ -68,6 +68,25 @@ pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, Vec<(String,
     Some((spec, places))
 }
 
+/// Sections that other verbs act on. In a circuit of spikes traces are those of a neuron.
+fn reserved(d: &mut Decoder, f: &mut Fields<'_>, spikes: bool) -> Reserved {
+    let of_neuron = |d: &mut Decoder, at: At<'_>| maps(Hand(trace, || serde_json::Value::Null)).read(d, at);
+    let traces = if spikes { f.optional(d, "record", of_neuron) } else { None };
+    let record = if spikes { None } else { f.optional(d, "record", |d, at| maps(FORM).read(d, at)) };
+    Reserved {
+        simulation: f.optional(d, "simulation", Form::read),
+        record: record.unwrap_or_default(),
+        traces: traces.unwrap_or_default(),
+        noise: f.optional(d, "noise", Form::read),
+        lesions: f.optional(d, "lesions", |d, at| maps(FORM).read(d, at)).unwrap_or_default(),
+        task: f.optional(d, "task", Form::read),
+        train: f.optional(d, "train", Form::read),
+        loss: f.optional(d, "loss", Form::read),
+        protocol: f.optional(d, "protocol", Form::read),
+        fidelity: f.optional(d, "fidelity", fidelity),
+    }
+}
+
 fn schema_line(d: &mut Decoder, at: At<'_>) -> Option<String> {
     let text = match &at.node.value {
         Value::Str(text) if text == SCHEMA => return Some(text.clone()),
@@ -126,7 +145,7 @@ pub(super) fn projection(d: &mut Decoder, at: At<'_>) -> Option<ProjectionSpec> 
         })
         .unwrap_or(Effect::Additive);
     let mask = f.optional(d, "mask", |d, at| d.word(at, &MASKS));
-    let plasticity = f.optional(d, "plasticity", plasticity);
+    let plasticity = f.optional(d, "plasticity", PlasticitySpec::read);
     let delay = f.optional(d, "delay", |d, at| d.time(at, false));
     let tied = f.optional(d, "tied", Decoder::boolean);
     let synapses = f.optional(d, "synapses", super::decode_spikes::synapses);

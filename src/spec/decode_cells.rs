@@ -1,5 +1,6 @@
 //! Relays and populations: what cells are.
 
+use super::declare::Form;
 use super::fields::{At, Decoder, Fields};
 use super::node::{Value, shorten};
 use super::types::*;
@@ -29,48 +30,13 @@ pub fn per(d: &mut Decoder, at: At<'_>) -> Option<Vec<Index>> {
 
 pub fn options(d: &mut Decoder, f: &mut Fields<'_>) -> CellOptions {
     CellOptions {
-        tau: f.optional(d, "tau", tau),
+        tau: f.optional(d, "tau", Form::read),
         prospective: f.optional(d, "prospective", Decoder::boolean),
-        limits: f.optional(d, "limits", limits),
-        noise: f.optional(d, "noise", noise),
+        limits: f.optional(d, "limits", Form::read),
+        noise: f.optional(d, "noise", Form::read),
         spike_trains: f.optional(d, "spike_trains", super::decode_spikes::spike_trains),
         cable: None,
     }
-}
-
-pub fn tau(d: &mut Decoder, at: At<'_>) -> Option<TauSpec> {
-    if !matches!(at.node.value, Value::Map(_)) {
-        return d.time(at, false).map(TauSpec::Both);
-    }
-    let mut f = d.map(at, "a time or a map with `basal` and `apical`")?;
-    let basal = f.required(d, "basal", |d, at| d.time(at, false));
-    let apical = f.required(d, "apical", |d, at| d.time(at, false));
-    f.finish(d);
-    Some(TauSpec::Each { basal: basal?, apical: apical? })
-}
-
-pub fn limits(d: &mut Decoder, at: At<'_>) -> Option<LimitsSpec> {
-    let mut f = d.map(at, "a map with `min` and `max`")?;
-    let min = f.required(d, "min", Decoder::number);
-    let max = f.required(d, "max", Decoder::number);
-    f.finish(d);
-    let (min, max) = (min?, max?);
-    if min >= max {
-        d.error(
-            Diagnostic::error(codes::S006, at.path, format!("`min` {min} is not below `max` {max}"))
-                .help("swap them or widen the range")
-                .at(at.node.span),
-        );
-        return None;
-    }
-    Some(LimitsSpec { min, max })
-}
-
-pub fn noise(d: &mut Decoder, at: At<'_>) -> Option<NoiseSpec> {
-    let mut f = d.map(at, "a map with `std`")?;
-    let std = f.required(d, "std", |d, at| d.number_where(at, "zero or positive", |x| x >= 0.0));
-    f.finish(d);
-    Some(NoiseSpec { std: std? })
 }
 
 pub fn relay(d: &mut Decoder, at: At<'_>) -> Option<RelaySpec> {

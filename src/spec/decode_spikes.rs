@@ -1,9 +1,10 @@
 //! Spike trains, neurons as cables, their synapses, and the match-and-control protocol.
 
-use super::decode_run::numbers;
+use super::declare::{Kind, NOT_NEGATIVE};
 use super::fields::{At, Decoder, Fields, MAX_COUNT, join, subject};
 use super::node::{Node, Value, shorten};
 use super::types::*;
+use super::types_run::numbers;
 use crate::diag::{Diagnostic, codes, did_you_mean};
 
 /// Does a circuit speak of spikes? Then it has no tokens.
@@ -56,7 +57,7 @@ impl Decoder {
     }
 
     /// One of several forms; each is a map.
-    fn form<'a>(
+    pub(super) fn form<'a>(
         &mut self,
         at: At<'a>,
         what: &str,
@@ -159,8 +160,8 @@ pub fn synapses(d: &mut Decoder, at: At<'_>) -> Option<SynapsesSpec> {
             let mut f = d.map(at, "a map with `theta`, `gain`, `sharpness`, `decay` or `lag`")?;
             let spec = PotentiationSpec {
                 theta: f.optional(d, "theta", |d, at| d.positive(at, Unit::Theta)),
-                gain: f.optional(d, "gain", super::decode_learn::not_negative),
-                sharpness: f.optional(d, "sharpness", super::decode_learn::not_negative),
+                gain: f.optional(d, "gain", |d, at| NOT_NEGATIVE.read(d, at)),
+                sharpness: f.optional(d, "sharpness", |d, at| NOT_NEGATIVE.read(d, at)),
                 decay: f.optional(d, "decay", |d, at| d.time(at, false)),
                 lag: f.optional(d, "lag", |d, at| d.time(at, false)),
             };
@@ -241,7 +242,7 @@ pub fn fidelity(d: &mut Decoder, at: At<'_>) -> Option<FidelitySpec> {
     let spec = EventSpec {
         jump: f.optional(d, "jump", |d, at| d.positive(at, Unit::MilliMolar)),
         power: f.optional(d, "power", |d, at| d.number_where(at, "positive", |x| x > 0.0)),
-        noise: f.optional(d, "noise", super::decode_learn::not_negative),
+        noise: f.optional(d, "noise", |d, at| NOT_NEGATIVE.read(d, at)),
     };
     f.finish(d);
     Some(FidelitySpec::Event(spec))

@@ -3,21 +3,19 @@
 //! 1. [`node`] parses the text to a tree in which every value knows its line and column; `guard` refuses hostile text
 //!    before that, `syntax` words what the parser says.
 //! 2. `params` fills in `$name`, after `--set` took effect.
-//! 3. `decode` reads the tree section by section (`fields` collects the mistakes); [`template`] writes out areas
+//! 3. `decode` reads the tree section by section (`fields` collects the mistakes), most of it by declarations (`declare`: key, type,
+//!    range and doc, once for reader, printer and JSON Schema); [`template`] writes out areas
 //!    that ask for it.
 //! 4. [`Places`] keeps the tree, so that later stages can name a path (`projections.W_K.to`) and get its place.
 //!
 //! **Deliberately absent:** whether a name exists, whether shapes fit: that is [`crate::circuit`]'s.
 
+mod declare;
+mod declare_macros;
 mod decode;
 mod decode_cells;
-mod decode_learn;
 mod decode_positions;
-mod decode_protocol;
-mod decode_reserved;
-mod decode_run;
 mod decode_spikes;
-mod decode_task;
 mod decode_tokens;
 mod fields;
 mod guard;
@@ -27,9 +25,8 @@ pub mod node;
 mod params;
 mod places;
 mod pretty;
+mod reference;
 pub mod schema;
-mod schema_learn;
-mod schema_protocol;
 mod schema_spikes;
 mod syntax;
 pub mod template;
@@ -41,11 +38,13 @@ mod types_projection;
 mod types_protocol;
 mod types_run;
 mod types_spikes;
+mod types_task;
 mod weights;
 
 pub use fields::is_name;
 pub use places::Places;
 pub use pretty::{scalar, to_yaml};
+pub use reference::reference;
 pub use types::*;
 
 use crate::diag::{Diagnostic, Diagnostics, Span};

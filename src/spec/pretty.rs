@@ -92,7 +92,7 @@ fn column_width(map: &Map<String, Value>, blocks: usize) -> usize {
 }
 
 /// A value in one line.
-fn flow(value: &Value) -> String {
+pub(super) fn flow(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(b) => b.to_string(),

@@ -2,7 +2,9 @@
 //!
 //! The program itself reads with `super::decode`; a test holds the two together.
 
-use super::{schema_learn, schema_protocol, schema_spikes};
+use super::declare::{FRACTION, Form, Kind, POSITIVE, UNIT};
+use super::schema_spikes;
+use super::types::*;
 use serde_json::{Map, Value, json};
 
 /// Named parts that sections refer to.
@@ -12,34 +14,26 @@ fn definitions() -> Value {
         "flag": {"anyOf": [{"type": "boolean"}, {"$ref": "#/definitions/parameter"}]},
         "number": {"anyOf": [{"type": "number"}, {"$ref": "#/definitions/parameter"}]},
         "count": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000_000}, {"$ref": "#/definitions/parameter"}]},
-        "time": {"type": "string", "description": "a time with its unit: 10 ms, 0.2 s, 500 us"},
+        "time": time(NOT_ZERO),
+        "time_or_zero": time("([0-9]+\\.?[0-9]*|\\.[0-9]+)"),
         "mask": word(&["full", "causal", "strict"], "full: all j; causal: j <= i; strict: j < i"),
         "per": {"type": "array", "items": word(&["query", "context"], ""), "uniqueItems": true, "description": "token indices over which the population is replicated"},
         "matrix": {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/number"}}},
         "input": one_of(&[
-            ("gaussian", object(json!({"length": r("count"), "std": r("number")}), &["length"])),
+            ("gaussian", object(json!({"length": r("count"), "std": positive()}), &["length"])),
             ("file", object(json!({"path": {"type": "string"}, "array": {"type": "string"}, "tensor": {"type": "string"}}), &["path"])),
             ("values", r("matrix")),
         ]),
         "layout": one_of(&[
             ("space", object(json!({}), &[])),
-            ("time", object(json!({"duration": r("time"), "gap": r("time")}), &["duration", "gap"])),
+            ("time", object(json!({"duration": r("time"), "gap": r("time_or_zero")}), &["duration", "gap"])),
         ]),
-        "tau": {"anyOf": [r("time"), object(json!({"basal": r("time"), "apical": r("time")}), &["basal", "apical"])]},
-        "limits": object(json!({"min": r("number"), "max": r("number")}), &["min", "max"]),
-        "noise": object(json!({"std": r("number")}), &["std"]),
-        "record": object(json!({
-            "population": {"type": "string"}, "variable": word(&["rate", "potential", "input"], "rate, or of a compartment: potential, input"),
-            "compartment": word(&["basal", "apical", "gate"], ""), "cells": r("numbers"), "query": r("numbers"), "context": r("numbers"),
-            "every": r("count"),
-        }), &["population"]),
-        "numbers": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-        "lesion": lesion(),
+        "tau": TauSpec::schema(),
         "stream": stream(),
         "relay": object(json!({
             "pathway": word(&["core", "matrix"], "core: focal; matrix: diffuse"),
             "per": r("per"), "cells": r("count"), "tokens": {"type": "string"}, "part": word(&["plus", "minus"], ""),
-            "tau": r("tau"), "prospective": r("flag"), "limits": r("limits"), "noise": r("noise"),
+            "tau": r("tau"), "prospective": r("flag"), "limits": LimitsSpec::schema(), "noise": NoiseSpec::schema(),
             "spike_trains": r("spike_trains"),
         }), &["pathway", "cells"]),
         "activation": {"anyOf": [
@@ -47,31 +41,57 @@ fn definitions() -> Value {
             one_of(&[("power", object(json!({"exponent": r("count")}), &["exponent"]))]),
         ]},
         "accumulate": one_of(&[
-            ("hebbian", object(json!({"rate": r("number")}), &[])),
-            ("decay", object(json!({"g": r("number"), "rate": r("number")}), &[])),
-            ("delta", object(json!({"rate": r("number")}), &[])),
+            ("hebbian", object(json!({"rate": positive()}), &[])),
+            ("decay", object(json!({"g": UNIT.schema(), "rate": positive()}), &["g"])),
+            ("delta", object(json!({"rate": positive()}), &[])),
             ("gated", object(json!({}), &[])),
         ]),
         "population": object(json!({
             "layer": word(&["L1", "L2", "L3", "L2/3", "L4", "L5", "L6", "L5/6"], ""),
             "cell_type": word(&["pyramidal", "interneuron", "stellate"], ""),
             "cells": r("count"), "per": r("per"), "activation": r("activation"), "accumulate": r("accumulate"),
-            "tau": r("tau"), "prospective": r("flag"), "limits": r("limits"), "noise": r("noise"),
+            "tau": r("tau"), "prospective": r("flag"), "limits": LimitsSpec::schema(), "noise": NoiseSpec::schema(),
             "spike_trains": r("spike_trains"), "cable": r("cable"),
         }), &["cells"]),
-        "area": object(json!({
-            "mask": r("mask"),
-            "microcolumns": object(json!({"count": r("count"), "per": r("per")}), &[]),
-            "populations": table("population"),
-            "template": r("template"),
-        }), &[]),
-        "plasticity": schema_learn::plasticity(),
-        "tokens_of": schema_learn::tokens_of(),
+        "area": area(),
         "template": template(),
         "weights": weights(),
         "gain": {"anyOf": [r("number"), one_of(&[("inv", positive()), ("inv_sqrt", positive())])]},
         "projection": projection(),
     })
+}
+
+/// Populations, or a template that writes them.
+fn area() -> Value {
+    let mut area = object(
+        json!({
+            "mask": r("mask"),
+            "microcolumns": object(json!({"count": r("count"), "per": r("per")}), &[]),
+            "populations": table("population"),
+            "template": r("template"),
+        }),
+        &[],
+    );
+    either(&mut area, "template", &["populations", "microcolumns"], &["populations"]);
+    area
+}
+
+/// Where there is a `key` none of `others` stands; where there is none, `instead` must.
+fn either(schema: &mut Value, key: &str, others: &[&str], instead: &[&str]) {
+    let others: Vec<Value> = others.iter().map(|other| json!({"required": [other]})).collect();
+    schema["if"] = json!({"required": [key]});
+    schema["then"] = json!({"not": {"anyOf": others}});
+    schema["else"] = json!({"required": instead});
+}
+
+/// A circuit of rates needs tokens, and relays that carry them.
+fn rates(schema: &mut Value) {
+    let silent = json!({"not": {"anyOf": [{"required": ["cable"]}, {"required": ["spike_trains"]}]}});
+    let all = |of: &Value| json!({"additionalProperties": of});
+    let areas = all(&json!({"properties": {"populations": all(&silent)}}));
+    schema["if"] = json!({"properties": {"thalamus": all(&silent), "areas": areas}});
+    schema["then"] = json!({"required": ["tokens", "thalamus"]});
+    schema["else"] = json!({});
 }
 
 fn projection() -> Value {
@@ -82,7 +102,7 @@ fn projection() -> Value {
             "onto": word(&["cells", "microcolumns", "all"], ""), "pool": word(&["cells", "microcolumns"], ""),
             "weights": r("weights"), "gain": r("gain"), "sign": word(&["excitatory", "inhibitory"], ""),
             "effect": word(&["additive", "divisive"], ""), "mask": r("mask"),
-            "plasticity": r("plasticity"), "delay": r("time"), "tied": r("flag"),
+            "plasticity": PlasticitySpec::schema(), "delay": r("time"), "tied": r("flag"),
             "synapses": r("synapses"), "pulse": r("pulse"),
         }),
         &["from", "to", "weights"],
@@ -92,26 +112,45 @@ fn projection() -> Value {
 fn weights() -> Value {
     let part = object(json!({"weights": r("weights"), "draw": {"type": "string"}}), &["weights", "draw"]);
     json!({"anyOf": [
-        word(&super::types::WeightsSpec::WORDS.map(|(name, _)| name), ""),
+        word(&WeightsSpec::WORDS.map(|(name, _)| name), ""),
         one_of(&[
             ("identity", r("count")),
             ("centre", r("count")),
             ("ones", shape()),
             ("zeros", shape()),
-            ("rotate", word(&super::types::Pairing::NAMES.map(|(name, _)| name), "which two numbers turn together")),
+            ("rotate", word(&Pairing::NAMES.map(|(name, _)| name), "which two numbers turn together")),
             ("kron", json!({"type": "array", "items": r("weights"), "minItems": 1})),
-            ("normal", one_of(&[("std", r("number")), ("fan_in", r("number"))])),
+            ("normal", one_of(&[("std", positive()), ("fan_in", positive())])),
             ("uniform", object(json!({"low": r("number"), "high": r("number")}), &["low", "high"])),
             ("file", object(json!({"path": {"type": "string"}, "tensor": {"type": "string"}}), &["path"])),
             ("values", r("matrix")),
             ("blocks", object(json!({"count": r("count"), "of": r("weights")}), &["count", "of"])),
-            ("rank", object(json!({"of": r("count"), "std": r("number")}), &["of", "std"])),
+            ("rank", object(json!({"of": r("count"), "std": positive()}), &["of", "std"])),
             ("same_as", json!({"type": "string"})),
             ("transpose_of", json!({"type": "string"})),
             ("plus_of", part.clone()),
             ("minus_of", part),
         ]),
     ]})
+}
+
+/// A name of the user's choice.
+pub(super) const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]{0,99}$";
+
+fn name() -> Value {
+    json!({"type": "string", "pattern": NAME})
+}
+
+/// Digits of which one is not 0.
+const NOT_ZERO: &str = "([0-9]*[1-9][0-9]*\\.?[0-9]*|[0-9]*\\.[0-9]*[1-9][0-9]*)";
+
+/// A number with a unit of time, or a parameter that holds one.
+fn time(digits: &str) -> Value {
+    let pattern = format!("^\\s*\\+?{digits}([eE][+-]?[0-9]+)?\\s*(ms|s|[u\u{b5}\u{3bc}]s)\\s*$");
+    json!({
+        "anyOf": [{"type": "string", "pattern": pattern}, r("parameter")],
+        "description": "a time with its unit: 10 ms, 0.2 s, 500 us",
+    })
 }
 
 /// `[rows, columns]`
@@ -126,7 +165,7 @@ fn stream() -> Value {
         json!({
             "dims": r("count"), "theta": positive(), "scale": positive(),
             "frequencies": {"type": "array", "items": r("number"), "description": "of each pair, radians per token"},
-            "pairing": word(&super::types::Pairing::NAMES.map(|(name, _)| name), "which two numbers turn together"),
+            "pairing": word(&Pairing::NAMES.map(|(name, _)| name), "which two numbers turn together"),
         }),
         &["dims", "pairing"],
     );
@@ -150,30 +189,13 @@ fn stream() -> Value {
 }
 
 fn positive() -> Value {
-    json!({"anyOf": [{"type": "number", "exclusiveMinimum": 0}, r("parameter")]})
-}
-
-fn lesion() -> Value {
-    let form = |key: &str, more: Value, required: &[&str]| {
-        let mut keys = json!({"from": r("time"), "until": r("time")});
-        keys[key] = json!({"type": "string"});
-        if let (Value::Object(keys), Value::Object(more)) = (&mut keys, more) {
-            keys.extend(more);
-        }
-        object(keys, required)
-    };
-    one_of(&[
-        ("silence", form("population", json!({"fraction": r("number")}), &["population"])),
-        ("cut", form("projection", json!({"fraction": r("number")}), &["projection"])),
-        ("scale", form("projection", json!({"gain": r("number")}), &["projection", "gain"])),
-        ("noise", form("population", json!({"std": r("number")}), &["population", "std"])),
-    ])
+    POSITIVE.schema()
 }
 
 fn template() -> Value {
     let arguments = |memory: bool| {
         let mut keys = json!({
-            "query": {"type": "string"}, "context": {"type": "string"}, "to": {"type": "string"},
+            "query": name(), "context": name(), "to": name(),
             "d_k": r("count"), "d_v": r("count"), "weights": r("weights"),
         });
         if memory {
@@ -189,39 +211,39 @@ fn template() -> Value {
 /// The schema of circuit files, as JSON text.
 #[must_use]
 pub fn json_schema() -> String {
+    let mut streams = table("stream");
+    streams["minProperties"] = json!(1);
     let tokens = json!({
-        "d_model": r("count"), "input": r("input"), "mask": r("mask"), "layout": r("layout"), "streams": table("stream"),
+        "d_model": r("count"), "input": r("input"), "mask": r("mask"), "layout": r("layout"), "streams": streams,
     });
+    let mut tokens = object(tokens, &[]);
+    either(&mut tokens, "streams", &["d_model", "input"], &["d_model"]);
     let properties = json!({
-        "schema": {"const": super::types::SCHEMA},
+        "schema": {"const": SCHEMA},
         "name": {"type": "string"}, "description": {"type": "string"}, "source": {"type": "string"},
-        "seed": {"anyOf": [{"type": "integer", "minimum": 0}, r("parameter")]},
-        "parameters": {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean"]}},
-        "tokens": object(tokens, &[]),
+        "seed": {"anyOf": [{"type": "integer", "minimum": 0, "maximum": u64::MAX}, r("parameter")]},
+        "parameters": {"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": {"type": ["number", "string", "boolean", "null"]}},
+        "tokens": tokens,
         "thalamus": table("relay"), "areas": table("area"), "projections": table("projection"),
         "output": {"anyOf": [
             {"type": "string"},
             object(json!({"plus": {"type": "string"}, "minus": {"type": "string"}}), &["plus", "minus"]),
         ]},
         "expect": object(json!({
-            "heads": object(json!({"count": r("count"), "above": r("number")}), &["count"]),
+            "heads": object(json!({"count": r("count"), "above": FRACTION.schema()}), &["count"]),
             "blocks": r("count"),
         }), &[]),
-        "simulation": object(json!({
-            "dt": r("time"), "integrator": word(&["euler", "exponential_euler"], ""),
-            "stop": {"anyOf": [word(&["settle"], ""), object(json!({"duration": r("time")}), &["duration"])]},
-        }), &[]),
-        "record": {"type": "array", "items": {"anyOf": [r("record"), r("spike_trace")]}}, "noise": r("noise"),
-        "lesions": {"type": "array", "items": r("lesion")}, "task": schema_learn::task(), "train": schema_learn::train(),
-        "loss": object(json!({"on": word(&["all", "last"], "")}), &[]),
-        "protocol": schema_protocol::protocol(), "fidelity": schema_spikes::fidelity(),
+        "simulation": SimulationSpec::schema(), "noise": NoiseSpec::schema(),
+        "record": {"type": "array", "items": {"anyOf": [RecordSpec::schema(), r("spike_trace")]}},
+        "lesions": {"type": "array", "items": LesionSpec::schema()}, "task": TaskSpec::schema(), "train": TrainSpec::schema(),
+        "loss": LossSpec::schema(), "protocol": ProtocolSpec::schema(), "fidelity": schema_spikes::fidelity(),
     });
     let mut schema = object(properties, &["schema", "name", "output"]);
+    rates(&mut schema);
     schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
     schema["title"] = json!("pulvinar circuit");
     let mut named = definitions();
     if let Value::Object(named) = &mut named {
-        named.extend(schema_protocol::definitions());
         named.extend(schema_spikes::definitions());
     }
     schema["definitions"] = named;
@@ -246,7 +268,7 @@ pub(super) fn word(words: &[&str], description: &str) -> Value {
 }
 
 fn table(of: &str) -> Value {
-    json!({"type": "object", "additionalProperties": r(of)})
+    json!({"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": r(of)})
 }
 
 /// A map with exactly one of these keys.

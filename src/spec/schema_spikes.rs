@@ -1,12 +1,14 @@
 //! The part of the JSON Schema that is about spikes: trains, neurons as cables, their synapses and traces.
 
+use super::declare::Kind;
 use super::schema::{object, one_of, r, word};
 use super::types::{ResolutionSpec, SpikeCompartment, SpikeVariable};
+use super::types_run::INDICES;
 use serde_json::{Map, Value, json};
 
 /// Named parts that sections refer to.
 pub fn definitions() -> Map<String, Value> {
-    let times = json!({"type": "array", "items": r("time")});
+    let times = json!({"type": "array", "items": r("time_or_zero")});
     let receptor = object(json!({"peak": r("measured"), "rise": r("time"), "decay": r("time")}), &[]);
     let potentiation = json!({
         "theta": r("measured"), "gain": r("number"), "sharpness": r("number"), "decay": r("time"), "lag": r("time"),
@@ -20,7 +22,10 @@ pub fn definitions() -> Map<String, Value> {
         (
             "spike_trains",
             one_of(&[
-                ("renewal", object(json!({"rate": r("measured"), "dead_time": r("time")}), &["rate"])),
+                (
+                    "renewal",
+                    object(json!({"rate": r("measured"), "dead_time": r("time_or_zero")}), &["rate"]),
+                ),
                 ("times", object(json!({"trains": {"type": "array", "items": times}}), &["trains"])),
                 ("file", object(json!({"path": text, "array": text}), &["path"])),
                 ("follow", object(json!({"population": text}), &["population"])),
@@ -55,8 +60,8 @@ pub fn definitions() -> Map<String, Value> {
             object(
                 json!({
                     "population": text, "compartment": word(&SpikeCompartment::NAMES.map(|(n, _)| n), ""),
-                    "variable": word(&SpikeVariable::NAMES.map(|(n, _)| n), ""), "axons": r("numbers"),
-                    "from": r("time"), "until": r("time"), "every": r("count"),
+                    "variable": word(&SpikeVariable::NAMES.map(|(n, _)| n), ""), "axons": INDICES.schema(),
+                    "from": r("time_or_zero"), "until": r("time"), "every": r("count"),
                 }),
                 &["population", "compartment"],
             ),
@@ -71,13 +76,13 @@ pub fn fidelity() -> Value {
 }
 
 pub fn match_and_control() -> Value {
-    let phase = object(json!({"from": r("time"), "duration": r("time")}), &["from", "duration"]);
-    let control = object(json!({"pause": r("time"), "duration": r("time")}), &["pause", "duration"]);
+    let phase = object(json!({"from": r("time_or_zero"), "duration": r("time")}), &["from", "duration"]);
+    let control = object(json!({"pause": r("time_or_zero"), "duration": r("time")}), &["pause", "duration"]);
     let matched = json!({"anyOf": [{"type": "integer", "minimum": 0}, word(&["in_turn", "nobody"], "")]});
     object(
         json!({
             "match": phase, "control": control, "trials": r("count"), "matched": matched,
-            "lead": r("time"), "jitter": r("time"), "delay_runs": r("count"),
+            "lead": r("time_or_zero"), "jitter": r("time_or_zero"), "delay_runs": r("count"),
         }),
         &["match"],
     )

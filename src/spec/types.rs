@@ -8,6 +8,7 @@ pub use super::types_projection::*;
 pub use super::types_protocol::*;
 pub use super::types_run::*;
 pub use super::types_spikes::*;
+pub use super::types_task::*;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// The schema line that every file opens with.
@@ -258,40 +259,4 @@ pub struct ExpectHeads {
     pub count: usize,
     /// heads at least this strong, relative to the strongest one of the output block, are counted
     pub above: f64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SimulationSpec {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dt: Option<Time>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub integrator: Option<Integrator>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop: Option<StopSpec>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Integrator {
-    Euler,
-    ExponentialEuler,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum StopSpec {
-    Settle,
-    Duration(Time),
-}
-
-impl Serialize for StopSpec {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Settle => serializer.serialize_str("settle"),
-            Self::Duration(time) => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("duration", time)?;
-                map.end()
-            }
-        }
-    }
 }

@@ -1,7 +1,12 @@
 //! Relays, areas and populations as written.
 
+use super::declare::{Form, Kind, NOT_NEGATIVE, NUMBER, TIME, form};
+use super::fields::{At, Decoder};
+use super::node::Value as Node;
 use super::types::{CableSpec, MaskSpec, SpikeTrainsSpec, Table, Time};
-use serde::{Serialize, Serializer, ser::SerializeMap};
+use crate::diag::{Diagnostic, Span, codes};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -57,29 +62,62 @@ pub enum TauSpec {
     Each { basal: Time, apical: Time },
 }
 
+form! {
+    pub struct TwoTaus = "a time or a map with `basal` and `apical`" {
+        basal: Time, TIME, !;
+        apical: Time, TIME, !;
+    }
+}
+
+impl Form for TauSpec {
+    fn read(d: &mut Decoder, at: At<'_>) -> Option<Self> {
+        if matches!(at.node.value, Node::Map(_)) {
+            return TwoTaus::read(d, at).map(|two| Self::Each { basal: two.basal, apical: two.apical });
+        }
+        TIME.read(d, at).map(Self::Both)
+    }
+
+    fn schema() -> Value {
+        json!({"anyOf": [TIME.schema(), TwoTaus::schema()]})
+    }
+}
+
 impl Serialize for TauSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Both(time) => time.serialize(serializer),
-            Self::Each { basal, apical } => {
-                let mut map = serializer.serialize_map(Some(2))?;
-                map.serialize_entry("basal", basal)?;
-                map.serialize_entry("apical", apical)?;
-                map.end()
-            }
+            Self::Each { basal, apical } => TwoTaus { basal: *basal, apical: *apical }.serialize(serializer),
         }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LimitsSpec {
-    pub min: f64,
-    pub max: f64,
+form! {
+    /// What bounds what a cell sends (of a memory, its state).
+    pub struct LimitsSpec = "a map with `min` and `max`" {
+        min: f64, NUMBER, !;
+        max: f64, NUMBER, !;
+    } then is_wide
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NoiseSpec {
-    pub std: f64,
+fn is_wide(limits: &LimitsSpec, d: &mut Decoder, path: &str, span: Option<Span>) -> Option<()> {
+    let (min, max) = (limits.min, limits.max);
+    if min < max {
+        return Some(());
+    }
+    d.error(
+        Diagnostic::error(codes::S006, path, format!("`min` {min} is not below `max` {max}"))
+            .help("swap them or widen the range")
+            .at(span),
+    );
+    None
+}
+
+form! {
+    /// A Gaussian current into the basal compartment.
+    pub struct NoiseSpec = "a map with `std`" {
+        /// of the potential that it causes, for any step
+        std: f64, NOT_NEGATIVE, !;
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,42 +1,29 @@
-//! What a circuit learns, from what and how, as written: `plasticity`, `loss`, `task`, `train`.
+//! What a circuit learns and how, as written: `plasticity`, `loss`, `train`.
 
-use super::types::Table;
+use super::declare::{BELOW_ONE, COUNT, FORM, Form, NOT_NEGATIVE, POSITIVE, choice, form, words};
+use super::fields::{At, Decoder, join};
+use super::node::{Value as Node, shorten};
+use super::schema::{one_of, word};
+use crate::diag::{Diagnostic, codes, did_you_mean};
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
 
-/// A learning rule of a projection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RuleName {
-    ThreeFactor,
-    Online,
-    OwnToken,
-    FrozenMemory,
-    FeedbackAlignment,
-    KolenPollack,
-    DaleEg,
-    Hebbian,
-    Oja,
+words! {
+    /// A learning rule of a projection.
+    pub enum RuleName: PartialOrd, Ord, Hash {
+        ThreeFactor = "three_factor";
+        Online = "online";
+        OwnToken = "own_token";
+        FrozenMemory = "frozen_memory";
+        FeedbackAlignment = "feedback_alignment";
+        KolenPollack = "kolen_pollack";
+        DaleEg = "dale_eg";
+        Hebbian = "hebbian";
+        Oja = "oja";
+    }
 }
 
 impl RuleName {
-    pub const NAMES: [(&'static str, Self); 9] = [
-        ("three_factor", Self::ThreeFactor),
-        ("online", Self::Online),
-        ("own_token", Self::OwnToken),
-        ("frozen_memory", Self::FrozenMemory),
-        ("feedback_alignment", Self::FeedbackAlignment),
-        ("kolen_pollack", Self::KolenPollack),
-        ("dale_eg", Self::DaleEg),
-        ("hebbian", Self::Hebbian),
-        ("oja", Self::Oja),
-    ];
-
-    /// The word that the file uses.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(_, r)| *r == self).map_or("", |(n, _)| *n)
-    }
-
     /// The rule that the file calls so.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -59,203 +46,131 @@ impl PlasticitySpec {
     pub const DECAY: f64 = 0.001;
 }
 
+form! {
+    pub struct RateOnly: Copy = "a map with `rate`" {
+        /// learning rate
+        rate: f64, NOT_NEGATIVE, !;
+    }
+}
+
+form! {
+    pub struct RateAndDecay: Copy = "a map with `rate`" {
+        /// learning rate
+        rate: f64, NOT_NEGATIVE, !;
+        /// the part of each weight, and of its feedback weight, that a step takes away
+        decay: f64, BELOW_ONE, (PlasticitySpec::DECAY);
+    }
+}
+
+impl Form for PlasticitySpec {
+    fn read(d: &mut Decoder, at: At<'_>) -> Option<Self> {
+        let (key, node) = d.choice(at, "one learning rule, for example `{three_factor: {rate: 0.001}}`")?;
+        let path = join(at.path, &key.name);
+        let Some(rule) = RuleName::named(&key.name) else {
+            d.error(
+                Diagnostic::error(codes::S015, &path, format!("no learning rule `{}`", shorten(&key.name)))
+                    .help(did_you_mean(&key.name, RuleName::NAMES.map(|(n, _)| n)))
+                    .at(key.span),
+            );
+            return None;
+        };
+        let at = At { node, path: &path };
+        if rule == RuleName::KolenPollack {
+            return RateAndDecay::read(d, at).map(|s| Self { rule, rate: s.rate, decay: s.decay });
+        }
+        RateOnly::read(d, at).map(|s| Self { rule, rate: s.rate, decay: 0.0 })
+    }
+
+    fn schema() -> Value {
+        one_of(&RuleName::NAMES.map(|(name, rule)| {
+            (name, if rule == RuleName::KolenPollack { RateAndDecay::schema() } else { RateOnly::schema() })
+        }))
+    }
+}
+
 impl Serialize for PlasticitySpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Parameters {
-            rate: f64,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            decay: Option<f64>,
-        }
-        let decay = (self.rule == RuleName::KolenPollack).then_some(self.decay);
+        let (rate, decay) = (self.rate, self.decay);
         let mut map = serializer.serialize_map(Some(1))?;
-        map.serialize_entry(self.rule.name(), &Parameters { rate: self.rate, decay })?;
+        match self.rule {
+            RuleName::KolenPollack => map.serialize_entry(self.rule.name(), &RateAndDecay { rate, decay })?,
+            _ => map.serialize_entry(self.rule.name(), &RateOnly { rate })?,
+        }
         map.end()
     }
 }
 
-/// Which tokens of a sequence have a say in the loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CountedSpec {
-    #[default]
-    All,
-    Last,
-}
-
-/// Half the squared error, summed over the counted tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LossSpec {
-    pub on: CountedSpec,
-}
-
-/// Where sequences of tokens and targets come from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskSpec {
-    Teacher(TeacherSpec),
-    InContextRegression(RegressionSpec),
-    AssociativeRecall(RecallSpec),
-    Digits(DigitsSpec),
-    File(FileTaskSpec),
-}
-
-/// The targets are another circuit's output, or that of the heads in a file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TeacherSpec {
-    #[serde(flatten)]
-    pub from: TeacherFrom,
-    /// the stream that a teacher with one stream reads; others read streams of the same names
-    pub tokens: String,
-    pub target: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum TeacherFrom {
-    Heads {
-        heads: String,
-        /// the layer: what its tensor names begin with
-        #[serde(skip_serializing_if = "Option::is_none")]
-        prefix: Option<String>,
-    },
-    Circuit {
-        circuit: String,
-    },
-}
-
-/// Linear regression from examples in the context.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RegressionSpec {
-    /// number of examples
-    pub context: usize,
-    /// standard deviation of what is added to their y
-    pub noise: f64,
-    pub tokens: TokensOf,
-    pub target: String,
-}
-
-/// A value is asked for by its key.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RecallSpec {
-    pub pairs: usize,
-    pub tokens: TokensOf,
-    pub target: String,
-}
-
-/// Where the examples of a sequence stand, and where its question.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TokensOf {
-    /// in one stream, the question last
-    One(String),
-    /// in two streams: the question is the only token of `query`
-    Two { query: String, context: String },
-}
-
-impl Serialize for TokensOf {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::One(name) => serializer.serialize_str(name),
-            Self::Two { query, context } => {
-                let mut map = serializer.serialize_map(Some(2))?;
-                map.serialize_entry("query", query)?;
-                map.serialize_entry("context", context)?;
-                map.end()
-            }
-        }
+words! {
+    /// Which tokens of a sequence have a say in the loss.
+    pub enum CountedSpec {
+        All = "all";
+        Last = "last";
     }
 }
 
-/// Handwritten digits, row by row.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DigitsSpec {
-    /// an npz with `images` `[n, 64]`, pixels from 0 to 16, and `labels` `[n]`
-    pub path: String,
-    /// fraction of the images that is kept for evaluation
-    pub held_out: f64,
-    pub tokens: String,
-    pub target: String,
-}
-
-/// Sequences from a file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FileTaskSpec {
-    /// an npz; each array is `[sequences, n_tokens, d_model]`
-    pub path: String,
-    /// the array of each stream
-    pub tokens: Table<String>,
-    /// the array of the one stream that carries the targets
-    pub target: Table<String>,
-    /// fraction of the sequences that is kept for evaluation
-    pub held_out: f64,
-}
-
-/// Defaults of tasks.
-impl TaskSpec {
-    pub const TOKENS: &'static str = "main";
-    pub const TARGET: &'static str = "target";
-    pub const HELD_OUT: f64 = 0.2;
-
-    /// The word that the file uses.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Teacher(_) => "teacher",
-            Self::InContextRegression(_) => "in_context_regression",
-            Self::AssociativeRecall(_) => "associative_recall",
-            Self::Digits(_) => "digits",
-            Self::File(_) => "file",
-        }
+form! {
+    /// Half the squared error, summed over the counted tokens.
+    pub struct LossSpec: Copy, Eq = "`{on: all}` or `{on: last}`" {
+        /// which tokens of a sequence count
+        on: CountedSpec, FORM, (CountedSpec::All);
     }
 }
 
-/// How training goes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct TrainSpec {
-    /// updates of the weights
-    pub steps: usize,
-    /// sequences for each of them
-    pub batch: usize,
-    pub optimiser: OptimiserSpec,
-    /// takes the place of the rates of all rules
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rate: Option<f64>,
-    pub schedule: ScheduleSpec,
-    pub update: UpdateSpec,
-    pub evaluate: EvaluateSpec,
-    pub checkpoint: CheckpointSpec,
-    /// takes the place of the rules of all projections that have one
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<RouteSpec>,
-    /// a held-out loss below which training ends
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stop_below: Option<f64>,
+impl Default for LossSpec {
+    fn default() -> Self {
+        Self { on: CountedSpec::All }
+    }
+}
+
+form! {
+    /// How training goes.
+    pub struct TrainSpec: Copy = "a map, for example `{steps: 2000, batch: 16}`" {
+        /// updates of the weights
+        steps: usize, COUNT, (1000);
+        /// sequences for each of them
+        batch: usize, COUNT, (16);
+        optimiser: OptimiserSpec, FORM, (OptimiserSpec::Plain);
+        /// takes the place of the rates of all rules
+        rate: f64, NOT_NEGATIVE, ?;
+        /// of the learning rate
+        schedule: ScheduleSpec, FORM, (ScheduleSpec::Constant);
+        update: UpdateSpec, FORM, (UpdateSpec::Sequence);
+        evaluate: EvaluateSpec, FORM, (EvaluateSpec::default());
+        checkpoint: CheckpointSpec, FORM, (CheckpointSpec::default());
+        /// takes the place of the rules of all projections that have one
+        rule: RouteSpec, FORM, ?;
+        /// a held-out loss below which training ends
+        stop_below: f64, NOT_NEGATIVE, ?;
+    }
+}
+
+/// What an empty map says.
+fn empty<T: super::declare::Part>() -> T {
+    let nothing = super::node::Node { value: Node::Map(Vec::new()), span: None };
+    let mut d = Decoder::default();
+    let mut f = d.map(At { node: &nothing, path: "" }, "a map").expect("a map");
+    T::keys_of(&mut d, &mut f).expect("every key may be left out")
 }
 
 impl Default for TrainSpec {
     fn default() -> Self {
-        Self {
-            steps: 1000,
-            batch: 16,
-            optimiser: OptimiserSpec::Plain,
-            rate: None,
-            schedule: ScheduleSpec::Constant,
-            update: UpdateSpec::Sequence,
-            evaluate: EvaluateSpec::default(),
-            checkpoint: CheckpointSpec::default(),
-            rule: None,
-            stop_below: None,
-        }
+        empty()
     }
 }
 
-/// What is made of a gradient before it changes a weight.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimiserSpec {
-    Plain,
-    Momentum { beta: f64 },
-    Adam { beta1: f64, beta2: f64, epsilon: f64 },
+choice! {
+    /// What is made of a gradient before it changes a weight.
+    pub enum OptimiserSpec: Copy = "an optimiser with parameters", "`plain`, `{momentum: {beta: 0.9}}` or `{adam: {beta1: 0.9}}`" {
+        @words { "plain" => Self::Plain, "momentum" => Self::MOMENTUM, "adam" => Self::ADAM } @units { Plain = "plain" }
+        Momentum = "momentum": "a map with `beta`" {
+            beta: f64, BELOW_ONE, !;
+        };
+        Adam = "adam": "a map with `beta1`, `beta2` or `epsilon`" {
+            beta1: f64, BELOW_ONE, (0.9);
+            beta2: f64, BELOW_ONE, (0.999);
+            epsilon: f64, POSITIVE, (1e-8);
+        };
+    }
 }
 
 impl OptimiserSpec {
@@ -273,21 +188,18 @@ impl OptimiserSpec {
     }
 }
 
-/// How the learning rate goes over the `steps`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ScheduleSpec {
-    Constant,
-    /// `rate (1 + cos(pi t / steps)) / 2`
-    Cosine,
-    /// `rate (1 - t / steps)`
-    Linear,
+words! {
+    /// How the learning rate goes over the `steps`.
+    pub enum ScheduleSpec {
+        Constant = "constant";
+        /// rate (1 + cos(pi t / steps)) / 2
+        Cosine = "cosine";
+        /// rate (1 - t / steps)
+        Linear = "linear";
+    }
 }
 
 impl ScheduleSpec {
-    pub const NAMES: [(&'static str, Self); 3] =
-        [("constant", Self::Constant), ("cosine", Self::Cosine), ("linear", Self::Linear)];
-
     /// The factor of the rate at step `step` (from 0) of `steps`: 1 at the first, above 0 at the last.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
@@ -301,39 +213,40 @@ impl ScheduleSpec {
     }
 }
 
-/// When weights change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum UpdateSpec {
-    /// after the sequences of a batch
-    Sequence,
-    /// after every token
-    Token,
+words! {
+    /// When weights change.
+    pub enum UpdateSpec {
+        /// weights change after the sequences of a batch
+        Sequence = "sequence";
+        /// after every token
+        Token = "token";
+    }
 }
 
-/// How often, and on how much, the held-out loss is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct EvaluateSpec {
-    /// steps
-    pub every: usize,
-    /// held-out sequences, at most; finite data may have fewer
-    pub sequences: usize,
-    /// held-out sequences when training is over, if not as many
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub at_end: Option<usize>,
+form! {
+    /// How often, and on how much, the held-out loss is measured.
+    pub struct EvaluateSpec: Copy, Eq = "a map with `every`, `sequences` or `at_end`" {
+        /// steps
+        every: usize, COUNT, (100);
+        /// held-out sequences, at most; finite data may have fewer
+        sequences: usize, COUNT, (256);
+        /// held-out sequences when training is over, if not as many
+        at_end: usize, COUNT, ?;
+    }
 }
 
 impl Default for EvaluateSpec {
     fn default() -> Self {
-        Self { every: 100, sequences: 256, at_end: None }
+        empty()
     }
 }
 
-/// How often the state is written to the run directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct CheckpointSpec {
-    /// steps
-    pub every: usize,
+form! {
+    /// How often the state is written to the run directory.
+    pub struct CheckpointSpec: Copy, Eq = "a map with `every`" {
+        /// steps
+        every: usize, COUNT, !;
+    }
 }
 
 impl Default for CheckpointSpec {
@@ -370,6 +283,16 @@ impl RouteSpec {
             Self::Gradient => "gradient",
             Self::Rule(rule) => rule.name(),
         }
+    }
+}
+
+impl Form for RouteSpec {
+    fn read(d: &mut Decoder, at: At<'_>) -> Option<Self> {
+        d.word(at, &Self::NAMES)
+    }
+
+    fn schema() -> Value {
+        word(&Self::NAMES.map(|(name, _)| name), "")
     }
 }
 

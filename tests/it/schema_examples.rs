@@ -87,7 +87,8 @@ simulation: {stop: settle}
 "#;
 
 /// The forms of `task` and `train` that the long example has no room for.
-pub const LEARNING: [&str; 5] = [
+pub const LEARNING: [&str; 6] = [
+    "task: {associative_recall: {pairs: 4, tokens: {query: q, context: c}}}\n",
     "task: {teacher: {circuit: x.yaml}}\ntrain: {optimiser: {adam: {beta1: 0.5, beta2: 0.6, epsilon: 1e-6}}}\n",
     "task: {in_context_regression: {context: 8, noise: 0.5, tokens: {query: q, context: c}, target: t}}\ntrain: {optimiser: adam}\n",
     "task: {associative_recall: {pairs: 4, tokens: main, target: t}}\ntrain: {}\nloss: {}\n",
