@@ -3,7 +3,24 @@
 use super::build::{From, Names};
 use super::types::*;
 use crate::diag::{Diagnostic, Diagnostics, codes, did_you_mean, nearest, one_of};
-use crate::spec::AccumulateSpec;
+use crate::spec::{AccumulateSpec, Effect};
+
+/// What stands behind `feedback.`.
+const FEEDBACK: [(&str, Signal); 4] = [
+    ("basal", Signal::Feedback(Compartment::Basal, Effect::Additive)),
+    ("apical", Signal::Feedback(Compartment::Apical, Effect::Additive)),
+    ("basal_divisor", Signal::Feedback(Compartment::Basal, Effect::Divisive)),
+    ("apical_divisor", Signal::Feedback(Compartment::Apical, Effect::Divisive)),
+];
+
+impl Signal {
+    /// What stands behind the name of its population: nothing, or `.feedback.basal_divisor` and so on.
+    #[must_use]
+    pub fn suffix(self) -> String {
+        let name = FEEDBACK.iter().find(|(_, signal)| *signal == self);
+        name.map_or_else(String::new, |(name, _)| format!(".feedback.{name}"))
+    }
+}
 
 impl Names {
     /// All names that a projection can start from or end on.
@@ -41,18 +58,21 @@ impl Names {
     /// `A1.deep`, `VP_core`, `tonic`, `A1.deep.feedback.apical`.
     pub fn source(&self, text: &str, path: &str, d: &mut Diagnostics) -> Option<From> {
         if let Some((population, compartment)) = text.split_once(".feedback.") {
-            let signal = match compartment {
-                "basal" => Signal::Feedback(Compartment::Basal),
-                "apical" => Signal::Feedback(Compartment::Apical),
-                other => {
-                    d.push(
-                        Diagnostic::error(codes::C011, path, format!("no feedback of compartment `{other}`"))
-                            .help("possible: `feedback.basal`, `feedback.apical`"),
-                    );
-                    return None;
-                }
+            let Some((_, signal)) = FEEDBACK.iter().find(|(name, _)| *name == compartment) else {
+                d.push(
+                    Diagnostic::error(
+                        codes::C011,
+                        path,
+                        format!("no feedback of compartment `{compartment}`"),
+                    )
+                    .help(
+                        "possible: `feedback.basal`, `feedback.apical`, and where something divides them \
+                         `feedback.basal_divisor`, `feedback.apical_divisor`",
+                    ),
+                );
+                return None;
             };
-            return Some(From { population: self.find(population, path, d)?, signal });
+            return Some(From { population: self.find(population, path, d)?, signal: *signal });
         }
         if let Some((population, _)) = text
             .rsplit_once('.')

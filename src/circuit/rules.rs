@@ -56,7 +56,7 @@ pub fn endpoint_rules(
             .help("only `gated` and `delta` memories have a gate"),
         );
     }
-    if matches!(signal, Signal::Feedback(_)) && compartment != Compartment::Third {
+    if matches!(signal, Signal::Feedback(..)) && compartment != Compartment::Third {
         d.push(
             Diagnostic::error(codes::C016, format!("{path}.to"), "feedback may end only on `third`")
                 .help(format!("write `{}.third`", target.name)),
@@ -95,7 +95,7 @@ pub fn index_rule(
     compartment: Compartment,
     d: &mut Diagnostics,
 ) -> Option<IndexRule> {
-    let s = if matches!(signal, Signal::Feedback(_)) { source.indices } else { source.sends() };
+    let s = if matches!(signal, Signal::Feedback(..)) { source.indices } else { source.sends() };
     let mut t = target.indices;
     let mut wrong = |message: String, help: &str| {
         d.push(Diagnostic::error(codes::C019, path, message).help(help));

@@ -75,10 +75,7 @@ struct Line<'a>(&'a Circuit, &'a Projection);
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(c, p) = self;
-        let feedback = match p.signal {
-            Signal::Rate => String::new(),
-            Signal::Feedback(compartment) => format!(".feedback.{}", compartment.name()),
-        };
+        let feedback = p.signal.suffix();
         write!(
             f,
             "{}: {}{feedback} -> {}.{} [{} x {}",

@@ -78,11 +78,11 @@ pub enum Compartment {
 }
 
 /// What a projection carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     Rate,
-    /// third x derivative of the rate by the compartment
-    Feedback(Compartment),
+    /// third x derivative of the rate by what is added up in the compartment, or by what divides it
+    Feedback(Compartment, Effect),
 }
 
 /// What happens to the token indices on the way.

@@ -6,7 +6,7 @@ use super::rules::{endpoint_rules, index_rule};
 use super::synapses::{Synapses, Weights};
 use super::types::*;
 use crate::diag::{Diagnostic, Diagnostics, codes};
-use crate::spec::{CircuitSpec, ProjectionSpec, Sign, WeightsSpec};
+use crate::spec::{CircuitSpec, Effect, ProjectionSpec, Sign, WeightsSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -47,6 +47,15 @@ pub fn wires(spec: &CircuitSpec, names: &Names, folder: &Path, d: &mut Diagnosti
         let path = format!("projections.{name}");
         let (source, target) = (&names.populations[from.population.0], &names.populations[to.0]);
         endpoint_rules(&path, p, source, from.signal, target, *compartment, d);
+        if let Signal::Feedback(of, Effect::Divisive) = from.signal {
+            let divides = |(q, end): (&ProjectionSpec, &Option<_>)| {
+                let there = end.as_ref().is_none_or(|(_, to)| *to == (from.population, of));
+                q.effect == Effect::Divisive && there
+            };
+            if !spec.projections.iter().map(|(_, q)| q).zip(&ends).any(divides) {
+                d.push(no_divisor(&path, source, of));
+            }
+        }
         let index = index_rule(spec, &path, p, source, from.signal, target, *compartment, d)
             .unwrap_or(IndexRule::Broadcast);
         let (onto, rows) = axis(p.onto, target, "onto", &path, d);
@@ -77,6 +86,16 @@ pub fn wires(spec: &CircuitSpec, names: &Names, folder: &Path, d: &mut Diagnosti
         });
     }
     wires
+}
+
+/// Feedback of a divisor that is not there.
+fn no_divisor(path: &str, source: &Population, of: Compartment) -> Diagnostic {
+    let what = format!("nothing divides the {} compartment of `{}`", of.name(), source.name);
+    Diagnostic::error(codes::C011, format!("{path}.from"), what).help(format!(
+        "write `{}.feedback.{}`, or let a projection with `effect: divisive` end there",
+        source.name,
+        of.name()
+    ))
 }
 
 fn check_sign(path: &str, p: &ProjectionSpec, weights: &Weights, d: &mut Diagnostics) {

@@ -92,12 +92,12 @@ codes! {
     C008 "a memory that is not per [context]": "`accumulate` folds the activation over the context tokens; what it sends is indexed by query.";
     C009 "delta rule without a product": "The delta rule reads key (apical) and value (basal), so its population needs `activation: product`.";
     C010 "no such population": "Populations are named AREA.POPULATION, relays by their name, and `tonic` is always there.";
-    C011 "not something that sends": "Cells send one rate: `from: A1.deep`. Error signals are `A1.deep.feedback.apical` and may end only on `third`.";
+    C011 "not something that sends": "Cells send one rate: `from: A1.deep`. Error signals are `A1.deep.feedback.apical` (of what divides: `A1.deep.feedback.apical_divisor`, where something does) and may end only on `third`.";
     C012 "no such compartment": "Cells have `basal` and `apical`, memories whose rule is `gated` or `delta` also `gate`, learning cells also `third`.";
     C013 "tonic receives nothing": "`tonic` is a source of biases only.";
     C014 "an input relay with inputs": "A relay that carries tokens in cannot also receive.";
     C015 "no gate there": "Only `gated` and `delta` memories have a gate.";
-    C016 "feedback outside third": "`feedback.basal` and `feedback.apical` carry errors; they end on `third`, which never enters the activation.";
+    C016 "feedback outside third": "`feedback.basal`, `feedback.apical` and those of their divisors carry errors; they end on `third`, which never enters the activation.";
     C017 "divisive effect there": "Divisive inhibition divides the additive input of basal or apical.";
     C018 "tied weights with a rule": "`same_as` and `transpose_of` take the partner's matrix, also while that learns.";
     C019 "indices that do not fit": "A projection broadcasts an index that only the target has, sums the context if only the source has it (the target must be per query), and aligns [query] to [context]. No projection sums over queries, but see `third`.";

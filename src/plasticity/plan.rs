@@ -233,7 +233,7 @@ impl<'c> Plan<'c> {
         let answered = self.circuit.projections.iter().enumerate().find(|(k, q)| {
             let tied = p.tie.is_some_and(|t| t.transposed && t.to.0 == *k);
             let untied = p.tie.is_none_or(|t| !t.transposed);
-            let same = matches!(p.signal, Signal::Feedback(c) if c == q.compartment);
+            let same = p.signal == Signal::Feedback(q.compartment, q.effect);
             q.compartment != Compartment::Third
                 && q.from == p.to
                 && q.to == p.from

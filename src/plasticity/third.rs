@@ -3,15 +3,16 @@
 use super::adjoint::sent_slope;
 use super::link::cleared;
 use super::memory;
-use super::plan::{Cells, Plan};
+use super::plan::{Cells, Plan, slot};
 use super::work::{Numbers, Work};
 use crate::circuit::{Compartment, Signal, Weights};
 use crate::simulate::cells::columns::Columns;
+use crate::spec::Effect;
 
 /// Evaluates all third compartments; the forward pass comes first.
 ///
 /// Errors enter where a projection brings rates (those of an error relay, say) to a third compartment; there they are
-/// silent at tokens that the loss does not count. Feedback is third x derivative of the rate by the compartment.
+/// silent at tokens that the loss does not count. Feedback is third x [`slope`].
 pub fn errors(plan: &Plan<'_>, weights: &[Weights], work: &mut Work) {
     for &i in &plan.thirds {
         let mut third = std::mem::take(&mut work.of[i].third);
@@ -45,20 +46,29 @@ pub fn signal(plan: &Plan<'_>, k: usize, work: &Work, out: &mut Vec<f64>) {
                 out[at.clone()].copy_from_slice(&numbers.rates[at]);
             }
         }
-        Signal::Feedback(compartment) => {
-            slope(source, numbers, compartment, out);
+        Signal::Feedback(compartment, effect) => {
+            slope(source, numbers, compartment, effect, out);
             out.iter_mut().zip(&numbers.third).for_each(|(s, t)| *s *= t);
         }
     }
 }
 
-/// Derivative of the rate by a compartment, of every cell in every column.
-pub fn slope(cells: &Cells<'_>, own: &Numbers, compartment: Compartment, out: &mut [f64]) {
+/// Derivative of the rate, of every cell in every column, by what is added up in a compartment, or by what divides it: with a
+/// potential `x = a / d` and `f' = df/dx`, they are `f' / d` and `-f' x / d`; 0/0 is a constant.
+pub fn slope(cells: &Cells<'_>, own: &Numbers, compartment: Compartment, effect: Effect, out: &mut [f64]) {
     let [basal, apical, _] = &own.potential;
     for (k, (out, rate)) in out.iter_mut().zip(&own.rates).enumerate() {
         let [by_basal, by_apical] =
             memory::slopes(cells.of.activation, basal.get(k).copied(), apical.get(k).copied());
         let by = if compartment == Compartment::Apical { by_apical } else { by_basal };
-        *out = by * sent_slope(cells, *rate);
+        *out = by * sent_slope(cells, *rate) * divided(own, compartment, effect, k);
     }
+}
+
+/// Derivative of potential `k` of a compartment by what is added up in it, or by what divides it.
+pub fn divided(own: &Numbers, compartment: Compartment, effect: Effect, k: usize) -> f64 {
+    let at = slot(compartment);
+    let Some(by) = own.divisor.get(at).and_then(|d| d.get(k)) else { return 1.0 };
+    let share = if *by == 0.0 { 0.0 } else { 1.0 / by };
+    if effect == Effect::Divisive { -share * own.potential[at][k] } else { share }
 }

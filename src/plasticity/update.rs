@@ -1,11 +1,10 @@
 //! A rule at work: every synapse of a projection sees its own numbers, token after token, and the matrix takes the sum.
 
-use super::adjoint::sent_slope;
 use super::local::{Local, Rule};
 use super::memory::{self, readers};
-use super::plan::{Cells, Plan, slot};
+use super::plan::{Cells, Plan};
 use super::rules::With;
-use super::third::signal;
+use super::third::{divided, signal, slope};
 use super::work::{Numbers, Work};
 use crate::circuit::{AxisMap, Compartment, Weights};
 use crate::spec::{AccumulateSpec, Effect};
@@ -272,27 +271,20 @@ fn remember<'a, R: Rule>(
 /// Derivative of each cell's rate (of a memory cell: of its new state) by a current into a compartment, through that
 /// compartment's division.
 fn slopes(cells: &Cells<'_>, own: &Numbers, compartment: Compartment, effect: Effect, out: &mut [f64]) {
+    let Some(memory) = cells.of.accumulate else { return slope(cells, own, compartment, effect, out) };
     let [basal, apical, _] = &own.potential;
-    let at = slot(compartment);
     for (k, out) in out.iter_mut().enumerate() {
         let [by_basal, by_apical] =
             memory::slopes(cells.of.activation, basal.get(k).copied(), apical.get(k).copied());
-        *out = match (compartment, cells.of.accumulate) {
+        *out = match compartment {
             // The state before this token is what a gate scales.
-            (Compartment::Gate, _) => own.states[k],
-            (Compartment::Apical, _) => by_apical,
+            Compartment::Gate => own.states[k],
+            Compartment::Apical => by_apical,
             _ => by_basal,
         };
-        match cells.of.accumulate {
-            Some(AccumulateSpec::Hebbian { rate } | AccumulateSpec::Decay { rate, .. }) => *out *= rate,
-            Some(_) => {}
-            None => *out *= sent_slope(cells, own.rates[k]),
+        if let AccumulateSpec::Hebbian { rate } | AccumulateSpec::Decay { rate, .. } = memory {
+            *out *= rate;
         }
-        if at < 2
-            && let Some(by) = own.divisor[at].get(k)
-        {
-            let share = if *by == 0.0 { 0.0 } else { 1.0 / by };
-            *out *= if effect == Effect::Divisive { -share * own.potential[at][k] } else { share };
-        }
+        *out *= divided(own, compartment, effect, k);
     }
 }

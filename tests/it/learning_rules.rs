@@ -70,7 +70,7 @@ output: HO
 }
 
 /// Tokens of all streams, drawn for `n` tokens.
-fn draw(circuit: &Circuit, n: usize, seed_: u64) -> Streams {
+pub fn draw(circuit: &Circuit, n: usize, seed_: u64) -> Streams {
     let one = |s: &pulvinar::circuit::Stream| {
         let mut rng = seed::stream(seed_, &format!("tokens {}", s.name));
         (s.name.clone(), DMatrix::from_fn(s.d_model, n, |_, _| seed::normal(&mut rng)))
@@ -112,7 +112,7 @@ fn weights_of(circuit: &Circuit) -> Vec<Weights> {
 }
 
 /// Largest relative difference of a change from the gradient, in tensor norm.
-fn gap(circuit: &Circuit, tokens: &Streams, counted: &[bool]) -> f64 {
+pub fn gap(circuit: &Circuit, tokens: &Streams, counted: &[bool]) -> f64 {
     let prepared = prepare(circuit, None, None).unwrap_or_else(|d| panic!("{d}"));
     let plan = Plan::new(&prepared.circuit, tokens).unwrap_or_else(|d| panic!("{d}"));
     let weights = weights_of(&prepared.circuit);

@@ -60,6 +60,7 @@ mod import_dale;
 mod import_idle;
 mod inside;
 mod layout;
+mod learning_divisors;
 mod learning_gradients;
 mod learning_outcomes;
 mod learning_rules;
