@@ -1,9 +1,7 @@
 //! Cells in time against the algebra: every shipped circuit and random ones, by the plain-loop oracle and by the
 //! compiled heads.
 
-use crate::chaos::random_wiring;
-use crate::random_circuits::random_circuit;
-use crate::support::{from_text, load, net, oracle_output, relative, shipped};
+use crate::support::{load, oracle_output, relative, shipped};
 use pulvinar::attention::Streams;
 use pulvinar::circuit::Circuit;
 use pulvinar::compile::compile;
@@ -101,77 +99,4 @@ fn leaky_cells_settle_to_the_algebra() {
             assert!(error > 0.1, "{name}: leaky cells are right at once ({error:e})");
         }
     }
-}
-
-#[test]
-fn random_circuits_are_the_algebra() {
-    let mut compared = 0;
-    for seed in 0..200 {
-        let (text, _) = random_circuit(seed);
-        let (document, circuit) = from_text(&text).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        let name = format!("seed {seed}");
-        let tokens = tokens(&name, &circuit, &document.folder, 24);
-        let want = oracle_output(&circuit, &tokens);
-        if !want.iter().all(|x| x.is_finite()) || want.amax() > 1e6 {
-            continue; // stacked powers and exponentials can grow beyond what a comparison means
-        }
-        let got = checked(&name, &circuit, &tokens, &prospective(2.0));
-        assert_eq!(got.end, End::TimeLimit, "{name}\n{text}");
-        let error = relative(&got.output, &want);
-        assert!(error < PROSPECTIVE, "{name}: prospective cells differ by {error:e}\n{text}");
-        compared += 1;
-    }
-    assert!(compared > 150, "only {compared} circuits were compared");
-}
-
-/// Leaky random circuits: those that settle are the algebra. Rest is 1e-12 of each potential away; powers of powers
-/// and cancelling sums multiply that.
-#[test]
-fn random_leaky_circuits_settle_to_the_algebra() {
-    let (mut settled, mut others) = (0, 0);
-    for seed in 0..120 {
-        let (text, _) = random_circuit(seed);
-        let (document, circuit) = from_text(&text).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        let name = format!("seed {seed}");
-        let tokens = tokens(&name, &circuit, &document.folder, 24);
-        let want = oracle_output(&circuit, &tokens);
-        if !want.iter().all(|x| x.is_finite()) || want.amax() > 1e6 {
-            continue;
-        }
-        let got = checked(&name, &circuit, &tokens, &Settings::default());
-        if got.end != End::Settled {
-            others += 1; // a transient overflows, or a divisor passes through zero
-            continue;
-        }
-        let error = relative(&got.output, &want);
-        assert!(error < 1e-8, "{name}: settled cells differ by {error:e}\n{text}");
-        settled += 1;
-    }
-    assert!(settled > 90 && others * 10 < settled, "{settled} settled, {others} did not");
-}
-
-/// Circuits wired at random, attention or not: cells in time against the plain loops.
-#[test]
-fn random_wirings_are_what_their_cells_compute() {
-    let mut compared = 0;
-    for seed in 0..6000 {
-        let Ok((document, circuit)) = from_text(&random_wiring(seed)) else { continue };
-        let name = format!("seed {seed}");
-        let tokens = tokens(&name, &circuit, &document.folder, 24);
-        let Ok(_) = pulvinar::oracle::cells::evaluate(&net(&circuit, &tokens)) else { continue };
-        let want = oracle_output(&circuit, &tokens);
-        if !want.iter().all(|x| x.is_finite() && x.abs() < 1e6) || want.amax() < 1e-9 {
-            continue;
-        }
-        let settings = Settings { stop: StopSpec::Duration(Time { ms: 1.0 }), ..prospective(1.0) };
-        let got = checked(&name, &circuit, &tokens, &settings);
-        if let End::Diverged { .. } = got.end {
-            continue; // a population beside the output is infinite
-        }
-        let error = relative(&got.output, &want);
-        // Unplanned sums may cancel: the bound is relative to the result, not to its parts.
-        assert!(error < 1e-9, "{name}: {error:e}\n{}", random_wiring(seed));
-        compared += 1;
-    }
-    assert!(compared > 300, "only {compared} were compared");
 }

@@ -1,7 +1,7 @@
 //! Signed circuits rewritten with plus and minus cells: the same heads, the same output, no negative rate, no cell with
 //! weights of both signs.
 
-use crate::random_circuits::random_circuit;
+use crate::generate::heads::random_circuit;
 use crate::support::{from_text, load, net, oracle_output, relative, shipped};
 use pulvinar::attention::equivalence::distance;
 use pulvinar::attention::{Block, Streams};

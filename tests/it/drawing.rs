@@ -1,10 +1,10 @@
 //! Drawings of circuits: shipped, random, of many areas, and odd ones.
 
 use crate::binary::{json, run, run_in, text};
-use crate::chaos::random_wiring;
 use crate::drawing_check::check;
 use crate::drawing_circuits::{BARE, ODD, chain, row};
-use crate::random_circuits::random_circuit;
+use crate::generate::heads::random_circuit;
+use crate::generate::wild::random_wiring;
 use crate::support::{from_text, load, root, shipped};
 use pulvinar::circuit::Circuit;
 use pulvinar_lab::figures::circuit::model::{Shape, Sketch};

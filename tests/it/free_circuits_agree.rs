@@ -1,12 +1,11 @@
 //! What compiles of circuits of any wiring is what the cells compute, whatever the order of its lines, and in its plus/minus form.
 
-use crate::free_circuits::free_circuit;
-use crate::support::{from_text, net};
+use crate::generate::free::free_circuit;
+use crate::support::{by_cells, from_text};
 use nalgebra::DMatrix;
 use pulvinar::attention::Streams;
-use pulvinar::circuit::{Circuit, Output};
+use pulvinar::circuit::Circuit;
 use pulvinar::compile::{Compiled, compile};
-use pulvinar::oracle::cells as oracle;
 use pulvinar::simulate::cells::divisions;
 use pulvinar::simulate::{inputs, run};
 use pulvinar::spec::Document;
@@ -14,33 +13,6 @@ use pulvinar::weights::dale::rewrite;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Output by cells, or nothing where any cell of the circuit diverges; with the largest number of all cells.
-pub fn by_cells(circuit: &Circuit, tokens: &Streams) -> Option<(DMatrix<f64>, f64)> {
-    let sent =
-        oracle::evaluate(&net(circuit, tokens)).unwrap_or_else(|e| panic!("{}: oracle: {e}", circuit.name));
-    let mut largest = 0.0_f64;
-    for x in sent.iter().flat_map(|s| s.values.iter().flatten().flatten()) {
-        if !x.is_finite() {
-            return None;
-        }
-        largest = largest.max(x.abs());
-    }
-    let of = |id| {
-        let at = circuit.order.iter().position(|o| *o == id).expect("evaluated");
-        let s = &sent[at];
-        DMatrix::from_fn(circuit.population(id).size(), s.values.len(), |cell, i| s.values[i][0][cell])
-    };
-    let output = match circuit.output {
-        Output::Relay(r) => of(r),
-        Output::Signed { plus, minus } => {
-            let (plus, minus) = (of(plus), of(minus));
-            assert_eq!(plus.shape(), minus.shape(), "{}", circuit.name);
-            plus - minus
-        }
-    };
-    Some((output, largest))
-}
 
 /// The tokens of the file, and two sets of Gaussian ones.
 pub fn token_sets(own: &Streams, seed: u64) -> Vec<Streams> {

@@ -112,6 +112,33 @@ pub fn oracle_output(circuit: &Circuit, inputs: &Streams) -> DMatrix<f64> {
     }
 }
 
+/// Output by cells, or nothing where any cell of the circuit diverges; with the largest number of all cells.
+pub fn by_cells(circuit: &Circuit, tokens: &Streams) -> Option<(DMatrix<f64>, f64)> {
+    let sent =
+        oracle::evaluate(&net(circuit, tokens)).unwrap_or_else(|e| panic!("{}: oracle: {e}", circuit.name));
+    let mut largest = 0.0_f64;
+    for x in sent.iter().flat_map(|s| s.values.iter().flatten().flatten()) {
+        if !x.is_finite() {
+            return None;
+        }
+        largest = largest.max(x.abs());
+    }
+    let of = |id| {
+        let at = circuit.order.iter().position(|o| *o == id).expect("evaluated");
+        let s = &sent[at];
+        DMatrix::from_fn(circuit.population(id).size(), s.values.len(), |cell, i| s.values[i][0][cell])
+    };
+    let output = match circuit.output {
+        Output::Relay(r) => of(r),
+        Output::Signed { plus, minus } => {
+            let (plus, minus) = (of(plus), of(minus));
+            assert_eq!(plus.shape(), minus.shape(), "{}", circuit.name);
+            plus - minus
+        }
+    };
+    Some((output, largest))
+}
+
 /// The answer of the compiled circuit, `[d_model, n_tokens]`.
 pub fn heads_output(circuit: &Circuit, inputs: &Streams) -> Result<DMatrix<f64>, Diagnostic> {
     let compiled = compile(circuit)?;

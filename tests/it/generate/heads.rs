@@ -1,24 +1,9 @@
-//! Random circuits of every kind: the compiler against the plain-loop oracle of the cells.
-//!
-//! Each seed writes a circuit in YAML: one to three blocks, each of one to three areas of random wiring, masks,
-//! memories, kernels, biases, gains and read-outs. What fails is printed as the file that it is.
+//! Circuits of every kind of head: one to three blocks, each of one to three areas of random wiring, masks, memories, kernels,
+//! biases, gains and read-outs.
 
-use crate::support::{from_text, oracle_output, relative};
-use pulvinar::compile::compile;
-use pulvinar::simulate::{inputs, run};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use std::collections::{BTreeMap, BTreeSet};
+use super::Writer;
+use rand::RngExt;
 use std::fmt::Write;
-
-/// A circuit under construction.
-struct Writer {
-    rng: ChaCha8Rng,
-    relays: String,
-    areas: String,
-    projections: String,
-    count: usize,
-}
 
 /// What an area attends from and to.
 struct Ends<'a> {
@@ -28,7 +13,8 @@ struct Ends<'a> {
     masks: &'a [&'a str],
 }
 
-const KINDS: [&str; 10] = [
+/// What areas are drawn from.
+pub const KINDS: [&str; 10] = [
     "attention_mask",
     "broadcast",
     "memory",
@@ -42,14 +28,6 @@ const KINDS: [&str; 10] = [
 ];
 
 impl Writer {
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.rng.random_range(0..of.len())]
-    }
-
-    fn chance(&mut self, p: f64) -> bool {
-        self.rng.random_bool(p)
-    }
-
     fn size(&mut self) -> usize {
         self.rng.random_range(1..=4)
     }
@@ -72,13 +50,8 @@ impl Writer {
     }
 
     fn project(&mut self, from: &str, to: &str, more: &str, weights: &str) {
-        self.count += 1;
         let gain = if weights == "identity" || weights == "ones" { "" } else { self.gain() };
-        let _ = writeln!(
-            self.projections,
-            "  P{}: {{from: {from}, to: {to}, weights: {weights}{gain}{more}}}",
-            self.count
-        );
+        self.wire(from, to, weights, &format!("{gain}{more}"));
     }
 
     /// A form of a token, sometimes with a bias.
@@ -286,12 +259,7 @@ impl Writer {
                 })
                 .collect();
             let values = format!("{{values: [{}]}}", rows.join(", "));
-            self.count += 1;
-            let n = self.count;
-            let _ = writeln!(
-                self.projections,
-                "  P{n}: {{from: {a}.zq, to: {a}.readout.basal, effect: divisive, weights: {values}}}"
-            );
+            self.wire(&format!("{a}.zq"), &format!("{a}.readout.basal"), &values, ", effect: divisive");
             text += &self.read_out(a, "readout", dv, "", e.out, "query");
         } else {
             text += &self.read_out(a, "deep", dk * dv, ", pool: cells", e.out, "query");
@@ -302,13 +270,7 @@ impl Writer {
 
 /// A circuit and the kinds of areas in it.
 pub fn random_circuit(seed: u64) -> (String, Vec<&'static str>) {
-    let mut w = Writer {
-        rng: ChaCha8Rng::seed_from_u64(seed),
-        relays: String::new(),
-        areas: String::new(),
-        projections: String::new(),
-        count: 0,
-    };
+    let mut w = Writer::new(seed);
     let d = w.rng.random_range(2..=5);
     let n = w.rng.random_range(2..=6);
     let other = w.rng.random_range(2..=5);
@@ -350,35 +312,5 @@ pub fn random_circuit(seed: u64) -> (String, Vec<&'static str>) {
         let _ = writeln!(w.relays, "  C{next}: {{pathway: matrix, per: [context], cells: {width}}}");
         w.project(&out, &format!("C{next}.basal"), "", "identity");
     }
-    let text = format!(
-        "schema: pulvinar/1\nname: random_{seed}\nseed: {seed}\ntokens:\n  streams:\n{streams}  mask: full\nthalamus:\n{}areas:\n{}projections:\n{}output: Q{blocks}\n",
-        w.relays, w.areas, w.projections
-    );
-    (text, kinds)
-}
-
-#[test]
-fn random_circuits_compile_to_what_their_cells_compute() {
-    let mut seen = BTreeSet::new();
-    for seed in 0..400 {
-        let (text, kinds) = random_circuit(seed);
-        let (document, circuit) = from_text(&text).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-        let compiled = compile(&circuit).unwrap_or_else(|d| panic!("seed {seed}: {d}\n{text}"));
-        let tokens = inputs(&circuit, &document.folder, &BTreeMap::new())
-            .unwrap_or_else(|d| panic!("seed {seed}: {d}"));
-        let want = oracle_output(&circuit, &tokens);
-        if !want.iter().all(|x| x.is_finite()) || want.amax() > 1e6 {
-            continue; // stacked powers and exponentials can grow beyond what a comparison means
-        }
-        let got = run::<f64>(&compiled.plain_blocks(), &tokens)
-            .unwrap_or_else(|d| panic!("seed {seed}: {d}\n{text}"))
-            .output;
-        // Blocks multiply each other's rounding: sizes up to 1e6 keep it below this.
-        let error = relative(&got, &want);
-        assert!(error < 1e-12, "seed {seed}: {error:e}\n{text}");
-        seen.extend(kinds);
-    }
-    for kind in KINDS {
-        assert!(seen.contains(kind), "no random circuit of kind {kind} was compared");
-    }
+    (w.file(&format!("random_{seed}"), seed, &streams, "full", &format!("Q{blocks}")), kinds)
 }
