@@ -50,7 +50,7 @@ pub fn disagreement(circuit: &Circuit, compiled: &Compiled, tokens: &Streams) ->
 }
 
 /// The circuit with the lines of each list in another order.
-fn shuffled(text: &str, seed: u64) -> String {
+pub fn shuffled(text: &str, seed: u64) -> String {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut lines: Vec<&str> = text.lines().collect();
     let listed = |l: &str| {

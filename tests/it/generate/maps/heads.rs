@@ -144,25 +144,25 @@ impl Maps {
         if kind == "mean" {
             let _ = write!(
                 self.w.areas,
-                "    microcolumns: {{per: [context]}}\n    populations:\n      one: {{cells: 1}}\n      count: {{cells: 1, per: [query]}}\n      mean: {{cells: {dv}, per: [query]}}\n"
+                "    microcolumns: {{per: [context]}}\n    populations:\n      one: {{cells: 1}}\n      number: {{cells: 1, per: [query]}}\n      mean: {{cells: {dv}, per: [query]}}\n"
             );
             self.w.wire("tonic", &of("one.basal"), "ones", "");
-            self.w.wire(&of("one"), &of("count.basal"), "ones", "");
+            self.w.wire(&of("one"), &of("number.basal"), "ones", "");
             let (weights, mask) = (self.drawn(), self.mask_of(a));
             self.w.wire(&value.name, &of("mean.basal"), weights, &format!(", mask: {mask}"));
-            self.w.wire(&of("count"), &of("mean.basal"), "ones", ", effect: divisive");
+            self.w.wire(&of("number"), &of("mean.basal"), "ones", ", effect: divisive");
         } else {
             let _ = write!(
                 self.w.areas,
-                "    microcolumns: {{per: [context]}}\n    populations:\n      score: {{cells: 1, activation: exp}}\n      value: {{cells: {dv}, activation: product}}\n      count: {{cells: 1, per: [query]}}\n      mean: {{cells: {dv}, per: [query]}}\n"
+                "    microcolumns: {{per: [context]}}\n    populations:\n      score: {{cells: 1, activation: exp}}\n      value: {{cells: {dv}, activation: product}}\n      number: {{cells: 1, per: [query]}}\n      mean: {{cells: {dv}, per: [query]}}\n"
             );
             let key = self.read(token, true);
             self.drive(&key, &of("score.basal"), 0.3);
             self.w.wire(&of("score"), &of("value.apical"), "ones", "");
             self.drive(&value, &of("value.basal"), 0.3);
-            self.w.wire(&of("score"), &of("count.basal"), "ones", "");
+            self.w.wire(&of("score"), &of("number.basal"), "ones", "");
             self.w.wire(&of("value"), &of("mean.basal"), "identity", "");
-            self.w.wire(&of("count"), &of("mean.basal"), "ones", ", effect: divisive");
+            self.w.wire(&of("number"), &of("mean.basal"), "ones", ", effect: divisive");
         }
         self.drive_to(&of("mean"), out);
     }
