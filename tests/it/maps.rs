@@ -38,7 +38,7 @@ enum Gets {
 use Gets::{Compiled, Nowhere, Settled, Wired};
 
 const CASES: &[(&str, Gets)] = &[
-    ("alibi", Nowhere),
+    ("alibi", Wired),
     ("bert_layer", Nowhere),
     ("centred_layer", Nowhere),
     ("centred_stack", Nowhere),
@@ -56,7 +56,7 @@ const CASES: &[(&str, Gets)] = &[
     ("llama_layer_kron", Nowhere),
     ("llama_layer_recurrent", Nowhere),
     ("sink", Nowhere),
-    ("t5_bias", Nowhere),
+    ("t5_bias", Wired),
 ];
 
 fn file(name: &str) -> PathBuf {
