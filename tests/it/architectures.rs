@@ -1,13 +1,14 @@
 //! Layers of tiny models of many architectures: read, written as circuits, run, and compared with what PyTorch recorded
 //! (`tests/golden/architectures`). The same rows are the table of `docs/architectures.md`.
 
-use super::support::root;
+use super::binary::run_in;
+use super::support::{oracle_output, root};
 use nalgebra::DMatrix;
-use pulvinar::attention::Streams;
 use pulvinar::compile::compile;
 use pulvinar::diag::Diagnostic;
-use pulvinar::files::{read_array, write_safetensors};
-use pulvinar::simulate::run;
+use pulvinar::files::{read_array, write_npy, write_safetensors};
+use pulvinar::simulate::inputs::Overrides;
+use pulvinar::simulate::{inputs, run};
 use pulvinar::weights::model::keys::KEYS;
 use pulvinar::weights::model::refused::REFUSED;
 use pulvinar::weights::model::rows::ARCHITECTURES;
@@ -91,14 +92,22 @@ fn outcome(case: &Case) -> (Option<Loaded>, Outcome) {
     let document =
         spec::read(yaml.as_bytes(), dir.path(), &[]).unwrap_or_else(|d| panic!("{name}: {d}\n{yaml}"));
     let wired = circuit::wire(&document.spec, dir.path()).unwrap_or_else(|d| panic!("{name}: {d}\n{yaml}"));
-    let compiled = compile(&wired).unwrap_or_else(|d| panic!("{name}: {d}\n{yaml}"));
-    let x = array(case, "x").expect("tokens");
-    let mut streams = Streams::from([("main".to_owned(), x)]);
-    if let Some(context) = array(case, "context") {
-        streams.insert("context".to_owned(), context);
+    // What nobody but the circuit knows, as the places of tokens, it makes itself.
+    let mut given = Overrides::new();
+    for name in ["x", "context"] {
+        if let Some(tokens) = array(case, name) {
+            let path = dir.path().join(format!("{name}.npy"));
+            write_npy(&path, &tokens).expect("written");
+            given.insert(if name == "x" { "main" } else { name }.to_owned(), path);
+        }
     }
-    let ran = run::<f64>(&compiled.plain_blocks(), &streams).unwrap_or_else(|d| panic!("{name}: {d}"));
-    let got = ran.output;
+    let streams = inputs(&wired, dir.path(), &given).unwrap_or_else(|d| panic!("{name}: {d}\n{yaml}"));
+    let got = if loaded.beyond.is_plain() {
+        let compiled = compile(&wired).unwrap_or_else(|d| panic!("{name}: {d}\n{yaml}"));
+        run::<f64>(&compiled.plain_blocks(), &streams).unwrap_or_else(|d| panic!("{name}: {d}")).output
+    } else {
+        oracle_output(&wired, &streams)
+    };
     let want = array(case, "y").expect("outputs");
     assert_eq!(got.shape(), want.shape(), "{name}");
     let error = (&got - &want).amax() / want.amax();
@@ -233,4 +242,37 @@ fn circuits_of_layers_compute_what_pytorch_gave_or_are_refused() {
         text.lines().count(),
         "docs/architectures.md (UPDATE_EXPECT=1 rewrites it)"
     );
+}
+
+/// Every cell in time comes to the same, by the command line.
+#[test]
+fn cells_of_layers_settle_at_what_pytorch_gave() {
+    for (name, limit) in
+        [("llama", SINGLE), ("gptj", SINGLE), ("falcon_alibi", DOUBLE), ("t5_decoder", DOUBLE)]
+    {
+        let case = cases().into_iter().find(|c| c.name == name).expect("a case");
+        let dir = tempfile::tempdir().expect("a folder");
+        let here = dir.path();
+        write_npy(&here.join("x.npy"), &array(&case, "x").expect("tokens")).expect("written");
+        let model = case.folder.display().to_string();
+        let mut args = vec!["import", &model, "--layer", "1", "-o", "c.yaml"];
+        if name == "t5_decoder" {
+            args.extend(["--part", "decoder", "--length", "10"]);
+        }
+        let imported = run_in(here, &args);
+        assert_eq!(imported.code, 0, "{name}: {}", imported.stderr);
+        assert!(imported.stdout.contains("\n  beside the heads: "), "{name}: {}", imported.stdout);
+        let ran =
+            run_in(here, &["simulate", "c.yaml", "--mode", "cells", "--tokens", "main=x.npy", "-o", "run"]);
+        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+        let got = read_array(&here.join("run/output.npy"), None).expect("an output");
+        let got = DMatrix::from_column_slice(got.shape[1], got.shape[0], &got.data);
+        let want = array(&case, "y").expect("outputs");
+        let error = (&got - &want).amax() / want.amax();
+        assert!(error < limit, "{name}: {error:e}");
+        // Heads of the file are not all that the layer is.
+        let checked = run_in(here, &[&args[..], &["--check", "--force"]].concat());
+        assert_eq!(checked.code, 4, "{name}: {}", checked.stdout);
+        assert!(checked.stderr.contains("it is more than its heads"), "{name}: {}", checked.stderr);
+    }
 }

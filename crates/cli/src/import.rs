@@ -31,7 +31,9 @@ pub fn run(args: &Import, out: &Reporter) -> Outcome {
         .help("give another name, or --force to replace it")
         .into());
     }
-    let loaded = weights::read_layer(&args.model, &args.layer.options())?;
+    // Only heads can be compared with the file that they are from.
+    let read = if args.check { weights::read } else { weights::read_layer };
+    let loaded = read(&args.model, &args.layer.options())?;
     not_an_input(file)?;
     not_an_input(&beside)?;
     let style = Style {
@@ -128,6 +130,7 @@ fn object(
     put("selected", json!(loaded.selected));
     put("areas", json!(imported.areas));
     put("left_out", json!(imported.left_out));
+    put("beside", json!(loaded.beyond.names()));
     put("dtypes", json!(loaded.dtypes));
     put("tensors", json!(imported.weights.iter().map(|(name, _)| name).collect::<Vec<_>>()));
     put("conditional", json!(!loaded.assumed.is_empty()));
@@ -165,6 +168,10 @@ fn report(args: &Import, loaded: &Loaded, imported: &Imported, beside: &Path) ->
         loaded.dtypes.join(" and "),
     );
     let _ = writeln!(text, "  {}", kinds::line(loaded));
+    let more = loaded.beyond.names();
+    if !more.is_empty() {
+        let _ = writeln!(text, "  beside the heads: {}", more.join(", "));
+    }
     said(&mut text, loaded);
     let areas = &imported.areas;
     let named = if areas.len() > 4 {

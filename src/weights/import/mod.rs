@@ -99,11 +99,11 @@ pub fn import(
 /// As [`import()`]; `F018` where what it does needs the number of tokens (`--length`) or all heads together.
 pub fn import_layer(source: &Path, loaded: &Loaded, style: &Style) -> Result<Imported, Diagnostic> {
     let beyond = &loaded.beyond;
-    let names = beyond.names();
-    if !names.is_empty() {
+    let unsaid = beyond.unsaid();
+    if !unsaid.is_empty() {
         return Err(Bad::new(
             "F018",
-            format!("no circuit can be written yet of a layer with {}", names.join(", ")),
+            format!("no circuit can be written yet of a layer with {}", unsaid.join(", ")),
         )
         .help("only layers without it can be imported")
         .in_file(source));

@@ -1,5 +1,6 @@
 //! What the comments of the file say, and the words for a head.
 
+use super::super::model::Distance;
 use super::Wiring;
 use super::plan::Plan;
 use crate::attention::{Head, Kernel, Mask, Normalisation};
@@ -39,6 +40,44 @@ pub(super) fn gain(h: &Head, named: bool) -> String {
     }
 }
 
+/// What is done to keys and queries before their product.
+fn prepared(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(norm) = &plan.beyond.norm {
+        let mean = if norm.centred { "less their mean, " } else { "" };
+        lines.push(format!("normed       keys and queries, {mean}over the root of their mean square, which an interneuron holds"));
+    }
+    if let Some(rotary) = &plan.beyond.rotary {
+        let d = plan.shared(Head::d_key);
+        let some =
+            if d == Some(rotary.dims) { String::new() } else { format!("the first {} of ", rotary.dims) };
+        lines.push(format!(
+            "turned       {some}k_j and q_i, each turned by the angle of its place: cosine and sine on apical"
+        ));
+        lines.push("             dendrites, the cell and its quarter turn on basal ones".to_owned());
+        if let Some(n) = rotary.length {
+            lines.push(format!("             (frequencies as they are for {n} tokens)"));
+        }
+    }
+    lines
+}
+
+/// What is done to scores before they are exponentiated.
+fn placed(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(cap) = plan.beyond.softcap {
+        lines.push(format!("cap          {cap:?} tanh(gain k_j . q_i / {cap:?})"));
+    }
+    match &plan.beyond.distance {
+        None => {}
+        Some(Distance::Slopes(_)) => lines.push(
+            "distance     slope x j; slope x i is the same for all j and cancels in the quotient".to_owned(),
+        ),
+        Some(_) => lines.push("distance     a number for each pair of places i, j".to_owned()),
+    }
+    lines
+}
+
 /// What the cells compute, as comments.
 pub(super) fn equations(plan: &Plan) -> Vec<String> {
     let bias = |of: fn(&Head) -> &DVector<f64>, name: &str| {
@@ -57,6 +96,7 @@ pub(super) fn equations(plan: &Plan) -> Vec<String> {
     };
     let scored = plan.areas.iter().any(|a| !is_plain(a.head));
     let mut lines = vec![format!("{k},  {q},  {v}")];
+    lines.extend(prepared(plan));
     match plan.wiring {
         Wiring::KeyValueMemory => {
             lines.push(format!("superficial  M = sum of v_j k_j^T over {over}, written as the tokens come"));
@@ -78,12 +118,17 @@ pub(super) fn equations(plan: &Plan) -> Vec<String> {
                 }
                 _ => "f(gain k_j . q_i), f the activation of `score`".to_owned(),
             };
+            lines.extend(placed(plan));
+            let score =
+                if plan.beyond.softcap.is_some() { score.replace("gain k_j . q_i", "cap") } else { score };
+            let score =
+                if plan.beyond.distance.is_some() { score.replace(')', " + distance)") } else { score };
             lines.push(format!("score, deep  s_ij = {score};  s_ij v_j, summed over {over}"));
             if plan.areas.iter().any(|a| a.head.normalisation == Normalisation::Sum) {
-                lines.push(
-                    "readout      u_i = sum of s_ij v_j / sum of s_ij: divisive inhibition by `total`"
-                        .to_owned(),
-                );
+                let sink = if plan.beyond.sinks.is_some() { " and a tonic sink" } else { "" };
+                lines.push(format!(
+                    "readout      u_i = sum of s_ij v_j / sum of s_ij{sink}: divisive inhibition by `total`"
+                ));
             }
         }
     }

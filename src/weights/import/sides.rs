@@ -294,11 +294,12 @@ impl Writer<'_, '_, '_> {
     }
 
     fn linear(&self, side: Side, name: &str, n: usize, comment: &str) -> Population {
+        let all = self.plan.shared(Head::d_key) == Some(n);
         Population {
             name: name.to_owned(),
             layer: "L6",
             kind: "pyramidal",
-            cells: n.to_string(),
+            cells: if all { "$d_k".to_owned() } else { n.to_string() },
             rest: format!("activation: linear, per: [{}]", side.per()),
             comment: comment.to_owned(),
         }

@@ -154,20 +154,33 @@ impl Beyond {
         *self == Self { length: self.length, ..Self::default() }
     }
 
+    /// What of it no circuit can say yet, in words.
+    #[must_use]
+    pub fn unsaid(&self) -> Vec<String> {
+        let said = ["rotary", "distance", "sinks"];
+        self.told().into_iter().filter(|(what, _)| !said.contains(what)).map(|(_, words)| words).collect()
+    }
+
     /// What there is, in words: `rotary positions (4 of 8 cells, halves)`.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let mut out = Vec::new();
-        out.extend(self.norm.as_ref().map(QkNorm::name));
-        out.extend(self.rotary.as_ref().map(Rotary::name));
-        out.extend(self.softcap.map(|c| format!("scores capped at {c} by tanh")));
-        out.extend(self.distance.as_ref().map(Distance::name));
-        out.extend(self.window.map(|w| match w {
+        self.told().into_iter().map(|(_, words)| words).collect()
+    }
+
+    fn told(&self) -> Vec<(&'static str, String)> {
+        let window = |w| match w {
             Window::Back(w) => format!("a window of {w} tokens"),
             Window::Both(w) => format!("a window of {w} tokens to each side"),
-        }));
-        out.extend(self.sinks.as_ref().map(|_| "attention sinks".to_owned()));
-        out
+        };
+        let all = [
+            ("norm", self.norm.as_ref().map(QkNorm::name)),
+            ("rotary", self.rotary.as_ref().map(Rotary::name)),
+            ("softcap", self.softcap.map(|c| format!("scores capped at {c} by tanh"))),
+            ("distance", self.distance.as_ref().map(Distance::name)),
+            ("window", self.window.map(window)),
+            ("sinks", self.sinks.as_ref().map(|_| "attention sinks".to_owned())),
+        ];
+        all.into_iter().filter_map(|(what, words)| Some((what, words?))).collect()
     }
 }
 
