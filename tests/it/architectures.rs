@@ -159,7 +159,8 @@ Cross-attention reads queries from the stream `main` and keys and values from `c
 ## Measured
 
 Each row is one attention module of a tiny model with random weights, as its library makes and saves it (transformers 5.24, torch 2.15, timm 1.0.31,
-x-transformers): read by this program, written as a circuit, compiled, and run in double precision on what the module read. The last column is
+x-transformers): read by this program, written as a circuit, and run in double precision on what the module read: compiled to heads,
+or, where there is more beside them than heads hold, every cell of the circuit by plain loops (`simulate --mode cells` runs those too). The last column is
 the largest error over the largest output that PyTorch gave, rounded up to a power of ten; 1e-14 stands for less. *single*: PyTorch computes
 angles or softmax in single precision there although the model is in double; then 1e-6 is allowed, else 1e-10. A test keeps
 this table (`tests/golden/architectures/`).
