@@ -53,6 +53,7 @@
 //! | module | holds | may import |
 //! |---|---|---|
 //! | [`diag`] [`units`] [`memory`] [`seed`] [`linalg`] [`files`] | diagnostics, times, how much memory may be taken, named random streams, matrix kernels, numeric files | each other, downward only |
+//! | [`vocabulary`] | activations with their slopes, masks: each declared once, with the words for users | `linalg` |
 //! | [`oracle`] | the equations as plain loops | nothing: it stays a second opinion |
 //! | [`spec`] | YAML -> `CircuitSpec`, all mistakes at once; the only one that knows YAML | the base row |
 //! | [`circuit`] | names to ids, shapes, index sets, weights; petgraph | `spec` |
@@ -94,4 +95,5 @@ pub mod seed;
 pub mod simulate;
 pub mod spec;
 pub mod units;
+pub mod vocabulary;
 pub mod weights;

@@ -1,40 +1,13 @@
 //! The types of a compiled block.
 
 use crate::linalg::Real;
+pub use crate::vocabulary::{Function as FeatureMap, Mask};
 use nalgebra::{DMatrix, DVector};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// Token streams by name; each is `[d_model, n_tokens]`, one token per column.
 pub type Streams<T = f64> = BTreeMap<String, DMatrix<T>>;
-
-/// Which context tokens `j` a query token `i` sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mask {
-    /// every token
-    Full,
-    /// `j <= i`
-    Causal,
-    /// `j < i`
-    Strict,
-}
-
-/// An elementwise nonlinearity of a key or query cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeatureMap {
-    /// the cell itself
-    Identity,
-    Relu,
-    Exp,
-    /// `elu(x) + 1`: `x + 1` for `x > 0`, else `exp(x)` (Katharopoulos et al. 2020)
-    EluPlusOne,
-    /// `1 / (1 + exp(-x))`
-    Sigmoid,
-    /// -1, 0 or 1
-    Sign,
-}
 
 /// How query and key make a score; `s = scale * (k . q)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,17 +133,6 @@ pub struct Block<T: Real = f64> {
     pub b_o: DVector<T>,
 }
 
-impl Mask {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Causal => "causal",
-            Self::Strict => "strict",
-        }
-    }
-}
-
 impl Kernel {
     /// `linear`, `exp`, `power` or `feature`.
     #[must_use]
@@ -228,39 +190,5 @@ impl<T: Real> Head<T> {
     #[must_use]
     pub fn d_value(&self) -> usize {
         self.w_v.nrows()
-    }
-}
-
-impl FeatureMap {
-    /// The map of one number.
-    pub fn apply<T: Real>(self, x: T) -> T {
-        match self {
-            Self::Identity => x,
-            Self::Relu => {
-                if x > T::zero() {
-                    x
-                } else {
-                    T::zero()
-                }
-            }
-            Self::Exp => x.exp(),
-            Self::EluPlusOne => {
-                if x > T::zero() {
-                    x + T::one()
-                } else {
-                    x.exp()
-                }
-            }
-            Self::Sigmoid => T::one() / (T::one() + (-x).exp()),
-            Self::Sign => {
-                if x > T::zero() {
-                    T::one()
-                } else if x < T::zero() {
-                    -T::one()
-                } else {
-                    T::zero()
-                }
-            }
-        }
     }
 }

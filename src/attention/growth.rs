@@ -55,7 +55,7 @@ fn written(head: &Head, streams: &Streams) -> Option<(DMatrix<f64>, DMatrix<f64>
     if let Kernel::Feature { key, .. } = head.kernel
         && key != FeatureMap::Identity
     {
-        keys.apply(|x| *x = key.apply(*x));
+        keys.apply(|x| *x = key.value(*x));
     }
     let values = project(&head.w_v, &head.b_v, &head.value_stream)?;
     let rates = match rate {
@@ -63,7 +63,7 @@ fn written(head: &Head, streams: &Streams) -> Option<(DMatrix<f64>, DMatrix<f64>
         Rate::Gate(gate) => {
             let mut features = project(&gate.features, &gate.bias, &gate.stream)?;
             for (mut row, map) in features.row_iter_mut().zip(&gate.maps) {
-                row.apply(|x| *x = map.apply(*x));
+                row.apply(|x| *x = map.value(*x));
             }
             let mut rates = &gate.weights * features;
             rates.column_iter_mut().for_each(|mut token| token += &gate.constant);

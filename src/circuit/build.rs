@@ -98,7 +98,7 @@ fn tonic(spec: &CircuitSpec) -> Population {
         microcolumns: 1,
         cells: 1,
         indices: Indices::default(),
-        activation: crate::spec::ActivationSpec::Linear,
+        activation: crate::spec::ActivationSpec::LINEAR,
         accumulate: None,
         mask: spec.tokens.mask,
         layer: None,

@@ -90,7 +90,7 @@ pub fn estimate(spec: &CircuitSpec) -> Estimate {
     for (area, a) in spec.areas.iter() {
         let columns = a.microcolumns.count.unwrap_or(1);
         for (name, p) in a.populations.iter() {
-            let multiplies = p.accumulate.is_some() || p.activation != ActivationSpec::Linear;
+            let multiplies = p.accumulate.is_some() || p.activation != ActivationSpec::LINEAR;
             e.heads += of_cells(columns.saturating_mul(p.cells), multiplies);
             sizes.insert(format!("{area}.{name}"), ((columns, p.cells), multiplies));
         }

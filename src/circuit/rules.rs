@@ -150,7 +150,7 @@ pub fn index_rule(
         IndexRule::Broadcast
     };
     match rule {
-        IndexRule::SumContext(mask) if s.query && mask < source.mask => {
+        IndexRule::SumContext(mask) if s.query && !mask.narrows(source.mask) => {
             d.push(
                 Diagnostic::error(
                     codes::C025,
@@ -165,7 +165,7 @@ pub fn index_rule(
                 .help("a projection may narrow its area's mask (full > causal > strict), never widen it"),
             );
         }
-        IndexRule::Broadcast if s.query && s.context && target.mask < source.mask => {
+        IndexRule::Broadcast if s.query && s.context && !target.mask.narrows(source.mask) => {
             d.push(
                 Diagnostic::error(
                     codes::C025,

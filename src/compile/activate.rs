@@ -5,32 +5,20 @@ use super::factor::Factors;
 use super::reason::Reason;
 use super::term::{Term, merge};
 use super::value::Value;
-use crate::attention::FeatureMap;
-use crate::spec::ActivationSpec;
+use crate::vocabulary::{Activation, Function};
 use nalgebra::DVector;
 
 impl Factors<'_> {
     /// An activation of the summed compartments.
-    pub(super) fn activate(&mut self, v: Value, activation: ActivationSpec) -> Result<Value, Reason> {
-        let map = match activation {
-            ActivationSpec::Linear | ActivationSpec::Product | ActivationSpec::Power { exponent: 1 } => {
-                return Ok(v);
-            }
-            ActivationSpec::Relu => Some(FeatureMap::Relu),
-            ActivationSpec::Exp => Some(FeatureMap::Exp),
-            ActivationSpec::EluPlusOne => Some(FeatureMap::EluPlusOne),
-            ActivationSpec::Sigmoid => Some(FeatureMap::Sigmoid),
-            ActivationSpec::Sign => Some(FeatureMap::Sign),
-            ActivationSpec::Power { .. } => None,
-        };
+    pub(super) fn activate(&mut self, v: Value, activation: Activation) -> Result<Value, Reason> {
+        let Activation::Function(map) = activation else { return Ok(v) };
+        if activation.is_linear() {
+            return Ok(v);
+        }
         if v.is_constant() {
             let mut out = Value::zero(v.cells);
             let origin = v.constant.as_ref().map_or_else(|| self.parts.no_origin(), |(_, o)| *o);
-            let apply = |x: f64| match activation {
-                ActivationSpec::Power { exponent } => x.powi(exponent.cast_signed()),
-                _ => map.map_or(x, |m| m.apply(x)),
-            };
-            out.constant = Some((DVector::from_fn(v.cells, |c, _| apply(v.constant_of(c))), origin));
+            out.constant = Some((DVector::from_fn(v.cells, |c, _| map.value(v.constant_of(c))), origin));
             return Ok(out);
         }
         let lists = v.as_terms(&mut self.parts);
@@ -38,18 +26,13 @@ impl Factors<'_> {
         for list in lists {
             let flat: Vec<(u32, Term)> = list.iter().map(|t| (0, *t)).collect();
             let list: Vec<Term> = merge(&flat, &mut self.parts).into_iter().map(|(_, t)| t).collect();
-            out.terms.push(self.activated_cell(&list, activation, map)?);
+            out.terms.push(self.activated_cell(&list, map)?);
         }
         Ok(out)
     }
 
-    pub(super) fn activated_cell(
-        &mut self,
-        list: &[Term],
-        activation: ActivationSpec,
-        map: Option<FeatureMap>,
-    ) -> Result<Vec<Term>, Reason> {
-        let name = || activation.name();
+    pub(super) fn activated_cell(&mut self, list: &[Term], map: Function) -> Result<Vec<Term>, Reason> {
+        let name = || Activation::Function(map).name();
         let forms = |t: &Term| t.query.iter().chain(t.context.iter().flatten()).copied().collect::<Vec<_>>();
         if list.iter().any(|t| {
             t.sum.is_some()
@@ -63,13 +46,13 @@ impl Factors<'_> {
         if list.iter().flat_map(forms).any(|a| self.parts.get(a).rectified) {
             return Err(Reason::Rectified);
         }
-        if list.iter().flat_map(forms).any(|a| self.parts.get(a).map != FeatureMap::Identity)
+        if list.iter().flat_map(forms).any(|a| self.parts.get(a).map != Function::Identity)
             && list.len() + forms(&list[0]).len() > 2
         {
             return Err(Reason::NonlinearSum { activation: name() });
         }
         let Some(first) = list.first() else {
-            let at_zero = map.map_or(0.0, |m| m.apply(0.0));
+            let at_zero: f64 = map.value(0.0);
             let origin = self.parts.no_origin();
             return Ok(if at_zero == 0.0 { Vec::new() } else { vec![Term::constant(at_zero, origin)] });
         };
@@ -77,10 +60,12 @@ impl Factors<'_> {
         // One linear form of one token: a feature of that token.
         if let ([t], [atom]) = (list, forms(first).as_slice()) {
             let form = self.parts.get(*atom).clone();
-            if form.map != FeatureMap::Identity {
+            if form.map != Function::Identity {
                 return Err(Reason::NonlinearSum { activation: name() });
             }
-            let Some(map) = map else { return Err(Reason::Power) };
+            if matches!(map, Function::Power(_)) {
+                return Err(Reason::Power);
+            }
             let row = form.row.iter().map(|x| x * t.coefficient).collect();
             let Some((_, atom)) = self.parts.form(form.role, form.stream, false, map, row, origin) else {
                 return Ok(Vec::new());
@@ -95,9 +80,11 @@ impl Factors<'_> {
         if !(reads(Role::Query) && reads(Role::Context)) {
             return Err(Reason::TwoStreams);
         }
-        let power = match activation {
-            ActivationSpec::Exp => 0,
-            ActivationSpec::Power { exponent } => exponent,
+        let power = match map {
+            Function::Exp => 0,
+            Function::Power(p) if p.is_whole() => {
+                p.whole().ok_or_else(|| Reason::Score { activation: name() })?
+            }
             _ => return Err(Reason::Score { activation: name() }),
         };
         for role in [Role::Query, Role::Context] {

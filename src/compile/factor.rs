@@ -11,7 +11,8 @@ use crate::circuit::{
     AxisMap, Circuit, Compartment, IndexRule, Kind, PopulationId, Projection, ProjectionId,
 };
 use crate::diag::Diagnostic;
-use crate::spec::{AccumulateSpec, ActivationSpec, Effect, MaskSpec, Part};
+use crate::spec::{AccumulateSpec, Effect, Part};
+use crate::vocabulary::Activation;
 use nalgebra::{DMatrix, DVector};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -44,14 +45,6 @@ pub struct Factors<'a> {
     values: BTreeMap<PopulationId, Rc<Value>>,
     /// place of each population in the order of evaluation
     pub position: HashMap<PopulationId, usize>,
-}
-
-pub fn mask_of(mask: MaskSpec) -> Mask {
-    match mask {
-        MaskSpec::Full => Mask::Full,
-        MaskSpec::Causal => Mask::Causal,
-        MaskSpec::Strict => Mask::Strict,
-    }
 }
 
 impl<'a> Factors<'a> {
@@ -173,10 +166,10 @@ impl<'a> Factors<'a> {
         let basal = self.compartment(id, Compartment::Basal)?;
         let apical = self.compartment(id, Compartment::Apical)?;
         let rate = match (p.activation, p.accumulate) {
-            (ActivationSpec::Product, Some(AccumulateSpec::Delta { rate })) => {
+            (Activation::Product, Some(AccumulateSpec::Delta { rate })) => {
                 return self.delta(id, &basal, &apical, rate);
             }
-            (ActivationSpec::Product, _) => {
+            (Activation::Product, _) => {
                 basal.times(&apical, &mut self.parts).map_err(|r| self.fault(id, &r))?
             }
             (activation, _) => {
@@ -252,7 +245,7 @@ impl<'a> Factors<'a> {
         let source = self.value(p.from)?;
         let seen = match p.index {
             IndexRule::SumContext(mask) => {
-                let sum = self.sum(p.from, mask_of(mask), Fold::Pooled);
+                let sum = self.sum(p.from, mask, Fold::Pooled);
                 Rc::new(source.summed(sum, |_| None, &mut self.parts).map_err(|r| self.fault(p.to, &r))?)
             }
             IndexRule::Aligned => {

@@ -1,7 +1,7 @@
 //! Accumulating populations: hebbian, decay, gated and delta memories.
 
 use super::atoms::{Atom, GateForm};
-use super::factor::{Factors, mask_of};
+use super::factor::Factors;
 use super::reason::Reason;
 use super::term::{Fold, Term};
 use super::value::Value;
@@ -39,7 +39,7 @@ impl Factors<'_> {
             }
         };
         let gates = if fold == Fold::Gated { Some(self.gates(id)?) } else { None };
-        let sum = self.sum(id, mask_of(p.mask), fold);
+        let sum = self.sum(id, p.mask, fold);
         let mut state = rate
             .summed(sum, |cell| gates.as_ref().map(|g| g[cell]), &mut self.parts)
             .map_err(|r| self.fault(id, &r))?;
@@ -144,7 +144,7 @@ impl Factors<'_> {
         }
         self.deltas.insert(id, memory);
         let mut out = Value::zero(p.size());
-        let sum = self.sum(id, mask_of(p.mask), Fold::Delta);
+        let sum = self.sum(id, p.mask, Fold::Delta);
         let population = u32::try_from(id.0).unwrap_or(u32::MAX);
         for cell in 0..p.size() {
             let address = u32::try_from(cell).unwrap_or(u32::MAX);

@@ -5,7 +5,7 @@
 
 use super::atoms::{Origin, Role};
 use super::block_form::BlockForm;
-use super::factor::{Factors, mask_of};
+use super::factor::Factors;
 use super::hash::HashMap;
 use super::reason::Reason;
 use super::term::{CANCELLED, Fold, Sum, Term, merge};
@@ -13,7 +13,7 @@ use super::value::{Value, expand};
 use crate::attention::FeatureMap;
 use crate::circuit::{AxisMap, Compartment, IndexRule, Kind, PopulationId, Weights};
 use crate::diag::Diagnostic;
-use crate::spec::{ActivationSpec, Effect};
+use crate::spec::Effect;
 use nalgebra::DMatrix;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -98,7 +98,7 @@ impl Factors<'_> {
                 continue;
             }
             let sum = match p.index {
-                IndexRule::SumContext(mask) => Some(self.sum(p.from, mask_of(mask), Fold::Pooled)),
+                IndexRule::SumContext(mask) => Some(self.sum(p.from, mask, Fold::Pooled)),
                 _ => sum,
             };
             let origin = self.parts.origin_of(number.0);
@@ -126,7 +126,7 @@ impl Factors<'_> {
     fn passes_through(&self, id: PopulationId, sum: Option<Sum>) -> bool {
         let p = self.circuit.population(id);
         matches!(p.kind, Kind::Cells { .. })
-            && matches!(p.activation, ActivationSpec::Linear | ActivationSpec::Power { exponent: 1 })
+            && p.activation.is_linear()
             && p.accumulate.is_none()
             && !self.has_divisive(id, Compartment::Basal)
             && !self.has_divisive(id, Compartment::Apical)

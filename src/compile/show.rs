@@ -93,7 +93,7 @@ fn form_text(f: &Factors<'_>, atom: Atom, token: &str) -> String {
     let inner = format!("<{from} #{}>.{}_{token}", form.class, f.streams[form.stream].name);
     match form.map {
         FeatureMap::Identity => inner,
-        map => format!("{map:?}({inner})").to_lowercase(),
+        map => format!("{}({inner})", FeatureMap::name(map).replace(['_', ' '], "")),
     }
 }
 

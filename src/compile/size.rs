@@ -46,7 +46,7 @@ pub fn check(circuit: &Circuit) -> Result<(), Diagnostic> {
                 largest = (own, q.path.clone());
             }
             let linear = source.accumulate.is_none()
-                && (source.activation == ActivationSpec::Linear
+                && (source.activation == ActivationSpec::LINEAR
                     || !matches!(source.kind, crate::circuit::Kind::Cells { .. }));
             let (needed, most) = match (linear, w) {
                 (true, _) => (w.rows().saturating_mul(width), MOST_NUMBERS),
@@ -71,5 +71,5 @@ pub fn check(circuit: &Circuit) -> Result<(), Diagnostic> {
 }
 
 fn multiplies(p: &Population) -> bool {
-    p.accumulate.is_some() || p.activation != ActivationSpec::Linear
+    p.accumulate.is_some() || p.activation != ActivationSpec::LINEAR
 }

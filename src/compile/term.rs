@@ -39,7 +39,9 @@ impl Sum {
             Fold::Gated => (3, 0),
             Fold::Delta => (4, 0),
         };
-        vec![self.mask as u64, kind, bits, self.clock as u64]
+        let window = self.mask.window().map_or(0, |w| w as u64 + 1);
+        let mask = Mask::WHOLE.iter().position(|m| *m == self.mask.whole()).unwrap_or(0) as u64;
+        vec![mask + 3 * window, kind, bits, self.clock as u64]
     }
 }
 

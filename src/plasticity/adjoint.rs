@@ -69,7 +69,7 @@ pub fn sent_slope(cells: &Cells<'_>, rate: f64) -> f64 {
 fn to_compartments(cells: &Cells<'_>, own: &mut Numbers) {
     let Numbers { potential: [basal, apical, _], d_potential: [d_basal, d_apical, _], d_rates, .. } = own;
     for (k, d) in d_rates.iter().enumerate() {
-        let slopes = memory::slopes(cells.of.activation, basal.get(k).copied(), apical.get(k).copied());
+        let slopes = cells.of.activation.slopes(basal.get(k).copied(), apical.get(k).copied());
         for (d_x, slope) in [&mut *d_basal, &mut *d_apical].into_iter().zip(slopes) {
             if let Some(x) = d_x.get_mut(k) {
                 *x += d * slope;

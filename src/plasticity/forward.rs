@@ -10,7 +10,6 @@ use crate::circuit::{Kind, Weights};
 use crate::simulate::cells::Cause;
 use crate::simulate::cells::sweep::{Output, activate, finish, quotient};
 use crate::simulate::cells::underflow::LOST;
-use crate::spec::ActivationSpec;
 
 /// Evaluates all cells whose rates are needed. `weights` has one matrix for each projection.
 ///
@@ -85,10 +84,7 @@ pub fn forward(plan: &Plan<'_>, weights: &[Weights], tokens: &Streams, work: &mu
 
 /// The activation of cells of which one compartment receives something.
 fn alone(output: Output<'_>, x: &[f64], rates: &mut [f64], wild: &mut bool) {
-    use crate::simulate::cells::sweep::function;
-    match output.activation {
-        ActivationSpec::Linear | ActivationSpec::Product => rates.copy_from_slice(x),
-        other => rates.iter_mut().zip(x).for_each(|(r, x)| *r = function(other, *x)),
-    }
+    let f = output.activation.of_sum();
+    rates.iter_mut().zip(x).for_each(|(r, x)| *r = f.value(*x));
     finish(output, rates, wild);
 }

@@ -3,7 +3,7 @@
 
 use crate::circuit::{AxisMap, Weights};
 use crate::linalg::{Operand, gemm_into};
-use crate::simulate::cells::columns::{Columns, seen};
+use crate::simulate::cells::columns::Columns;
 use crate::spec::MaskSpec;
 use nalgebra::DMatrix;
 
@@ -21,9 +21,9 @@ pub enum Link {
     Spread { from: Vec<u32>, sources: usize },
     /// source column `s` is added to target column `to[s]`, or goes nowhere
     Gather { to: Vec<u32>, targets: usize },
-    /// target column `i` reads the first `seen(i)` source columns
+    /// target column `i` reads the source columns that the mask lets it see
     Window { mask: MaskSpec, sources: usize, targets: usize },
-    /// the same backwards: source column `i` is added to the first `seen(i)` target columns
+    /// the same backwards: source column `i` is added to the target columns that it sees
     Back { mask: MaskSpec, sources: usize, targets: usize },
 }
 
@@ -75,14 +75,14 @@ impl Link {
             }
             Self::Window { mask, sources, targets } => {
                 for i in 0..*targets {
-                    for j in 0..seen(*mask, i, *sources) {
+                    for j in mask.seen(i, *sources) {
                         add(&mut y[i * n..][..n], &x[j * n..][..n]);
                     }
                 }
             }
             Self::Back { mask, sources, targets } => {
                 for i in 0..*sources {
-                    for j in 0..seen(*mask, i, *targets) {
+                    for j in mask.seen(i, *targets) {
                         add(&mut y[j * n..][..n], &x[i * n..][..n]);
                     }
                 }
@@ -103,7 +103,8 @@ fn each(columns: Columns) -> impl Iterator<Item = (usize, usize)> {
         Columns::Pairs { queries, .. } => (queries, true),
     };
     (0..rows).flat_map(move |i| {
-        let row = if pairs { 0..columns.row(i).len() } else { i..i + 1 };
+        let first = columns.first(i);
+        let row = if pairs { first..first + columns.row(i).len() } else { i..i + 1 };
         row.map(move |j| (i, j))
     })
 }

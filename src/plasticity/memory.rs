@@ -1,27 +1,26 @@
 //! Memories, token by token, and the derivatives of what they send by what they read.
 
-use super::plan::{Cells, seen};
+use super::plan::Cells;
 use super::work::Numbers;
 use crate::simulate::cells::memory::{Memory, Read};
-use crate::simulate::cells::sweep::function;
-use crate::spec::{AccumulateSpec, ActivationSpec, MaskSpec};
+use crate::spec::{AccumulateSpec, MaskSpec};
 
 /// Number of tokens that the state sent to query `i` holds; one state for all queries under a full mask.
 pub fn written(cells: &Cells<'_>, i: usize) -> usize {
     match cells.of.mask {
         MaskSpec::Full => cells.columns.count(),
-        mask => seen(mask, i, cells.columns.count()),
+        mask => mask.seen(i, cells.columns.count()).end,
     }
 }
 
 /// Which of so many queries read the state after so many tokens.
 pub fn readers(cells: &Cells<'_>, after: usize, queries: usize) -> std::ops::Range<usize> {
     let tokens = cells.columns.count();
-    match cells.of.mask {
+    match cells.of.mask.whole() {
         MaskSpec::Full if after == tokens => 0..queries,
-        MaskSpec::Full => 0..0,
         MaskSpec::Causal => after.saturating_sub(1)..after.min(queries),
         MaskSpec::Strict => after.min(queries)..(after + 1).min(queries),
+        _ => 0..0,
     }
 }
 
@@ -105,48 +104,11 @@ pub fn backward(cells: &Cells<'_>, rule: AccumulateSpec, own: &mut Numbers, d_st
 fn write_back(cells: &Cells<'_>, x: [&Vec<f64>; 2], d_x: [&mut Vec<f64>; 2], k: usize, d: f64) {
     let [d_basal, d_apical] = d_x;
     let [basal, apical] = x.map(|x| x.get(k).copied());
-    let [by_basal, by_apical] = slopes(cells.of.activation, basal, apical);
+    let [by_basal, by_apical] = cells.of.activation.slopes(basal, apical);
     if let Some(x) = d_basal.get_mut(k) {
         *x += d * by_basal;
     }
     if let Some(x) = d_apical.get_mut(k) {
         *x += d * by_apical;
-    }
-}
-
-/// Derivatives of an activation by basal and by apical; `None` is a compartment without inputs.
-pub fn slopes(activation: ActivationSpec, basal: Option<f64>, apical: Option<f64>) -> [f64; 2] {
-    let x = basal.unwrap_or(0.0) + apical.unwrap_or(0.0);
-    match activation {
-        ActivationSpec::Product => match (basal, apical) {
-            (Some(b), Some(a)) => [a, b],
-            _ => [1.0, 1.0],
-        },
-        other => [derivative(other, x); 2],
-    }
-}
-
-/// Derivative of an activation of the sum of the compartments. Relu has slope 0 at 0, sign everywhere.
-pub fn derivative(activation: ActivationSpec, x: f64) -> f64 {
-    match activation {
-        ActivationSpec::Product | ActivationSpec::Linear => 1.0,
-        ActivationSpec::Relu => f64::from(u8::from(x > 0.0)),
-        ActivationSpec::Exp => x.exp(),
-        ActivationSpec::EluPlusOne => {
-            if x > 0.0 {
-                1.0
-            } else {
-                x.exp()
-            }
-        }
-        ActivationSpec::Sigmoid => {
-            let s = function(activation, x);
-            s * (1.0 - s)
-        }
-        ActivationSpec::Sign => 0.0,
-        ActivationSpec::Power { exponent } => match exponent {
-            0 => 0.0,
-            e => f64::from(e) * function(ActivationSpec::Power { exponent: e - 1 }, x),
-        },
     }
 }

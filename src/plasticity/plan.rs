@@ -195,7 +195,7 @@ impl<'c> Plan<'c> {
             let targets = to.columns.count();
             return match from.sends {
                 Columns::Pairs { queries, contexts, .. } => {
-                    let sees = |i, j| (j < seen(mask, i, contexts)).then_some(i);
+                    let sees = |i, j| mask.sees(i, j, contexts).then_some(i);
                     fits(queries, targets, Link::gather(from.sends, targets, sees))
                 }
                 Columns::Line(n) if mask != MaskSpec::Full => {
@@ -301,8 +301,6 @@ impl<'c> Plan<'c> {
             .help("use fewer tokens or cells, or a key-value memory instead of columns for token pairs"))
     }
 }
-
-pub use crate::simulate::cells::columns::seen;
 
 fn lay_out<'c>(circuit: &'c Circuit, p: &'c Population, sample: &Streams) -> Cells<'c> {
     let length = |clock: Option<usize>| {

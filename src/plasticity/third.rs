@@ -2,7 +2,6 @@
 
 use super::adjoint::sent_slope;
 use super::link::cleared;
-use super::memory;
 use super::plan::{Cells, Plan, slot};
 use super::work::{Numbers, Work};
 use crate::circuit::{Compartment, Signal, Weights};
@@ -58,8 +57,7 @@ pub fn signal(plan: &Plan<'_>, k: usize, work: &Work, out: &mut Vec<f64>) {
 pub fn slope(cells: &Cells<'_>, own: &Numbers, compartment: Compartment, effect: Effect, out: &mut [f64]) {
     let [basal, apical, _] = &own.potential;
     for (k, (out, rate)) in out.iter_mut().zip(&own.rates).enumerate() {
-        let [by_basal, by_apical] =
-            memory::slopes(cells.of.activation, basal.get(k).copied(), apical.get(k).copied());
+        let [by_basal, by_apical] = cells.of.activation.slopes(basal.get(k).copied(), apical.get(k).copied());
         let by = if compartment == Compartment::Apical { by_apical } else { by_basal };
         *out = by * sent_slope(cells, *rate) * divided(own, compartment, effect, k);
     }

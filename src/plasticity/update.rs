@@ -1,7 +1,7 @@
 //! A rule at work: every synapse of a projection sees its own numbers, token after token, and the matrix takes the sum.
 
 use super::local::{Local, Rule};
-use super::memory::{self, readers};
+use super::memory::readers;
 use super::plan::{Cells, Plan};
 use super::rules::With;
 use super::third::{divided, signal, slope};
@@ -274,8 +274,7 @@ fn slopes(cells: &Cells<'_>, own: &Numbers, compartment: Compartment, effect: Ef
     let Some(memory) = cells.of.accumulate else { return slope(cells, own, compartment, effect, out) };
     let [basal, apical, _] = &own.potential;
     for (k, out) in out.iter_mut().enumerate() {
-        let [by_basal, by_apical] =
-            memory::slopes(cells.of.activation, basal.get(k).copied(), apical.get(k).copied());
+        let [by_basal, by_apical] = cells.of.activation.slopes(basal.get(k).copied(), apical.get(k).copied());
         *out = match compartment {
             // The state before this token is what a gate scales.
             Compartment::Gate => own.states[k],

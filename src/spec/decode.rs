@@ -11,8 +11,6 @@ use super::types_run::maps;
 use super::{Places, template, weights};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 
-pub const MASKS: [(&str, MaskSpec); 3] =
-    [("full", MaskSpec::Full), ("causal", MaskSpec::Causal), ("strict", MaskSpec::Strict)];
 const AXES: [(&str, Axis); 3] =
     [("cells", Axis::Cells), ("microcolumns", Axis::Microcolumns), ("all", Axis::All)];
 
@@ -115,12 +113,12 @@ fn area(d: &mut Decoder, at: At<'_>, written: &mut template::Written) -> Option<
     let mut f = d.map(at, "a map with `populations`, or with `template`")?;
     if f.node("template").is_some() {
         let name = at.path.rsplit('.').next().unwrap_or_default().to_owned();
-        let mask = f.optional(d, "mask", |d, at| d.word(at, &MASKS));
+        let mask = f.optional(d, "mask", super::decode_tokens::mask);
         let area = f.optional(d, "template", |d, at| template::read(d, at, &name, written));
         f.finish(d);
         return area.map(|a: AreaSpec| AreaSpec { mask, ..a });
     }
-    let mask = f.optional(d, "mask", |d, at| d.word(at, &MASKS));
+    let mask = f.optional(d, "mask", super::decode_tokens::mask);
     let microcolumns = f.optional(d, "microcolumns", microcolumns).unwrap_or_default();
     let populations = f.required(d, "populations", |d, at| d.table(at, "populations", population));
     f.asked_also("template");
@@ -144,7 +142,7 @@ pub(super) fn projection(d: &mut Decoder, at: At<'_>) -> Option<ProjectionSpec> 
             d.word(at, &[("additive", Effect::Additive), ("divisive", Effect::Divisive)])
         })
         .unwrap_or(Effect::Additive);
-    let mask = f.optional(d, "mask", |d, at| d.word(at, &MASKS));
+    let mask = f.optional(d, "mask", super::decode_tokens::mask);
     let plasticity = f.optional(d, "plasticity", PlasticitySpec::read);
     let delay = f.optional(d, "delay", |d, at| d.time(at, false));
     let tied = f.optional(d, "tied", Decoder::boolean);

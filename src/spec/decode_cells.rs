@@ -5,6 +5,7 @@ use super::fields::{At, Decoder, Fields};
 use super::node::{Value, shorten};
 use super::types::*;
 use crate::diag::{Diagnostic, codes, did_you_mean};
+use crate::vocabulary::{Exponent, Function};
 
 pub fn per(d: &mut Decoder, at: At<'_>) -> Option<Vec<Index>> {
     let Value::Seq(items) = &at.node.value else {
@@ -68,7 +69,7 @@ pub fn population(d: &mut Decoder, at: At<'_>) -> Option<PopulationSpec> {
     });
     let cells = f.required(d, "cells", Decoder::count);
     let per = f.optional(d, "per", per);
-    let activation = f.optional(d, "activation", activation).unwrap_or(ActivationSpec::Linear);
+    let activation = f.optional(d, "activation", activation).unwrap_or(ActivationSpec::LINEAR);
     let accumulate = f.optional(d, "accumulate", accumulate);
     let cable = f.optional(d, "cable", super::decode_spikes::cable);
     let options = CellOptions { cable, ..options(d, &mut f) };
@@ -106,18 +107,14 @@ pub fn activation(d: &mut Decoder, at: At<'_>) -> Option<ActivationSpec> {
             return None;
         }
         let mut f = d.map(At { node, path: &path }, "a map with `exponent`")?;
-        let exponent = f.required(d, "exponent", |d, at| {
-            d.number_where(at, "a whole number from 1 to 64", |x| {
-                x.fract() == 0.0 && (1.0..=64.0).contains(&x)
-            })
-        });
+        let exponent =
+            f.required(d, "exponent", |d, at| d.number_where(at, "positive", |p| Exponent::new(p).is_some()));
         f.finish(d);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        return exponent.map(|n| ActivationSpec::Power { exponent: n as u32 });
+        return exponent.and_then(Exponent::new).map(|p| ActivationSpec::Function(Function::Power(p)));
     }
     match &at.node.value {
         Value::Str(s) if s == "power" => d.wrong(at, "`{power: {exponent: 2}}`"),
-        _ => d.word(at, &ActivationSpec::NAMED),
+        _ => d.word(at, &ActivationSpec::named().collect::<Vec<_>>()),
     }
 }
 

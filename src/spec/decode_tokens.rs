@@ -1,6 +1,5 @@
 //! The section `tokens`: streams, clocks, masks, layout.
 
-use super::decode::MASKS;
 use super::fields::{At, Decoder, Fields};
 use super::node::shorten;
 use super::types::*;
@@ -20,7 +19,7 @@ pub fn tokens(d: &mut Decoder, at: At<'_>) -> Option<TokensSpec> {
     } else {
         stream(d, &mut f, false).map(|s| Table(vec![("main".to_owned(), s)]))
     };
-    let mask = f.optional(d, "mask", |d, at| d.word(at, &MASKS)).unwrap_or(MaskSpec::Full);
+    let mask = f.optional(d, "mask", mask).unwrap_or(MaskSpec::Full);
     let layout = f.optional(d, "layout", layout).unwrap_or(LayoutSpec::Space {});
     f.finish(d);
     let streams = streams?;
@@ -115,4 +114,8 @@ pub fn layout(d: &mut Decoder, at: At<'_>) -> Option<LayoutSpec> {
             None
         }
     }
+}
+
+pub fn mask(d: &mut Decoder, at: At<'_>) -> Option<MaskSpec> {
+    d.word(at, &MaskSpec::WHOLE.map(|m| (m.word(), m)))
 }

@@ -16,7 +16,7 @@ fn definitions() -> Value {
         "count": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 100_000_000}, {"$ref": "#/definitions/parameter"}]},
         "time": time(NOT_ZERO),
         "time_or_zero": time("([0-9]+\\.?[0-9]*|\\.[0-9]+)"),
-        "mask": word(&["full", "causal", "strict"], "full: all j; causal: j <= i; strict: j < i"),
+        "mask": word(&MaskSpec::WHOLE.map(MaskSpec::word), &MaskSpec::WHOLE.map(|m| format!("{}: {}", m.word(), m.sentence())).join("; ")),
         "per": {"type": "array", "items": word(&["query", "context"], ""), "uniqueItems": true, "description": "token indices over which the population is replicated"},
         "matrix": {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/number"}}},
         "input": one_of(&[
@@ -37,8 +37,8 @@ fn definitions() -> Value {
             "spike_trains": r("spike_trains"),
         }), &["pathway", "cells"]),
         "activation": {"anyOf": [
-            word(&["product", "linear", "relu", "exp", "elu_plus_one", "sigmoid", "sign"], ""),
-            one_of(&[("power", object(json!({"exponent": r("count")}), &["exponent"]))]),
+            word(&ActivationSpec::named().map(|(name, _)| name).collect::<Vec<_>>(), ""),
+            one_of(&[("power", object(json!({"exponent": positive()}), &["exponent"]))]),
         ]},
         "accumulate": one_of(&[
             ("hebbian", object(json!({"rate": positive()}), &[])),

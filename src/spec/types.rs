@@ -9,6 +9,7 @@ pub use super::types_protocol::*;
 pub use super::types_run::*;
 pub use super::types_spikes::*;
 pub use super::types_task::*;
+pub use crate::vocabulary::{Activation as ActivationSpec, Mask as MaskSpec};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// The schema line that every file opens with.
@@ -198,25 +199,6 @@ pub enum InputSpec {
     },
     /// one row per token
     Values(Vec<Vec<f64>>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MaskSpec {
-    Full,
-    Causal,
-    Strict,
-}
-
-impl MaskSpec {
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Causal => "causal",
-            Self::Strict => "strict",
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]

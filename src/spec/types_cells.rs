@@ -3,9 +3,10 @@
 use super::declare::{Form, Kind, NOT_NEGATIVE, NUMBER, TIME, form};
 use super::fields::{At, Decoder};
 use super::node::Value as Node;
-use super::types::{CableSpec, MaskSpec, SpikeTrainsSpec, Table, Time};
+use super::types::{ActivationSpec, CableSpec, MaskSpec, SpikeTrainsSpec, Table, Time};
 use crate::diag::{Diagnostic, Span, codes};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+use serde::Serializer;
 use serde_json::{Value, json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -164,43 +165,6 @@ pub struct PopulationSpec {
     pub accumulate: Option<AccumulateSpec>,
     #[serde(flatten)]
     pub options: CellOptions,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ActivationSpec {
-    /// basal x apical
-    Product,
-    Linear,
-    Relu,
-    Exp,
-    EluPlusOne,
-    Sigmoid,
-    Sign,
-    Power {
-        exponent: u32,
-    },
-}
-
-impl ActivationSpec {
-    /// Those without a parameter, by the name that the file uses.
-    pub const NAMED: [(&'static str, Self); 7] = [
-        ("product", Self::Product),
-        ("linear", Self::Linear),
-        ("relu", Self::Relu),
-        ("exp", Self::Exp),
-        ("elu_plus_one", Self::EluPlusOne),
-        ("sigmoid", Self::Sigmoid),
-        ("sign", Self::Sign),
-    ];
-
-    #[must_use]
-    pub fn name(self) -> String {
-        match self {
-            Self::Power { exponent } => format!("power {exponent}"),
-            other => Self::NAMED.iter().find(|(_, a)| *a == other).map_or("", |(n, _)| *n).to_owned(),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -11,8 +11,6 @@ use std::collections::BTreeMap;
 const WORDS: [(&str, Attention); 3] =
     [("linear", Attention::Linear), ("softmax", Attention::Softmax), ("exp", Attention::Softmax)];
 
-const MASKS: [Mask; 3] = [Mask::Full, Mask::Causal, Mask::Strict];
-
 /// What the file, its metadata or `config.json` says of a layer that is not native.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
@@ -40,9 +38,11 @@ impl Said {
             None => None,
         };
         let mask = match metadata.get("mask") {
-            Some(text) => Some(MASKS.into_iter().find(|m| m.name() == text.trim()).ok_or_else(|| {
-                wrong("mask", text, "a mask").help(did_you_mean(text, MASKS.map(Mask::name)))
-            })?),
+            Some(text) => {
+                Some(Mask::WHOLE.into_iter().find(|m| m.word() == text.trim()).ok_or_else(|| {
+                    wrong("mask", text, "a mask").help(did_you_mean(text, Mask::WHOLE.map(Mask::word)))
+                })?)
+            }
             None => None,
         };
         let positions = match metadata.get("position").map(|text| text.trim()) {

@@ -291,10 +291,9 @@ pub(super) fn overrule(
         (None, None) => {}
     }
     if let Some(mask) = options.mask {
-        let others: Vec<&str> =
-            block.heads.iter().map(|h| h.mask.name()).filter(|m| *m != mask.name()).collect();
-        if let (true, Some(first)) = (stated.mask, others.first()) {
-            overruled.push(format!("{} mask as asked for; the file says {first}", mask.name()));
+        let other = block.heads.iter().map(|h| h.mask).find(|m| *m != mask);
+        if let (true, Some(first)) = (stated.mask, other) {
+            overruled.push(format!("{} mask as asked for; the file says {}", mask.name(), first.name()));
         }
         block.heads.iter_mut().for_each(|h| h.mask = mask);
     } else if !stated.mask {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What every module but `oracle` may import.
-const BASE: [&str; 6] = ["diag", "units", "memory", "seed", "linalg", "files"];
+const BASE: [&str; 7] = ["diag", "units", "memory", "seed", "linalg", "files", "vocabulary"];
 
 /// Each module, and what it may import beside the base row. The base row itself is listed in full: it looks downward.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -15,6 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("seed", &["diag"]),
     ("linalg", &["diag"]),
     ("files", &["diag", "units", "memory", "seed", "linalg"]),
+    ("vocabulary", &["linalg"]),
     ("oracle", &[]),
     ("spec", &[]),
     ("circuit", &["spec"]),

@@ -8,6 +8,7 @@ use pulvinar::diag::Diagnostic;
 use pulvinar::oracle::cells as oracle;
 use pulvinar::simulate::run;
 use pulvinar::spec::{AccumulateSpec, ActivationSpec, Document, Effect, MaskSpec, Part};
+use pulvinar::vocabulary::Function;
 use std::path::{Path, PathBuf};
 
 /// The root of the repository.
@@ -150,6 +151,28 @@ fn mask(m: MaskSpec) -> oracle::Mask {
         MaskSpec::Full => oracle::Mask::Full,
         MaskSpec::Causal => oracle::Mask::Causal,
         MaskSpec::Strict => oracle::Mask::Strict,
+        MaskSpec::FullWindow(w) => oracle::Mask::FullWindow(w),
+        MaskSpec::CausalWindow(w) => oracle::Mask::CausalWindow(w),
+        MaskSpec::StrictWindow(w) => oracle::Mask::StrictWindow(w),
+    }
+}
+
+fn activation(a: ActivationSpec) -> oracle::Activation {
+    let ActivationSpec::Function(f) = a else { return oracle::Activation::Product };
+    match f {
+        Function::Identity => oracle::Activation::Linear,
+        Function::Relu => oracle::Activation::Relu,
+        Function::Exp => oracle::Activation::Exp,
+        Function::EluPlusOne => oracle::Activation::EluPlusOne,
+        Function::Sigmoid => oracle::Activation::Sigmoid,
+        Function::Sign => oracle::Activation::Sign,
+        Function::Sqrt => oracle::Activation::Sqrt,
+        Function::Tanh => oracle::Activation::Tanh,
+        Function::Silu => oracle::Activation::Silu,
+        Function::Gelu => oracle::Activation::Gelu,
+        Function::GeluTanh => oracle::Activation::GeluTanh,
+        Function::Sine => oracle::Activation::Sine,
+        Function::Power(p) => oracle::Activation::Power(p.get()),
     }
 }
 
@@ -207,16 +230,7 @@ pub fn net(circuit: &Circuit, inputs: &Streams) -> oracle::Net {
                 context_clock: length(p.context_clock),
                 kind,
                 part,
-                activation: match p.activation {
-                    ActivationSpec::Product => oracle::Activation::Product,
-                    ActivationSpec::Linear => oracle::Activation::Linear,
-                    ActivationSpec::Relu => oracle::Activation::Relu,
-                    ActivationSpec::Exp => oracle::Activation::Exp,
-                    ActivationSpec::EluPlusOne => oracle::Activation::EluPlusOne,
-                    ActivationSpec::Sigmoid => oracle::Activation::Sigmoid,
-                    ActivationSpec::Sign => oracle::Activation::Sign,
-                    ActivationSpec::Power { exponent } => oracle::Activation::Power(f64::from(exponent)),
-                },
+                activation: activation(p.activation),
                 accumulate: p.accumulate.map(|a| match a {
                     AccumulateSpec::Hebbian { rate } => oracle::Accumulate::Hebbian { rate },
                     AccumulateSpec::Decay { g, rate } => oracle::Accumulate::Decay { g, rate },

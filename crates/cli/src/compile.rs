@@ -13,6 +13,7 @@ use pulvinar::compile::{Compiled, CompiledBlock, explain::explain};
 use pulvinar::diag::{Diagnostic, codes};
 use pulvinar::spec::Document;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -239,12 +240,12 @@ fn object(compiled: &Compiled) -> Map<String, Value> {
 
 fn block_json(block: &CompiledBlock) -> Map<String, Value> {
     let b = &block.block;
-    let shared = |get: fn(&Head) -> &'static str| -> &'static str {
+    let shared = |get: fn(&Head) -> Cow<'static, str>| -> Cow<'static, str> {
         let mut names = b.heads.iter().map(get);
         match names.next() {
-            None => "none",
+            None => "none".into(),
             Some(first) if names.all(|n| n == first) => first,
-            Some(_) => "mixed",
+            Some(_) => "mixed".into(),
         }
     };
     let heads: Vec<Value> = block
@@ -279,9 +280,9 @@ fn block_json(block: &CompiledBlock) -> Map<String, Value> {
     map.insert("relay".to_owned(), json!(b.relay));
     map.insert("d_model".to_owned(), json!(b.d_model));
     map.insert("mask".to_owned(), json!(shared(|h| h.mask.name())));
-    map.insert("kernel".to_owned(), json!(shared(|h| h.kernel.name())));
-    map.insert("normalisation".to_owned(), json!(shared(|h| h.normalisation.name())));
-    map.insert("memory".to_owned(), json!(shared(|h| h.memory.name())));
+    map.insert("kernel".to_owned(), json!(shared(|h| h.kernel.name().into())));
+    map.insert("normalisation".to_owned(), json!(shared(|h| h.normalisation.name().into())));
+    map.insert("memory".to_owned(), json!(shared(|h| h.memory.name().into())));
     map.insert(
         "residual".to_owned(),
         json!(b.residual.iter().map(|r| r.stream.as_str()).collect::<Vec<_>>()),

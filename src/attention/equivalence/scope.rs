@@ -100,6 +100,9 @@ pub(super) fn check(a: &Block, b: &Block) -> Result<(Clocks, BTreeMap<String, us
             if h.normalisation != Normalisation::None {
                 return fail("it divides by the sum of its scores".into());
             }
+            if h.mask.window().is_some() {
+                return fail(format!("its mask has a window ({})", h.mask.name()));
+            }
             match h.memory {
                 Memory::None | Memory::Hebbian => {}
                 Memory::Decay(g) if g > 0.0 && g <= 1.0 => {}

@@ -56,6 +56,7 @@ impl SoftmaxDistance {
 pub fn is_softmax(head: &Head) -> bool {
     head.kernel == Kernel::Exp
         && head.normalisation == Normalisation::Sum
+        && head.mask.window().is_none()
         && matches!(head.memory, Memory::None | Memory::Hebbian)
 }
 

@@ -111,13 +111,13 @@ fn pieces<'h>(a: &'h Block, b: &'h Block, clocks: &Clocks, home: &str, earlier: 
         let cross = clocks.root(&h.context_stream) != home;
         let g = decay(h);
         // Weights of the other token and of the token itself; a full mask fades towards the last token.
-        let (other, itself) = match h.mask {
+        let (other, itself) = match h.mask.whole() {
             Mask::Full if cross => (1.0, 0.0),
             Mask::Full if earlier => (1.0, g),
             Mask::Causal if earlier => (0.0, 1.0),
             Mask::Strict if earlier => (0.0, 0.0),
             Mask::Full | Mask::Causal => (g, 1.0),
-            Mask::Strict => (1.0, 0.0),
+            _ => (1.0, 0.0),
         };
         out.push(Piece { term: Term::of(h, sign), pair: other, own: itself });
     }

@@ -27,7 +27,7 @@ impl<T: Real> Reader<'_, T> {
         let x_v = self.stream("value", &h.value_stream)?;
         self.same_clock("values", &h.value_stream, &h.context_stream)?;
         if h.mask != Mask::Full {
-            let what = if h.mask == Mask::Causal { "causal mask" } else { "strict mask" };
+            let what = if h.mask.whole() == Mask::Causal { "causal mask" } else { "strict mask" };
             self.same_clock(what, &h.query_stream, &h.context_stream)?;
         }
         self.fits("W_Q", h.w_q.shape(), "W_K", h.w_k.shape(), h.w_q.nrows() == h.w_k.nrows())?;
@@ -125,6 +125,9 @@ impl<T: Real> Reader<'_, T> {
                 h.kernel.name()
             ));
         }
+        if let Some(w) = h.mask.window() {
+            return fail(format!("heads with a window (mask {}, W = {w}) do not run yet", h.mask.name()));
+        }
         if recurrent && h.normalisation == Normalisation::Sum {
             return fail(format!("a {} memory has no sum of scores to divide by", h.memory.name()));
         }
@@ -172,7 +175,7 @@ pub(in crate::attention) fn affine<T: Real>(
 fn map_all<T: Real>(m: &mut DMatrix<T>, map: FeatureMap) {
     if map != FeatureMap::Identity {
         for x in m.iter_mut() {
-            *x = map.apply(*x);
+            *x = map.value(*x);
         }
     }
 }

@@ -82,7 +82,7 @@ impl<T: Real> Stack<T> {
             gemm_into(block, T::one(), weights, x, if is_biased { T::one() } else { T::zero() });
             for (from, count, map) in maps {
                 for token in block.chunks_exact_mut(rows) {
-                    token[*from..from + count].iter_mut().for_each(|x| *x = map.apply(*x));
+                    token[*from..from + count].iter_mut().for_each(|x| *x = map.value(*x));
                 }
             }
         });

@@ -9,6 +9,7 @@ use super::tiles::Scoring;
 use super::{View, decay_of, delta, linear, recurrent, tiles};
 use crate::attention::{FeatureMap, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate};
 use crate::linalg::{Operand, Real, all_finite, copy_rows, gemm_into, real};
+use crate::vocabulary::OnPaper;
 
 /// What goes wrong at a token.
 #[derive(Clone, Copy, Debug)]
@@ -243,7 +244,7 @@ pub(in crate::attention) fn side_of<T: Real>(head: &Head<T>) -> GateSide {
 
 /// Whether keys and queries are made of rates above 0.
 fn is_positive<T: Real>(head: &Head<T>) -> bool {
-    let above = |map| matches!(map, FeatureMap::Exp | FeatureMap::EluPlusOne | FeatureMap::Sigmoid);
+    let above = |map: FeatureMap| map.on_paper(OnPaper::Any) == OnPaper::Positive;
     matches!(head.kernel, Kernel::Feature { key, query } if above(key) && above(query))
 }
 

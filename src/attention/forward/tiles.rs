@@ -158,10 +158,10 @@ pub(in crate::attention) fn weight<T: Real>(kernel: Kernel, score: T) -> T {
 
 /// How many context tokens query `i` sees: they are always the first ones.
 pub(in crate::attention) fn seen(mask: Mask, i: usize, n_context: usize) -> usize {
-    match mask {
-        Mask::Full => n_context,
+    match mask.whole() {
         Mask::Causal => i + 1,
         Mask::Strict => i,
+        _ => n_context,
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn backward<T: Real>(
             return None;
         }
         let n_context = streams[&head.context_stream].ncols();
-        let kept = Kept { head, seat, plan, room: &kept.rooms[h], n_query: n, n_context };
+        let kept = Kept { head, seat, plan, room: &kept.rooms[h], streams, n_query: n, n_context };
         let d_read = Operand::of(&d_reads).rows(seat.read_out, seat.read_rows);
         Some(head::backward(kept, d_read, spare, parallel))
     };

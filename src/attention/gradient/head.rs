@@ -1,14 +1,15 @@
 //! Back through one head, from `dL/du` to its keys, queries, values and gates.
 
-use super::maps::{dot, outer, slope, sum_tokens, times_slopes};
+use super::maps::{dot, outer, sum_tokens, times_slopes};
 use super::types::{GateGradient, MemoryGradient};
 use super::{linear, recurrent, tiles};
+use crate::attention::forward::inputs::affine;
 use crate::attention::forward::plan::{Plan, Seat, Slot};
 use crate::attention::forward::room::{Room, n_rates, side_of};
 use crate::attention::forward::spare::Spare;
 use crate::attention::forward::tiles::Scoring;
 use crate::attention::forward::{View, decay_of};
-use crate::attention::{Gate, Head, Kernel, Memory, Normalisation, Rate};
+use crate::attention::{Gate, Head, Kernel, Memory, Normalisation, Rate, Streams};
 use crate::linalg::{Operand, Real, gemm};
 use nalgebra::{DMatrix, DVector};
 
@@ -70,6 +71,7 @@ pub(super) struct Kept<'a, T: Real> {
     pub seat: Seat,
     pub plan: &'a Plan<T>,
     pub room: &'a Room<T>,
+    pub streams: &'a Streams<T>,
     pub n_query: usize,
     pub n_context: usize,
 }
@@ -112,8 +114,11 @@ pub(super) fn backward<T: Real>(
         token.iter_mut().for_each(|d| *d *= head.scale);
     }
     if let Kernel::Feature { key, query } = head.kernel {
-        times_slopes(&mut back.queries, query, x.queries);
-        times_slopes(&mut back.keys, key, x.keys);
+        let z = |w, b, stream: &String| affine(w, b, &kept.streams[stream], parallel);
+        let queries = || z(&head.w_q, &head.b_q, &head.query_stream);
+        times_slopes(&mut back.queries, query, x.queries, queries);
+        let keys = || z(&head.w_k, &head.b_k, &head.context_stream);
+        times_slopes(&mut back.keys, key, x.keys, keys);
     }
     let (memory, gate) = match &head.memory {
         Memory::None | Memory::Hebbian => (MemoryGradient::None, None),
@@ -121,7 +126,7 @@ pub(super) fn backward<T: Real>(
         Memory::Delta(Rate::Constant(_)) => (MemoryGradient::Rate(back.rates.sum()), None),
         Memory::Delta(Rate::Gate(gate)) | Memory::Gated { gate, .. } => {
             let values = copy(kept.view(seat.gate.unwrap_or_default(), n_context));
-            let (gradient, features) = through_gate(gate, &values, &back.rates);
+            let (gradient, features) = through_gate(gate, &kept.streams[&gate.stream], &values, &back.rates);
             (MemoryGradient::Gate(gradient), Some(features))
         }
     };
@@ -187,18 +192,24 @@ fn undivide<T: Real>(read: Operand<'_, T>, room: &[T], spare: &Spare<T>) -> DMat
     out
 }
 
-/// Back through `g(x) = constant + weights * map(z)`, from `map(z)` and `dL/dg` `[n_rows, n_tokens]`: its constant and
+/// Back through `g(x) = constant + weights * map(z)`, from `x`, `map(z)` and `dL/dg` `[n_rows, n_tokens]`: its constant and
 /// weights, and `dL/dz`.
 fn through_gate<T: Real>(
     gate: &Gate<T>,
+    x: &DMatrix<T>,
     values: &DMatrix<T>,
     d_gains: &DMatrix<T>,
 ) -> (GateGradient<T>, DMatrix<T>) {
     let mut d_features = DMatrix::zeros(values.nrows(), values.ncols());
     gemm(&mut d_features, T::one(), &gate.weights, true, d_gains, false, T::zero());
-    for (value, mut d) in values.column_iter().zip(d_features.column_iter_mut()) {
-        for ((value, d), map) in value.iter().zip(d.iter_mut()).zip(&gate.maps) {
-            *d *= slope(*map, *value);
+    let reads_z = gate.maps.iter().any(|map| map.slope_reads_argument());
+    let z = if reads_z { &affine(&gate.features, &gate.bias, x, false) } else { values };
+    for (map, (value, (z, mut d))) in std::iter::zip(
+        &gate.maps,
+        std::iter::zip(values.row_iter(), z.row_iter().zip(d_features.row_iter_mut())),
+    ) {
+        for ((d, z), value) in d.iter_mut().zip(z.iter()).zip(value.iter()) {
+            *d *= map.slope_at(*z, *value);
         }
     }
     let gradient = GateGradient {

@@ -39,7 +39,8 @@ pub(super) fn backward<T: Real>(
         Mask::Full => full(x, read, decay, divided, spare, parallel),
         _ if decay.is_none() && recurrent::is_small::<T>(size) => swept(x, read, mask, spare),
         Mask::Causal => chunked(x, read, decay, 0, spare),
-        Mask::Strict => chunked(x, read, decay, 1, spare),
+        // Windows have been refused by the forward pass.
+        _ => chunked(x, read, decay, 1, spare),
     }
 }
 

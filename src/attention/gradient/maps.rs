@@ -10,38 +10,26 @@ use rayon::prelude::*;
 /// Columns of a sum that one thread adds up.
 const PANEL: usize = 128;
 
-/// `d map(z) / dz`, written as a function of `map(z)`: a slope never needs `z` itself.
-///
-/// At the kinks: relu has slope 0 at `z = 0`, sign has slope 0 everywhere. `elu + 1` has none (1 from both sides).
-pub(super) fn slope<T: Real>(map: FeatureMap, value: T) -> T {
-    match map {
-        FeatureMap::Identity => T::one(),
-        FeatureMap::Relu => {
-            if value > T::zero() {
-                T::one()
-            } else {
-                T::zero()
-            }
-        }
-        FeatureMap::Exp => value,
-        FeatureMap::EluPlusOne => {
-            if value > T::one() {
-                T::one()
-            } else {
-                value
-            }
-        }
-        FeatureMap::Sigmoid => value * (T::one() - value),
-        FeatureMap::Sign => T::zero(),
+/// Multiplies `d` by the slopes of a map at `z`, of which the values are known; `z` is made only where slopes need it.
+pub(super) fn times_slopes<T: Real>(
+    d: &mut DMatrix<T>,
+    map: FeatureMap,
+    values: Operand<'_, T>,
+    z: impl FnOnce() -> DMatrix<T>,
+) {
+    if map == FeatureMap::Identity {
+        return;
     }
-}
-
-/// Multiplies `d` by the slopes at `values`.
-pub(super) fn times_slopes<T: Real>(d: &mut DMatrix<T>, map: FeatureMap, values: Operand<'_, T>) {
-    if map != FeatureMap::Identity {
-        for (j, mut d) in d.column_iter_mut().enumerate() {
-            d.iter_mut().zip(values.column(j)).for_each(|(d, value)| *d *= slope(map, *value));
+    if map.slope_reads_argument() {
+        let z = z();
+        for (j, (mut d, z)) in d.column_iter_mut().zip(z.column_iter()).enumerate() {
+            let both = z.iter().zip(values.column(j));
+            d.iter_mut().zip(both).for_each(|(d, (z, value))| *d *= map.slope_at(*z, *value));
         }
+        return;
+    }
+    for (j, mut d) in d.column_iter_mut().enumerate() {
+        d.iter_mut().zip(values.column(j)).for_each(|(d, value)| *d *= map.slope_at(*value, *value));
     }
 }
 

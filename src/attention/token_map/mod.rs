@@ -19,9 +19,9 @@
 
 pub mod order;
 
-use super::block::FeatureMap;
 use super::forward::ForwardError;
 use crate::linalg::{Real, real};
+pub use crate::vocabulary::Activation as Response;
 use nalgebra::DMatrix;
 use std::borrow::Cow;
 
@@ -58,15 +58,6 @@ pub struct MapCells<T: Real = f64> {
     pub basal: Compartment<T>,
     pub apical: Compartment<T>,
     pub activation: Response,
-}
-
-/// What a cell makes of its two compartments.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Response {
-    /// basal times apical
-    Product,
-    /// a function of basal + apical
-    Function(FeatureMap),
 }
 
 /// A sum over its inputs, divided by another sum where there are divisors; without inputs it is 0.

@@ -43,7 +43,7 @@ pub fn no_rates(spec: &CircuitSpec, d: &mut Diagnostics) {
         for (short, p) in area.populations.iter().filter(|(_, p)| p.options.spikes()) {
             let path = |key: &str| format!("areas.{area_name}.populations.{short}.{key}");
             refuse(path("per"), p.per.is_some());
-            refuse(path("activation"), p.activation != ActivationSpec::Linear);
+            refuse(path("activation"), p.activation != ActivationSpec::LINEAR);
             refuse(path("accumulate"), p.accumulate.is_some());
             options(&p.options, &path, &mut refuse);
         }

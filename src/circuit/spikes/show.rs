@@ -145,7 +145,7 @@ fn drawn_population(p: &SpikePopulation) -> Population {
         microcolumns: 1,
         cells: p.cells,
         indices: Indices::default(),
-        activation: ActivationSpec::Linear,
+        activation: ActivationSpec::LINEAR,
         accumulate: None,
         mask: MaskSpec::Full,
         layer: p.layer.clone(),

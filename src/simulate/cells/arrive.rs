@@ -3,11 +3,11 @@
 //! Sums over the context come before the matrix, broadcasts after it, so that the product is done once for each
 //! column that is really different.
 
-use super::columns::{Columns, seen};
+use super::columns::Columns;
 use super::pieces::{columns_of_piece, pieces};
 use super::product::Product;
 use crate::circuit::Synapses;
-use crate::spec::MaskSpec;
+use crate::vocabulary::Mask;
 use std::borrow::Cow;
 
 /// What happens to token indices on the way.
@@ -24,7 +24,7 @@ pub enum Route {
     /// a token's column to all pairs with that context
     Context,
     /// the sum over the context that a query sees
-    Sum(MaskSpec),
+    Sum(Mask),
 }
 
 /// A projection at work.
@@ -62,7 +62,7 @@ fn widths(route: Route, from: Columns, to: Columns) -> (usize, usize) {
 
 /// A full sum over a line is the same for all queries.
 fn collapses(route: Route, from: Columns) -> bool {
-    matches!((route, from), (Route::Sum(MaskSpec::Full), Columns::Line(_)))
+    matches!((route, from), (Route::Sum(Mask::Full), Columns::Line(_)))
 }
 
 impl<'a> Arrival<'a> {
@@ -145,8 +145,8 @@ impl<'a> Arrival<'a> {
             let (mut i, mut j) = to.locate(k * block);
             for column in target.chunks_exact_mut(n) {
                 if let Columns::Pairs { .. } = to {
-                    while j >= to.row(i).len() {
-                        (i, j) = (i + 1, 0);
+                    while j >= to.first(i) + to.row(i).len() {
+                        (i, j) = (i + 1, to.first(i + 1));
                     }
                 }
                 let from = &arrived[which((i, j)) * n..][..n];
@@ -164,30 +164,39 @@ impl<'a> Arrival<'a> {
         let Columns::Pairs { queries, .. } = to else { return };
         for i in 0..queries {
             let row = to.row(i);
-            let first = from.row(i).start * n;
+            let first = (from.row(i).start + to.first(i) - from.first(i)) * n;
             self.gathered[row.start * n..row.end * n].copy_from_slice(&source[first..first + row.len() * n]);
         }
     }
 
-    fn sum_pairs(&mut self, mask: MaskSpec, source: &[f64]) {
+    fn sum_pairs(&mut self, mask: Mask, source: &[f64]) {
         let (n, from) = (self.n_from, self.from);
         let Columns::Pairs { contexts, .. } = from else { return };
         pieces(&mut self.gathered, n, from.count() * n, |i, sum| {
             let row = from.row(i);
-            let columns = seen(mask, i, contexts).min(row.len());
-            total(sum, &source[row.start * n..(row.start + columns) * n]);
+            let (seen, first) = (mask.seen(i, contexts), from.first(i));
+            let column = |j: usize| (row.start + j - first).min(row.end) * n;
+            total(sum, &source[column(seen.start.max(first))..column(seen.end.max(first))]);
         });
     }
 
-    fn sum_line(&mut self, mask: MaskSpec, source: &[f64]) {
+    fn sum_line(&mut self, mask: Mask, source: &[f64]) {
         let n = self.n_from;
-        if mask == MaskSpec::Full {
+        if mask == Mask::Full {
             if self.gathered.len() == n {
                 total(&mut self.gathered, source);
             }
             return;
         }
-        let shift = usize::from(mask == MaskSpec::Strict);
+        if mask.window().is_some() {
+            let contexts = source.len() / n;
+            pieces(&mut self.gathered, n, source.len(), |i, sum| {
+                let seen = mask.seen(i, contexts);
+                total(sum, &source[seen.start * n..seen.end * n]);
+            });
+            return;
+        }
+        let shift = usize::from(mask == Mask::Strict);
         for i in 0..self.to.count() {
             let (before, rest) = self.gathered.split_at_mut(i * n);
             let sum = &mut rest[..n];

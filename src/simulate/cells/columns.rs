@@ -2,10 +2,10 @@
 //!
 //! A population is replicated over token indices; each copy is a *column* of its `microcolumns x cells` numbers.
 //! Columns lie one after another, so a population's numbers are a matrix `[cells, columns]`, column-major. Pairs of
-//! tokens lie query by query, and only those that the mask lets exist: of query `i` the first `seen(i)` tokens of
-//! the context.
+//! tokens lie query by query, and only those that the mask lets exist: of query `i` the context tokens that it sees, which
+//! lie side by side.
 
-use crate::spec::MaskSpec;
+use crate::vocabulary::Mask;
 use std::ops::Range;
 
 /// The columns of a population.
@@ -16,16 +16,7 @@ pub enum Columns {
     /// one for each token of a clock
     Line(usize),
     /// one for each pair of tokens that the mask allows
-    Pairs { queries: usize, contexts: usize, mask: MaskSpec },
-}
-
-/// How many tokens of the context query `i` sees; they are the first ones.
-pub fn seen(mask: MaskSpec, i: usize, contexts: usize) -> usize {
-    match mask {
-        MaskSpec::Full => contexts,
-        MaskSpec::Causal => (i + 1).min(contexts),
-        MaskSpec::Strict => i.min(contexts),
-    }
+    Pairs { queries: usize, contexts: usize, mask: Mask },
 }
 
 impl Columns {
@@ -43,15 +34,19 @@ impl Columns {
         match self {
             Self::Once => 0,
             Self::Line(_) => i,
-            Self::Pairs { contexts, mask: MaskSpec::Full, .. } => i.saturating_mul(contexts),
-            Self::Pairs { mask: MaskSpec::Causal, .. } => i.saturating_mul(i + 1) / 2,
-            Self::Pairs { mask: MaskSpec::Strict, .. } => i.saturating_mul(i.saturating_sub(1)) / 2,
+            Self::Pairs { contexts, mask, .. } => before(mask, i, contexts),
         }
     }
 
     /// Columns of query `i`.
     pub fn row(self, i: usize) -> Range<usize> {
         self.start(i)..self.start(i + 1)
+    }
+
+    /// Context token of the first column of query `i`, among pairs.
+    pub fn first(self, i: usize) -> usize {
+        let Self::Pairs { contexts, mask, .. } = self else { return 0 };
+        mask.seen(i, contexts).start
     }
 
     /// Query and context of a column: the last row that starts at or before it.
@@ -62,7 +57,28 @@ impl Columns {
             let middle = usize::midpoint(low, high);
             if self.start(middle) <= column { low = middle } else { high = middle }
         }
-        (low, column - self.start(low))
+        (low, self.first(low) + column - self.start(low))
+    }
+}
+
+/// Pairs of the first `i` queries.
+fn before(mask: Mask, i: usize, contexts: usize) -> usize {
+    // 0 + 1 + ... + m
+    let triangle = |m: usize| m.saturating_mul(m + 1) / 2;
+    let window = mask.window().unwrap_or(contexts).min(contexts);
+    // Rows of 1, 2, ... pairs up to the window, then as wide as it.
+    let ramp = |rows: usize| triangle(rows) - triangle(rows.saturating_sub(window));
+    match mask {
+        Mask::Full => i.saturating_mul(contexts),
+        Mask::Causal => triangle(i),
+        Mask::Strict => triangle(i.saturating_sub(1)),
+        Mask::CausalWindow(_) => ramp(i),
+        Mask::StrictWindow(_) => ramp(i.saturating_sub(1)),
+        Mask::FullWindow(_) => {
+            let ahead = i.saturating_mul(window + 1) + triangle(i.saturating_sub(1));
+            let beyond = triangle((i + window).saturating_sub(contexts));
+            ahead - beyond - triangle(i.saturating_sub(window + 1))
+        }
     }
 }
 
@@ -72,12 +88,13 @@ mod tests {
 
     #[test]
     fn pairs_are_numbered_row_by_row() {
-        for mask in [MaskSpec::Full, MaskSpec::Causal, MaskSpec::Strict] {
+        let windows = Mask::WHOLE.into_iter().flat_map(|m| [1, 2, 4, 5, 9].map(|w| m.within(w)));
+        for mask in Mask::WHOLE.into_iter().chain(windows) {
             let columns = Columns::Pairs { queries: 5, contexts: 5, mask };
             let mut next = 0;
             for i in 0..5 {
-                assert_eq!(columns.row(i).len(), seen(mask, i, 5), "{mask:?}");
-                for (j, column) in columns.row(i).enumerate() {
+                assert_eq!(columns.row(i).len(), mask.seen(i, 5).len(), "{mask:?}");
+                for (j, column) in mask.seen(i, 5).zip(columns.row(i)) {
                     assert_eq!(column, next, "{mask:?}");
                     assert_eq!(columns.locate(column), (i, j), "{mask:?}");
                     next += 1;

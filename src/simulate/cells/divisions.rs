@@ -12,7 +12,8 @@ use super::step::Wild;
 use crate::attention::Streams;
 use crate::circuit::{Circuit, Compartment, IndexRule, Kind, Population, PopulationId, Projection};
 use crate::diag::{Diagnostic, codes};
-use crate::spec::{AccumulateSpec, ActivationSpec, CellOptions, Effect, LayoutSpec, MaskSpec, StopSpec};
+use crate::spec::{AccumulateSpec, CellOptions, Effect, LayoutSpec, StopSpec};
+use crate::vocabulary::{Activation, Mask, OnPaper};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most numbers that the check may hold; with more tokens only what the heads themselves divide is looked at.
@@ -91,6 +92,16 @@ enum Sign {
     Positive,
 }
 
+impl Sign {
+    fn on_paper(self) -> OnPaper {
+        match self {
+            Self::Any => OnPaper::Any,
+            Self::NonNegative => OnPaper::NonNegative,
+            Self::LaterPositive | Self::Positive => OnPaper::Positive,
+        }
+    }
+}
+
 /// Signs, and whether all numbers of the first query token are 0 because a strict sum is empty.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -115,7 +126,7 @@ pub fn doubtful(circuit: &Circuit) -> Vec<PopulationId> {
                 continue;
             };
             // Columns (0, j) of a strict area do not exist.
-            let first = p.indices.context && p.indices.query && p.mask == MaskSpec::Strict;
+            let first = p.indices.context && p.indices.query && p.mask.whole() == Mask::Strict;
             let sound = match below.sign {
                 Sign::Positive => true,
                 Sign::LaterPositive => first || above.starts_at_zero,
@@ -175,7 +186,7 @@ fn arriving(
 fn on_the_way(p: &Projection, from: Option<Known>) -> Known {
     let from = from.unwrap_or(Known { sign: Sign::Any, starts_at_zero: false });
     match p.index {
-        IndexRule::SumContext(MaskSpec::Strict) => {
+        IndexRule::SumContext(mask) if mask.whole() == Mask::Strict => {
             Known { sign: from.sign.min(Sign::LaterPositive), starts_at_zero: true }
         }
         // The first query token becomes a context token, which is not known apart.
@@ -199,16 +210,19 @@ fn sent(p: &Population, sides: &[Known]) -> Known {
             (if part.is_some() { Sign::NonNegative } else { Sign::Any }, false)
         }
         (Kind::Relay { part: Some(_), .. }, _) => (Sign::NonNegative, zero),
-        (_, ActivationSpec::Product) => (lowest, sides.iter().any(|s| s.starts_at_zero)),
-        (_, ActivationSpec::Exp | ActivationSpec::Sigmoid | ActivationSpec::EluPlusOne) => {
-            (Sign::Positive, false)
+        (_, Activation::Product) => (lowest, sides.iter().any(|s| s.starts_at_zero)),
+        (_, Activation::Function(f)) => {
+            let sign = match f.on_paper(sum.on_paper()) {
+                OnPaper::Any => Sign::Any,
+                OnPaper::NonNegative => Sign::NonNegative,
+                // Above 0 wherever its argument is.
+                OnPaper::Positive if f.on_paper(OnPaper::Any) != OnPaper::Positive => sum,
+                OnPaper::Positive => Sign::Positive,
+            };
+            (sign, zero && f.value(0.0) == 0.0)
         }
-        (_, ActivationSpec::Linear) => (sum, zero),
-        (_, ActivationSpec::Relu) => (sum.max(Sign::NonNegative), zero),
-        (_, ActivationSpec::Power { exponent }) if exponent % 2 == 0 => (sum.max(Sign::NonNegative), zero),
-        (_, ActivationSpec::Sign | ActivationSpec::Power { .. }) => (sum, zero),
     };
-    let strict = p.mask == MaskSpec::Strict;
+    let strict = p.mask.whole() == Mask::Strict;
     match p.accumulate {
         None => Known { sign, starts_at_zero },
         Some(AccumulateSpec::Hebbian { rate } | AccumulateSpec::Decay { rate, .. }) if rate > 0.0 => {

@@ -10,18 +10,17 @@
 //! step's compartments; what is leaky in a memory is its compartments. **In time** there is one column that keeps its
 //! state, and one write for each token.
 
-use super::columns::seen;
-use super::sweep::function;
-use crate::spec::{AccumulateSpec, ActivationSpec, MaskSpec};
+use crate::spec::AccumulateSpec;
+use crate::vocabulary::{Activation, Mask};
 
 /// The rule and the shape of the population that follows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
     pub rule: AccumulateSpec,
-    pub activation: ActivationSpec,
+    pub activation: Activation,
     /// cells in one microcolumn
     pub cells: usize,
-    pub mask: MaskSpec,
+    pub mask: Mask,
 }
 
 /// What a write reads of the cells of one column: empty where a compartment has no input.
@@ -74,18 +73,18 @@ impl Memory {
 
     /// The activation of the cells of one column.
     fn rate(&self, read: Read<'_>, rate: &mut [f64]) {
-        if self.activation == ActivationSpec::Product {
+        let Activation::Function(f) = self.activation else {
             for (r, (b, a)) in rate.iter_mut().zip(read.basal.iter().zip(read.apical)) {
                 *r = b * a;
             }
             return;
-        }
+        };
         rate.fill(0.0);
         for x in [read.basal, read.apical].into_iter().filter(|x| !x.is_empty()) {
             rate.iter_mut().zip(x).for_each(|(r, x)| *r += x);
         }
         for r in rate {
-            *r = function(self.activation, *r);
+            *r = f.value(*r);
         }
     }
 
@@ -94,7 +93,7 @@ impl Memory {
     pub fn fold(&self, read: Read<'_>, contexts: usize, work: &mut Work, sent: &mut [f64]) {
         let n = work.state.len();
         work.state.fill(0.0);
-        if self.mask == MaskSpec::Full {
+        if self.mask == Mask::Full {
             for j in 0..contexts {
                 self.write(read.column(j, n), &mut work.state, &mut work.rate);
             }
@@ -103,7 +102,7 @@ impl Memory {
         }
         let mut written = 0;
         for (i, sent) in sent.chunks_exact_mut(n).enumerate() {
-            while written < seen(self.mask, i, contexts) {
+            while written < self.mask.seen(i, contexts).end {
                 self.write(read.column(written, n), &mut work.state, &mut work.rate);
                 written += 1;
             }

@@ -125,7 +125,8 @@ impl Schedule {
         let (offset, end) = (inside == self.duration, inside == self.period());
         let last = pass + 1 == self.passes;
         let mut events = [None; 3];
-        match self.mask {
+        // Tokens in time have no windows.
+        match self.mask.whole() {
             MaskSpec::Causal => {
                 let block = (1..=self.blocks).find(|b| {
                     // rounded to the nearest step
@@ -137,11 +138,11 @@ impl Schedule {
             MaskSpec::Strict if offset => {
                 events = [Some(Event::Sample { token }), Some(Event::WriteAll { token }), None];
             }
-            MaskSpec::Full => {
+            MaskSpec::Strict => {}
+            _ => {
                 events[0] = (offset && !last).then_some(Event::Write { block: pass + 1, token });
                 events[1] = (end && last).then_some(Event::Sample { token });
             }
-            MaskSpec::Strict => {}
         }
         events.into_iter().flatten()
     }

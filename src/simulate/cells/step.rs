@@ -16,7 +16,7 @@ use super::net::{Cells, Incoming, Input, Membrane, Net};
 use super::noise::Currents;
 use super::sweep::{Compartment, Output, Seen, finish, quotient, sweep};
 use crate::circuit::Compartment as Where;
-use crate::spec::ActivationSpec;
+use crate::vocabulary::Activation;
 
 /// Population (its number in [`Net::cells`]) in which a number became infinite or no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ fn compartment(m: &mut Membrane) -> Compartment<'_> {
 }
 
 /// What a memory's compartments hand on: their own value, no activation.
-const PLAIN: Output<'static> = Output { activation: ActivationSpec::Linear, part: None, limits: None };
+const PLAIN: Output<'static> = Output { activation: Activation::LINEAR, part: None, limits: None };
 
 impl Cells<'_> {
     /// Potentials move, rates are written; true if some number went wild.

@@ -12,7 +12,8 @@
 //! behind a large potential.
 
 use super::pieces::{PIECE, pays};
-use crate::spec::{ActivationSpec, LimitsSpec, Part};
+use crate::spec::{LimitsSpec, Part};
+use crate::vocabulary::{Activation, Function};
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -36,7 +37,7 @@ pub struct Leak {
 /// How a cell turns its compartments into a rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Output<'a> {
-    pub activation: ActivationSpec,
+    pub activation: Activation,
     pub part: Option<Part>,
     pub limits: Option<&'a LimitsSpec>,
 }
@@ -248,10 +249,13 @@ fn approach(
 pub fn activate(output: Output<'_>, basal: &[f64], apical: &[f64], rates: &mut [f64], wild: &mut bool) {
     let both = || basal.iter().zip(apical);
     match output.activation {
-        ActivationSpec::Product => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = b * a),
-        ActivationSpec::Linear => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = b + a),
-        ActivationSpec::Relu => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = (b + a).max(0.0)),
-        other => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = function(other, b + a)),
+        Activation::Product => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = b * a),
+        // Those without a call become vector code.
+        Activation::LINEAR => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = b + a),
+        Activation::Function(Function::Relu) => {
+            rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = Function::Relu.value(b + a));
+        }
+        Activation::Function(f) => rates.iter_mut().zip(both()).for_each(|(r, (b, a))| *r = f.value(b + a)),
     }
     finish(output, rates, wild);
 }
@@ -284,19 +288,4 @@ pub fn finish(output: Output<'_>, rates: &mut [f64], wild: &mut bool) {
 pub fn rectify(part: Part, rates: &mut [f64]) {
     let sign = if part == Part::Plus { 1.0 } else { -1.0 };
     rates.iter_mut().for_each(|r| *r = (sign * *r).max(0.0));
-}
-
-/// An activation of the sum of the compartments; a product needs both and passes the sum on.
-pub fn function(activation: ActivationSpec, x: f64) -> f64 {
-    match activation {
-        ActivationSpec::Product | ActivationSpec::Linear => x,
-        ActivationSpec::Relu => x.max(0.0),
-        ActivationSpec::Exp => x.exp(),
-        ActivationSpec::EluPlusOne if x > 0.0 => x + 1.0,
-        ActivationSpec::EluPlusOne => x.exp(),
-        ActivationSpec::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-        ActivationSpec::Sign if x == 0.0 => 0.0,
-        ActivationSpec::Sign => x.signum(),
-        ActivationSpec::Power { exponent } => x.powi(i32::try_from(exponent).unwrap_or(i32::MAX)),
-    }
 }

@@ -6,12 +6,13 @@
 //!
 //! **Deliberately absent:** sums of nothing (no token yet, no weight): there 0/0 is 0.
 
-use super::columns::{Columns, seen};
+use super::columns::Columns;
 use super::net::Net;
 use super::step::source;
 use super::sweep::finish;
 use crate::circuit::{Circuit, Compartment, IndexRule, Kind, Projection, ProjectionId};
-use crate::spec::{AccumulateSpec, ActivationSpec, Effect, MaskSpec};
+use crate::spec::{AccumulateSpec, Effect};
+use crate::vocabulary::{Activation, Mask, OnPaper};
 
 /// Below this a divisor, and what it divides, may have lost digits.
 pub const LOST: f64 = 1e-280;
@@ -21,7 +22,7 @@ pub const LOST: f64 = 1e-280;
 #[derive(Clone, Debug, PartialEq)]
 struct Pool {
     cells: Vec<bool>,
-    over: Option<(MaskSpec, usize)>,
+    over: Option<(Mask, usize)>,
 }
 
 /// Which cells of a circuit pool rates that are never 0.
@@ -31,31 +32,18 @@ pub struct Pools<'c> {
     of: Vec<Option<Pool>>,
 }
 
-/// Is the activation above 0 everywhere?
-fn is_positive(activation: ActivationSpec) -> bool {
-    matches!(activation, ActivationSpec::Exp | ActivationSpec::Sigmoid | ActivationSpec::EluPlusOne)
-}
-
-/// Tokens that both sums need: those of the narrower mask.
-fn both(a: Option<(MaskSpec, usize)>, b: Option<(MaskSpec, usize)>) -> Option<(MaskSpec, usize)> {
+/// Tokens that both sums need: those of the narrower mask. A window leaves none empty that it would not be without.
+fn both(a: Option<(Mask, usize)>, b: Option<(Mask, usize)>) -> Option<(Mask, usize)> {
     match (a, b) {
-        (Some(a), Some(b)) => Some(if width(a.0) <= width(b.0) { a } else { b }),
+        (Some(a), Some(b)) => Some(if a.0.whole().narrows(b.0.whole()) { a } else { b }),
         (a, b) => a.or(b),
     }
 }
 
 /// Tokens that one of the sums needs: those of the wider mask, or none.
-fn either(a: Option<(MaskSpec, usize)>, b: Option<(MaskSpec, usize)>) -> Option<(MaskSpec, usize)> {
+fn either(a: Option<(Mask, usize)>, b: Option<(Mask, usize)>) -> Option<(Mask, usize)> {
     let (a, b) = (a?, b?);
-    Some(if width(a.0) >= width(b.0) { a } else { b })
-}
-
-fn width(mask: MaskSpec) -> u8 {
-    match mask {
-        MaskSpec::Strict => 0,
-        MaskSpec::Causal => 1,
-        MaskSpec::Full => 2,
-    }
+    Some(if b.0.whole().narrows(a.0.whole()) { a } else { b })
 }
 
 impl<'c> Pools<'c> {
@@ -86,14 +74,14 @@ impl<'c> Pools<'c> {
         let [basal, apical] = [Compartment::Basal, Compartment::Apical].map(|c| self.arrives(i, c));
         let has = |c| self.inputs(i, c, Effect::Additive).next().is_some();
         let pool = match p.activation {
-            a if is_positive(a) => Some(all()),
-            ActivationSpec::Product if has(Compartment::Basal) && has(Compartment::Apical) => {
+            Activation::Function(f) if f.on_paper(OnPaper::Any) == OnPaper::Positive => Some(all()),
+            Activation::Product if has(Compartment::Basal) && has(Compartment::Apical) => {
                 let (basal, apical) = (basal?, apical?);
                 let cells = basal.cells.iter().zip(&apical.cells).map(|(b, a)| *b && *a).collect();
                 Some(Pool { cells, over: both(basal.over, apical.over) })
             }
-            ActivationSpec::Product | ActivationSpec::Linear => join(basal, apical),
-            _ => None,
+            Activation::Product | Activation::LINEAR => join(basal, apical),
+            Activation::Function(_) => None,
         };
         match p.accumulate {
             Some(AccumulateSpec::Delta { .. }) => None,
@@ -147,7 +135,7 @@ impl<'c> Pools<'c> {
                     Columns::Pairs { contexts, .. } => contexts,
                     other => other.count(),
                 };
-                seen(mask, query, contexts) > 0
+                !mask.seen(query, contexts).is_empty()
             }
         })
     }
@@ -199,7 +187,7 @@ fn arrive(net: &mut Net<'_>, k: usize, to: &mut [f64]) {
     let from = q.from;
     let p = &net.cells[from];
     let is_plain = p.memory.is_none()
-        && p.of.activation == ActivationSpec::Linear
+        && p.of.activation == Activation::LINEAR
         && p.membranes.iter().all(|m| m.divisive.is_none());
     if q.delay.is_some() || q.sum.is_some() || !is_plain || p.membranes.is_empty() {
         let q = &mut net.incoming[k];

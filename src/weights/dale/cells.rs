@@ -84,7 +84,7 @@ impl Writer<'_> {
                         cell_type: None,
                         cells: relay.cells,
                         per: relay.per.clone(),
-                        activation: ActivationSpec::Linear,
+                        activation: ActivationSpec::LINEAR,
                         accumulate: None,
                         options: CellOptions::default(),
                     };
@@ -124,7 +124,7 @@ fn interneuron(cells: usize, p: &PopulationSpec) -> PopulationSpec {
         cell_type: Some("interneuron".to_owned()),
         cells,
         per: p.per.clone(),
-        activation: ActivationSpec::Linear,
+        activation: ActivationSpec::LINEAR,
         accumulate: None,
         options: p.options.clone(),
     }

@@ -3,7 +3,8 @@
 use super::Half;
 use crate::circuit::{Circuit, Compartment, IndexRule, Kind, Output, Population, PopulationId, Projection};
 use crate::diag::{Diagnostic, codes};
-use crate::spec::{AccumulateSpec, ActivationSpec, Effect};
+use crate::spec::{AccumulateSpec, Effect};
+use crate::vocabulary::{Activation, OnPaper};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a population of the new circuit receives in one compartment.
@@ -167,16 +168,22 @@ impl Planner<'_> {
         }
         let signed = net.contains(&Half::Minus);
         match p.activation {
-            ActivationSpec::Product => Ok(products(basal, apical)),
-            ActivationSpec::Linear | ActivationSpec::Power { exponent: 1 } => Ok(if signed {
+            Activation::Product => Ok(products(basal, apical)),
+            linear if linear.is_linear() => Ok(if signed {
                 Half::BOTH.into_iter().filter(|h| net.contains(h)).map(pair).collect()
             } else {
                 net.iter().map(|h| plain(*h, "", "")).collect()
             }),
-            ActivationSpec::Sign | ActivationSpec::Power { .. } if signed && is_odd(p.activation) => {
-                refuse("activation", &format!("`{}` of a signed argument is signed", p.activation.name()))
+            Activation::Function(f) => {
+                let argument = if signed { OnPaper::Any } else { OnPaper::NonNegative };
+                match f.on_paper(argument) {
+                    OnPaper::Any => {
+                        let of = if signed { "of a signed argument is signed" } else { "is signed" };
+                        refuse("activation", &format!("`{}` {of}", p.activation.name()))
+                    }
+                    OnPaper::NonNegative | OnPaper::Positive => Ok(vec![net_of(Half::Plus, "", "")]),
+                }
             }
-            _ => Ok(vec![net_of(Half::Plus, "", "")]),
         }
     }
 
@@ -240,9 +247,9 @@ impl Planner<'_> {
             };
         }
         match p.activation {
-            ActivationSpec::Product if at.contains(&Linear::Constant) => join(at[0], at[1]),
-            ActivationSpec::Product => Linear::No,
-            ActivationSpec::Linear | ActivationSpec::Power { exponent: 1 } => join(at[0], at[1]),
+            Activation::Product if at.contains(&Linear::Constant) => join(at[0], at[1]),
+            Activation::Product => Linear::No,
+            linear if linear.is_linear() => join(at[0], at[1]),
             _ if at == [Linear::Constant; 2] => Linear::Constant,
             _ => Linear::No,
         }
@@ -276,13 +283,6 @@ fn join(a: Linear, b: Linear) -> Linear {
         (Linear::Constant, x) | (x, Linear::Constant) => x,
         (x, y) if x == y => x,
         _ => Linear::No,
-    }
-}
-
-fn is_odd(activation: ActivationSpec) -> bool {
-    match activation {
-        ActivationSpec::Power { exponent } => exponent % 2 == 1,
-        other => other == ActivationSpec::Sign,
     }
 }
 

@@ -32,8 +32,8 @@ pub(super) struct Writer<'p, 'a, 'w> {
 /// A mask, and how far it reaches.
 fn mask_text(mask: Mask, window: Option<usize>) -> String {
     match window {
-        Some(w) => format!("{{{}: {{window: {w}}}}}", mask.name()),
-        None => mask.name().to_owned(),
+        Some(w) => format!("{{{}: {{window: {w}}}}}", mask.word()),
+        None => mask.word().to_owned(),
     }
 }
 

@@ -125,7 +125,7 @@ impl Part<'_> {
         let normalisations = self.normalisations(n, &kernels)?;
         let scales = self.scales(n, &kernels, &keys)?;
         let memories = self.memories(n)?;
-        let masks = self.choices("mask", n, &[Mask::Full, Mask::Causal, Mask::Strict], Mask::name)?;
+        let masks = self.choices("mask", n, &Mask::WHOLE, Mask::word)?;
         let query_streams = self.streams("query_stream", n)?;
         let context_streams = self.streams("context_stream", n)?;
         let value_streams = self.list("value_stream", n)?.unwrap_or_else(|| context_streams.clone());

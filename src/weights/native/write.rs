@@ -78,7 +78,7 @@ fn put_metadata(metadata: &mut Vec<(String, String)>, prefix: &str, block: &Bloc
     each("kernel", &|h| h.kernel.name().to_owned());
     each("scale", &|h| format!("{:?}", h.scale));
     each("normalisation", &|h| h.normalisation.name().to_owned());
-    each("mask", &|h| h.mask.name().to_owned());
+    each("mask", &|h| h.mask.name().into_owned());
     each("memory", &|h| h.memory.name().to_owned());
     each("decay", &|h| if let Memory::Decay(g) = h.memory { format!("{g:?}") } else { "1".to_owned() });
     each("rate", &|h| match h.memory {

@@ -129,8 +129,18 @@ impl Free {
                 ((self.find(pair), None), (true, true), activation, "")
             }
             _ => {
-                let activation =
-                    ["relu", "exp", "elu_plus_one", "sigmoid", "sign"][self.w.rng.random_range(0..5)];
+                let activation = [
+                    "relu",
+                    "exp",
+                    "elu_plus_one",
+                    "sigmoid",
+                    "sign",
+                    "tanh",
+                    "silu",
+                    "gelu",
+                    "gelu_tanh",
+                    "sine",
+                ][self.w.rng.random_range(0..10)];
                 let on = self.w.chance(0.5);
                 let name = if on { "Q" } else { "C" };
                 ((self.find(|n| n.name == name), None), (on, !on), activation, "")

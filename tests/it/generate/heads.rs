@@ -229,7 +229,18 @@ impl Writer {
         let map = if normalised {
             "elu_plus_one"
         } else {
-            self.pick(&["relu", "sigmoid", "exp", "elu_plus_one", "sign"])
+            self.pick(&[
+                "relu",
+                "sigmoid",
+                "exp",
+                "elu_plus_one",
+                "sign",
+                "tanh",
+                "silu",
+                "gelu",
+                "gelu_tanh",
+                "sine",
+            ])
         };
         let query_map = if normalised || self.chance(0.5) { map } else { "linear" };
         let mut text = format!(

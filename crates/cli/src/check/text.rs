@@ -192,7 +192,7 @@ fn summary(block: &Block) -> String {
         "none" | "hebbian" => String::new(),
         other => format!(", {other} memory"),
     });
-    let mask = shared(|h| h.mask.name().to_owned());
+    let mask = shared(|h| h.mask.name().into_owned());
     let paths: Vec<&str> = block.residual.iter().map(|r| r.stream.as_str()).collect();
     let paths =
         if paths.is_empty() { "no residual".to_owned() } else { format!("residual {}", paths.join(", ")) };

@@ -18,7 +18,7 @@ pub(super) fn line(loaded: &Loaded) -> String {
     if heads.iter().any(|h| !matches!(h.memory, Memory::None)) {
         parts.push(format!("memory {}", list(heads, |h| h.memory.name().to_owned())));
     }
-    parts.push(format!("mask {}", list(heads, |h| h.mask.name().to_owned())));
+    parts.push(format!("mask {}", list(heads, |h| h.mask.name().into_owned())));
     if let Some(tensor) = stated_by(loaded) {
         parts.push(format!("stated by `{tensor}`"));
     }

@@ -45,7 +45,7 @@ pub fn heads(compiled: &Compiled) -> Section {
                 of.d_key().to_string(),
                 of.d_value().to_string(),
                 format!("{:.4}", h.strength),
-                of.mask.name().to_owned(),
+                of.mask.name().into_owned(),
                 of.memory.name().to_owned(),
                 of.kernel.name().to_owned(),
                 of.query_stream.clone(),

@@ -97,6 +97,7 @@ fn map(m: FeatureMap) -> oracle::Map {
         FeatureMap::EluPlusOne => oracle::Map::EluPlusOne,
         FeatureMap::Sigmoid => oracle::Map::Sigmoid,
         FeatureMap::Sign => oracle::Map::Sign,
+        other => unreachable!("{other:?} is not drawn"),
     }
 }
 
@@ -136,6 +137,7 @@ pub fn spec(h: &Head) -> oracle::HeadSpec {
             Mask::Full => oracle::Mask::Full,
             Mask::Causal => oracle::Mask::Causal,
             Mask::Strict => oracle::Mask::Strict,
+            window => unreachable!("{window:?} is not drawn"),
         },
         memory: match &h.memory {
             Memory::None => oracle::Memory::None,

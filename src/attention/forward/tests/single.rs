@@ -90,11 +90,7 @@ fn counts_go_beyond_what_single_numbers_hold() {
                     FULL * f64::from(u8::from(tokens > 0)) + tokens.saturating_sub(FROM) as f64
                 };
                 for i in 0..TOKENS {
-                    let seen = match mask {
-                        Mask::Full => counted(TOKENS),
-                        Mask::Causal => counted(i + 1),
-                        Mask::Strict => counted(i),
-                    };
+                    let seen = counted(mask.seen(i, TOKENS).end);
                     assert_eq!([y[i], other[i]], [seen as f32; 2], "{claim}: token {i}");
                 }
                 if mask == Mask::Full {

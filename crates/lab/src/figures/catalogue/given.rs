@@ -109,12 +109,7 @@ impl Plain {
     pub fn map(&self, x: &DMatrix<f64>, z: &DMatrix<f64>) -> DMatrix<f64> {
         let (q, k) = (&self.q * x, &self.k * z);
         DMatrix::from_fn(x.ncols(), z.ncols(), |i, j| {
-            let seen = match self.mask {
-                Mask::Full => true,
-                Mask::Causal => j <= i,
-                Mask::Strict => j < i,
-            };
-            if seen { k.column(j).dot(&q.column(i)) } else { 0.0 }
+            if self.mask.sees(i, j, z.ncols()) { k.column(j).dot(&q.column(i)) } else { 0.0 }
         })
     }
 

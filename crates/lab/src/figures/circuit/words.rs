@@ -2,7 +2,8 @@
 
 use crate::figures::font::{self, Face};
 use pulvinar::circuit::{Indices, Population};
-use pulvinar::spec::{AccumulateSpec, ActivationSpec, SpikeTrainsSpec};
+use pulvinar::spec::{AccumulateSpec, SpikeTrainsSpec};
+use pulvinar::vocabulary::{Activation, Function};
 
 /// Letters of a name that are shown.
 const LONGEST: usize = 22;
@@ -69,17 +70,13 @@ pub(super) fn per(indices: Indices) -> Option<&'static str> {
     }
 }
 
-fn nonlinearity(activation: ActivationSpec) -> Option<String> {
-    Some(match activation {
+fn nonlinearity(activation: Activation) -> Option<String> {
+    match activation {
         // The first is drawn into the cell, the second goes without saying.
-        ActivationSpec::Product | ActivationSpec::Linear => return None,
-        ActivationSpec::Relu => "relu".to_owned(),
-        ActivationSpec::Exp => "exp".to_owned(),
-        ActivationSpec::EluPlusOne => "elu + 1".to_owned(),
-        ActivationSpec::Sigmoid => "sigmoid".to_owned(),
-        ActivationSpec::Sign => "sign".to_owned(),
-        ActivationSpec::Power { exponent } => format!("power {exponent}"),
-    })
+        Activation::Product | Activation::LINEAR => None,
+        Activation::Function(Function::EluPlusOne) => Some("elu + 1".to_owned()),
+        other => Some(other.name().replace('_', " ")),
+    }
 }
 
 /// Width of a text in pixels for a font of `size` pixels.
