@@ -54,6 +54,8 @@ fn block<T: Real>(d: usize, heads: usize, kind: &str) -> Block<T> {
         query_stream: "main".to_owned(),
         context_stream: "main".to_owned(),
         value_stream: "main".to_owned(),
+        function: Vec::new(),
+        sink: None,
         area: String::new(),
     };
     Block {

@@ -38,6 +38,8 @@ fn block(salt: u64) -> Block {
         query_stream: "main".to_owned(),
         context_stream: "main".to_owned(),
         value_stream: "main".to_owned(),
+        function: Vec::new(),
+        sink: None,
         area: String::new(),
     });
     Block {

@@ -20,6 +20,16 @@ pub enum Kernel {
     Power(u32),
     /// `scale * phi_k(k) . phi_q(q)`, elementwise maps of key and query cells
     Feature { key: FeatureMap, query: FeatureMap },
+    /// `f_n(g_n ... f_1(g_1 s + b_1) ... + b_n)`: the chain of functions of its head
+    Function,
+}
+
+/// One function of a chain of them, `f(gain s + bias)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Link<T: Real = f64> {
+    pub gain: T,
+    pub bias: T,
+    pub activation: FeatureMap,
 }
 
 /// Whether the read-out is divided by the sum of the scores.
@@ -30,7 +40,7 @@ pub enum Normalisation {
     Sum,
 }
 
-/// Context-dependent gains `g(x) = constant + weights * phi(features x + bias)`, one per row.
+/// Token-dependent numbers `g(x) = constant + weights * phi(features x + bias)`, one per row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gate<T: Real = f64> {
     /// the stream that `x` comes from
@@ -106,6 +116,11 @@ pub struct Head<T: Real = f64> {
     pub context_stream: String,
     /// the stream of the values; nearly always `context_stream`, and always on its clock
     pub value_stream: String,
+    /// what a score becomes under [`Kernel::Function`], first link first; empty under any other kernel
+    pub function: Vec<Link<T>>,
+    /// one row, of a stream on the clock of the queries: what joins the sum that the read-out is divided by (the sink of
+    /// Xiao et al. 2023, arXiv 2309.17453, where it is a constant)
+    pub sink: Option<Gate<T>>,
     /// the cortical area that it came from (empty when unknown)
     pub area: String,
 }
@@ -134,7 +149,7 @@ pub struct Block<T: Real = f64> {
 }
 
 impl Kernel {
-    /// `linear`, `exp`, `power` or `feature`.
+    /// `linear`, `exp`, `power`, `feature` or `function`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -142,6 +157,7 @@ impl Kernel {
             Self::Exp => "exp",
             Self::Power(_) => "power",
             Self::Feature { .. } => "feature",
+            Self::Function => "function",
         }
     }
 }

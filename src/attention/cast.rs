@@ -1,6 +1,6 @@
 //! A block in another precision.
 
-use super::block::{Block, Gate, Head, Memory, Rate, Residual};
+use super::block::{Block, Gate, Head, Link, Memory, Rate, Residual};
 use crate::linalg::{Real, real};
 use nalgebra::{DMatrix, DVector};
 
@@ -59,8 +59,18 @@ impl<T: Real> Head<T> {
             query_stream: self.query_stream.clone(),
             context_stream: self.context_stream.clone(),
             value_stream: self.value_stream.clone(),
+            function: self.function.iter().map(Link::cast).collect(),
+            sink: self.sink.as_ref().map(Gate::cast),
             area: self.area.clone(),
         }
+    }
+}
+
+impl<T: Real> Link<T> {
+    /// The same function in precision `U`.
+    #[must_use]
+    pub fn cast<U: Real>(&self) -> Link<U> {
+        Link { gain: number(self.gain), bias: number(self.bias), activation: self.activation }
     }
 }
 

@@ -18,6 +18,7 @@ pub mod block;
 mod cast;
 pub mod equivalence;
 pub mod forward;
+mod function;
 pub mod gradient;
 pub mod growth;
 pub mod norm;
@@ -25,9 +26,10 @@ mod stage;
 pub mod token_map;
 
 pub use block::{
-    Block, FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate, Residual, Streams,
+    Block, FeatureMap, Gate, GateSide, Head, Kernel, Link, Mask, Memory, Normalisation, Rate, Residual,
+    Streams,
 };
 pub use forward::{ForwardError, Stream, Workspace, attention_map, forward};
 pub use norm::{functional_inner, strength};
-pub use stage::Stage;
+pub use stage::{AsStage, MapStream, Stage, StageRef, StageStream};
 pub use token_map::TokenMap;

@@ -150,6 +150,8 @@ mod tests {
             query_stream: "main".into(),
             context_stream: "main".into(),
             value_stream: "main".into(),
+            function: Vec::new(),
+            sink: None,
             area: String::new(),
         }
     }

@@ -302,6 +302,8 @@ impl Assembly<'_, '_> {
             query_stream: self.f.streams[q.stream].name.clone(),
             context_stream: self.f.streams[k.stream].name.clone(),
             value_stream: self.f.streams[v.stream].name.clone(),
+            function: Vec::new(),
+            sink: None,
             area,
         };
         let list = |o: Option<Origin>, parts: &Parts| o.map_or_else(Vec::new, |o| parts.projections(o));

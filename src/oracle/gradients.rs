@@ -40,7 +40,7 @@ pub struct BlockGradient {
 /// Derivatives of `L` from `delta`, one `dL/dy_i` for each token of the output.
 ///
 /// # Panics
-/// On a delta or gated memory.
+/// On a delta or gated memory, and on a sink.
 #[must_use]
 pub fn block(
     heads: &[HeadSpec],
@@ -71,6 +71,7 @@ fn head(h: &HeadSpec, streams: &[Rows], delta: &Rows, d_streams: &mut [Rows]) ->
         Kernel::Feature { key, query } => (key, query),
         _ => (Map::Identity, Map::Identity),
     };
+    assert!(h.sink.is_none(), "a sink has derivatives of its own");
     let decay = match h.memory {
         Memory::None | Memory::Hebbian => 1.0,
         Memory::Decay(g) => g,
@@ -95,7 +96,7 @@ fn head(h: &HeadSpec, streams: &[Rows], delta: &Rows, d_streams: &mut [Rows]) ->
         let inner: Vec<f64> = (0..n).map(|j| product(&k[j], &q[i])).collect();
         let age = |j: usize| i32::try_from(n - 1 - j).expect("few tokens");
         let fade: Vec<f64> = (0..n).map(|j| decay.powi(age(j))).collect();
-        let weight: Vec<f64> = (0..n).map(|j| kernel(h.kernel, h.scale * inner[j]).0 * fade[j]).collect();
+        let weight: Vec<f64> = (0..n).map(|j| kernel(h, h.scale * inner[j]).0 * fade[j]).collect();
         let z = if h.normalised { weight.iter().sum() } else { 1.0 };
         if z == 0.0 {
             continue; // 0/0 is 0, a constant
@@ -114,7 +115,7 @@ fn head(h: &HeadSpec, streams: &[Rows], delta: &Rows, d_streams: &mut [Rows]) ->
             for (d, e) in d_v[j].iter_mut().zip(&e_i) {
                 *d += weight[j] / z * e;
             }
-            let (value, slope) = kernel(h.kernel, h.scale * inner[j]);
+            let (value, slope) = kernel(h, h.scale * inner[j]);
             if age(j) > 0 {
                 d_decay += g_ij * value * f64::from(age(j)) * decay.powi(age(j) - 1);
             }
@@ -145,13 +146,20 @@ fn head(h: &HeadSpec, streams: &[Rows], delta: &Rows, d_streams: &mut [Rows]) ->
 }
 
 /// `f(s)` and `f'(s)`.
-fn kernel(kernel: Kernel, s: f64) -> (f64, f64) {
-    match kernel {
+fn kernel(head: &HeadSpec, s: f64) -> (f64, f64) {
+    match head.kernel {
         Kernel::Linear | Kernel::Feature { .. } => (s, 1.0),
         Kernel::Exp => (s.exp(), s.exp()),
         Kernel::Power(n) => {
             let n = i32::try_from(n).expect("a small exponent");
             (s.powi(n), f64::from(n) * s.powi(n - 1))
+        }
+        Kernel::Function => {
+            let through = |(s, d): (f64, f64), (gain, bias, map): &(f64, f64, Map)| {
+                let z = gain * s + bias;
+                (apply(*map, z), d * gain * slope(*map, z))
+            };
+            head.function.iter().fold((s, 1.0), through)
         }
     }
 }
@@ -159,14 +167,18 @@ fn kernel(kernel: Kernel, s: f64) -> (f64, f64) {
 /// From derivatives by `map(z)` to derivatives by `z`.
 fn unmap(d: &mut Rows, z: &Rows, map: Map) {
     for (d, z) in d.iter_mut().flatten().zip(z.iter().flatten()) {
-        *d *= match map {
-            Map::Identity => 1.0,
-            Map::Relu => f64::from(u8::from(*z > 0.0)),
-            Map::Exp => z.exp(),
-            Map::EluPlusOne => z.min(0.0).exp(),
-            Map::Sigmoid => 0.25 / (0.5 * z).cosh().powi(2),
-            Map::Sign => 0.0,
-        };
+        *d *= slope(map, *z);
+    }
+}
+
+fn slope(map: Map, z: f64) -> f64 {
+    match map {
+        Map::Identity => 1.0,
+        Map::Relu => f64::from(u8::from(z > 0.0)),
+        Map::Exp => z.exp(),
+        Map::EluPlusOne => z.min(0.0).exp(),
+        Map::Sigmoid => 0.25 / (0.5 * z).cosh().powi(2),
+        Map::Sign => 0.0,
     }
 }
 

@@ -32,7 +32,12 @@ pub enum Kernel {
     Linear,
     Exp,
     Power(u32),
-    Feature { key: Map, query: Map },
+    Feature {
+        key: Map,
+        query: Map,
+    },
+    /// the chain of functions of the head
+    Function,
 }
 
 /// `constant + weights * map(features x + bias)` of the tokens of one stream, one number per row.
@@ -89,6 +94,10 @@ pub struct HeadSpec {
     pub query_stream: usize,
     pub context_stream: usize,
     pub value_stream: usize,
+    /// `(gain, bias, map)` of each function of a chain, the first first
+    pub function: Vec<(f64, f64, Map)>,
+    /// one row, of a query token: joins the sum of the weights
+    pub sink: Option<Gate>,
 }
 
 /// Output of a block: `n_tokens` of `clock_stream`, each `b_o.len()` wide.
@@ -134,20 +143,20 @@ pub fn read_out(head: &HeadSpec, streams: &[Rows]) -> Rows {
     if state_kernel && head.memory != Memory::None {
         with_memory(head, &q, &k, &v, streams)
     } else {
-        with_weights(head, &q, &k, &v)
+        with_weights(head, &q, &k, &v, streams)
     }
 }
 
 /// `u_i = sum_j a_ij v_j [/ sum_j a_ij]` over `j` in `M(i)`.
-fn with_weights(head: &HeadSpec, q: &Rows, k: &Rows, v: &Rows) -> Rows {
+fn with_weights(head: &HeadSpec, q: &Rows, k: &Rows, v: &Rows, streams: &[Rows]) -> Rows {
     let d_v = head.w_v.len();
     let mut u = Vec::new();
     for (i, q_i) in q.iter().enumerate() {
         let seen = seen(head.mask, i, k.len());
         let mut u_i = vec![0.0; d_v];
-        let mut sum = 0.0;
+        let mut sum = head.sink.as_ref().map_or(0.0, |sink| gain(sink, streams, i, 0));
         for j in 0..seen {
-            let mut a_ij = score(head.kernel, head.scale, &k[j], q_i);
+            let mut a_ij = score(head, &k[j], q_i);
             if let Memory::Decay(g) = head.memory {
                 for _ in 0..seen - 1 - j {
                     a_ij *= g;
@@ -216,7 +225,8 @@ fn with_memory(head: &HeadSpec, q: &Rows, k: &Rows, v: &Rows, streams: &[Rows]) 
         let q_i: Vec<f64> = q_i.iter().map(|x| apply(query_map, *x)).collect();
         let mut u_i: Vec<f64> = times(memory, &q_i).iter().map(|x| head.scale * x).collect();
         if head.normalised {
-            let sum = head.scale * keys.iter().zip(&q_i).map(|(z, q)| z * q).sum::<f64>();
+            let sink = head.sink.as_ref().map_or(0.0, |sink| gain(sink, streams, i, 0));
+            let sum = sink + head.scale * keys.iter().zip(&q_i).map(|(z, q)| z * q).sum::<f64>();
             for u_ia in &mut u_i {
                 *u_ia = divide(*u_ia, sum);
             }
@@ -235,19 +245,25 @@ pub(super) fn seen(mask: Mask, i: usize, n_context: usize) -> usize {
     }
 }
 
-fn score(kernel: Kernel, scale: f64, k: &[f64], q: &[f64]) -> f64 {
+fn score(head: &HeadSpec, k: &[f64], q: &[f64]) -> f64 {
     let mut s = 0.0;
     for (k_b, q_b) in k.iter().zip(q) {
-        s += match kernel {
+        s += match head.kernel {
             Kernel::Feature { key, query } => apply(key, *k_b) * apply(query, *q_b),
             _ => k_b * q_b,
         };
     }
-    s *= scale;
-    match kernel {
+    s *= head.scale;
+    match head.kernel {
         Kernel::Linear | Kernel::Feature { .. } => s,
         Kernel::Exp => s.exp(),
         Kernel::Power(n) => (0..n).map(|_| s).product(),
+        Kernel::Function => {
+            for (gain, bias, map) in &head.function {
+                s = apply(*map, gain * s + bias);
+            }
+            s
+        }
     }
 }
 

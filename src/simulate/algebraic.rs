@@ -1,7 +1,7 @@
-//! The compiled blocks, one after another.
+//! The compiled stages, one after another.
 
 use crate::attention::growth::growing;
-use crate::attention::{Block, ForwardError, Memory, Streams, forward};
+use crate::attention::{AsStage, Block, ForwardError, Memory, Stage, StageRef, Streams, forward};
 use crate::circuit::{Circuit, Population};
 use crate::diag::{Diagnostic, Diagnostics, codes};
 use crate::linalg::Real;
@@ -11,27 +11,35 @@ use nalgebra::DMatrix;
 /// What a run gives.
 #[derive(Clone, Debug)]
 pub struct Run<T: Real = f64> {
-    /// output of the last block, `[d_model, n_tokens]`
+    /// output of the last stage, `[d_model, n_tokens]`
     pub output: DMatrix<T>,
-    /// input streams and the output of every block, by name
+    /// input streams and the output of every stage, by name
     pub streams: Streams<T>,
 }
 
-/// Runs all blocks in the precision `T` on `inputs`, one token per column.
+/// Runs all stages (or blocks) in the precision `T` on `inputs`, one token per column.
 ///
 /// Cost is linear in the number of tokens for linear and feature-map heads. The same input gives the same bytes for
 /// any number of threads.
 ///
 /// # Errors
-/// `R001` when a block diverges (division of a non-zero number by zero, overflow).
-pub fn run<T: Real>(blocks: &[Block], inputs: &Streams) -> Result<Run<T>, Diagnostic> {
+/// `R001` when a stage diverges (division of a non-zero number by zero, overflow, a loop that does not settle).
+pub fn run<T: Real>(stages: &[impl AsStage<f64>], inputs: &Streams) -> Result<Run<T>, Diagnostic> {
     let mut streams: Streams<T> =
         inputs.iter().map(|(name, tokens)| (name.clone(), tokens.map(<T as Real>::from_f64))).collect();
     let mut output = DMatrix::zeros(0, 0);
-    for block in blocks {
-        let block: Block<T> = in_precision(block)?;
-        output = forward(&block, &streams).map_err(|e| diverged(&block.relay, &e))?;
-        streams.insert(block.relay.clone(), output.clone());
+    for stage in stages.iter().map(AsStage::as_stage) {
+        output = match stage {
+            StageRef::Block(block) => {
+                let narrow: Block<T> = in_precision(block)?;
+                forward(&narrow, &streams).map_err(|e| diverged(&block.relay, &e))?
+            }
+            StageRef::Map(map) => {
+                let narrow = Stage::from(map.cast::<T>());
+                narrow.forward(&streams).map_err(|e| diverged(&map.name, &e))?
+            }
+        };
+        streams.insert(stage.name().to_owned(), output.clone());
     }
     Ok(Run { output, streams })
 }
@@ -91,6 +99,18 @@ pub(super) fn diverged(relay: &str, error: &ForwardError) -> Diagnostic {
                 "smaller tokens or weights keep exponentials finite; a divisor that can be zero needs another kernel",
             )
         }
+        ForwardError::InMap { map, error } => match **error {
+            ForwardError::CellsDivideByZero { .. } | ForwardError::CellsNotFinite { .. } => {
+                Diagnostic::error(codes::R001, "", format!("map `{map}` diverged: {error}"))
+                    .help("smaller tokens or weights keep rates finite; add a `tonic` input to a divisor that can be silent")
+            }
+            ForwardError::Unsettled { .. } => {
+                Diagnostic::error(codes::R001, "", format!("map `{map}` diverged: {error}"))
+                    .help("weaken the projections of the loop, or divide by them: cells that excite each other grow without end")
+            }
+            _ => Diagnostic::error(codes::R003, "", format!("map `{map}` does not run on these tokens: {error}"))
+                .help("give every stream that the circuit reads tokens of its width, and as many as its clock has"),
+        },
         other => Diagnostic::error(codes::R003, "", format!("block `{relay}` does not run on these tokens: {other}"))
             .help("give every stream that the circuit reads tokens of its width, and as many as its clock has"),
     }

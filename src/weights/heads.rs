@@ -179,6 +179,8 @@ fn cut(from: &Matrices, split: Split, h: usize) -> Head {
         query_stream: String::new(),
         context_stream: String::new(),
         value_stream: String::new(),
+        function: Vec::new(),
+        sink: None,
         area: String::new(),
     }
 }

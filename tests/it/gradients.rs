@@ -148,6 +148,8 @@ fn head(v: &Value, h: usize, t: &Tensors) -> Head {
         query_stream: text(v, "query").into(),
         context_stream: text(v, "context").into(),
         value_stream: text(v, "value").into(),
+        function: Vec::new(),
+        sink: None,
         area: String::new(),
     }
 }

@@ -123,6 +123,8 @@ pub fn head(d_k: usize, d_v: usize, seed: u64) -> Head {
         query_stream: "main".into(),
         context_stream: "main".into(),
         value_stream: "main".into(),
+        function: Vec::new(),
+        sink: None,
         area: String::new(),
     }
 }

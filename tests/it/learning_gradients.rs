@@ -210,6 +210,8 @@ fn heads_of_cells_have_the_derivatives_of_plain_loops() {
             query_stream: 0,
             context_stream: 0,
             value_stream: 0,
+            function: Vec::new(),
+            sink: None,
         };
         let x = rows(&tokens["main"].transpose());
         let want = block(&[head], &[(0, rows(&matrix("skip")))], &[x], &rows(&work.d_output.transpose()));

@@ -68,6 +68,8 @@ fn block(width: usize, masks: &[Mask], two: bool, size: f64) -> Block {
         query_stream: query.to_owned(),
         context_stream: context.to_owned(),
         value_stream: context.to_owned(),
+        function: Vec::new(),
+        sink: None,
         area: String::new(),
     };
     Block {

@@ -36,6 +36,8 @@ fn head(rng: &mut ChaCha8Rng, mask: Mask) -> Head {
         query_stream: "main".into(),
         context_stream: "main".into(),
         value_stream: "main".into(),
+        function: Vec::new(),
+        sink: None,
         area: String::new(),
     }
 }

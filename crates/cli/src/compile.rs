@@ -219,9 +219,10 @@ fn kernel_text(head: &Head) -> String {
         Kernel::Power(n) => format!("power {n}"),
         other => other.name().to_owned(),
     };
+    let sink = if head.sink.is_some() { ", sink" } else { "" };
     match (head.kernel, head.normalisation.name()) {
-        (Kernel::Exp, "sum") => "softmax".to_owned(),
-        (_, "sum") => format!("{kernel} / sum"),
+        (Kernel::Exp, "sum") => format!("softmax{sink}"),
+        (_, "sum") => format!("{kernel} / sum{sink}"),
         _ => kernel,
     }
 }

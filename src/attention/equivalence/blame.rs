@@ -75,7 +75,7 @@ const RANK_TOLERANCE: f64 = 1e-12;
 pub fn blame(f: &Head, g: &Head) -> Result<[Blame; 4], OutOfScope> {
     check(f, g)?;
     let linear = is_linear(f);
-    let softmax = f.kernel == Kernel::Exp && f.normalisation == Normalisation::Sum;
+    let softmax = f.kernel == Kernel::Exp && f.normalisation == Normalisation::Sum && f.sink.is_none();
     let ([qk, ov], [qk2, ov2]) = (halves(f, softmax), halves(g, softmax));
     if [&qk, &ov, &qk2, &ov2].iter().any(|h| !h.norm().is_finite()) {
         return Err(OutOfScope::NotFinite { what: "a product of the weights of a head".into() });

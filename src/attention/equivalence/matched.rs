@@ -94,6 +94,7 @@ pub(super) fn same_kind(f: &Head, g: &Head) -> bool {
     memory(f) == memory(g)
         && (decays[0] - decays[1]).abs() <= 1e-14
         && (f.mask, f.kernel, f.normalisation) == (g.mask, g.kernel, g.normalisation)
+        && (&f.function, &f.sink) == (&g.function, &g.sink)
         && f.query_stream == g.query_stream
         && f.context_stream == g.context_stream
         && f.value_stream == g.value_stream

@@ -58,6 +58,12 @@ impl Clocks {
             for head in &block.heads {
                 clocks.join(&head.query_stream, &block.clock_stream);
                 clocks.join(&head.value_stream, &head.context_stream);
+                if let Some(sink) = &head.sink {
+                    clocks.join(&sink.stream, &head.query_stream);
+                }
+                if let Some(gate) = head.memory.gate() {
+                    clocks.join(&gate.stream, &head.context_stream);
+                }
                 if head.mask != Mask::Full {
                     clocks.join(&head.context_stream, &head.query_stream);
                 }
@@ -152,6 +158,9 @@ pub(super) fn widths(a: &Block, b: &Block) -> Result<BTreeMap<String, usize>, Ou
             stream(&h.query_stream, h.w_q.ncols(), &who)?;
             stream(&h.context_stream, h.w_k.ncols(), &who)?;
             stream(&h.value_stream, h.w_v.ncols(), &who)?;
+            for gate in h.memory.gate().into_iter().chain(&h.sink) {
+                stream(&gate.stream, gate.features.ncols(), &who)?;
+            }
             let (d_k, d_v) = (h.w_k.nrows(), h.w_v.nrows());
             let fits = h.w_q.nrows() == d_k && h.b_q.len() == d_k && h.b_k.len() == d_k && h.b_v.len() == d_v;
             if !fits || h.w_o.shape() != (block.d_model, d_v) {

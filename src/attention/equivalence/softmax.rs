@@ -57,6 +57,7 @@ pub fn is_softmax(head: &Head) -> bool {
     head.kernel == Kernel::Exp
         && head.normalisation == Normalisation::Sum
         && head.mask.window().is_none()
+        && head.sink.is_none()
         && matches!(head.memory, Memory::None | Memory::Hebbian)
 }
 

@@ -37,8 +37,23 @@ pub enum ForwardError {
     #[error("a map that cannot be run: {what}")]
     BadMap { what: String },
 
+    #[error("`{cells}`: token {token} divides by a sum that is zero")]
+    CellsDivideByZero { cells: String, token: usize },
+
+    #[error("`{cells}`: token {token} is not finite, or is no input of its function")]
+    CellsNotFinite { cells: String, token: usize },
+
+    #[error("the loop of {cells} has not settled after {rounds} rounds at token {token}")]
+    Unsettled { cells: String, token: usize, rounds: usize },
+
+    #[error("the loop of {cells} has no derivative at token {token}: its Jacobian is singular")]
+    SingularLoop { cells: String, token: usize },
+
     #[error("block `{relay}`: {error}")]
     InBlock { relay: String, error: Box<ForwardError> },
+
+    #[error("map `{map}`: {error}")]
+    InMap { map: String, error: Box<ForwardError> },
 
     #[error("there is no block to run")]
     NoBlock,
@@ -51,6 +66,11 @@ pub enum ForwardError {
 }
 
 impl ForwardError {
+    /// The same error, with the map that it happened in.
+    pub(in crate::attention) fn in_map(self, map: &str) -> Self {
+        Self::InMap { map: map.to_owned(), error: Box::new(self) }
+    }
+
     /// The same error, with the block that it happened in.
     pub(in crate::attention) fn in_block(self, relay: &str) -> Self {
         Self::InBlock { relay: relay.to_owned(), error: Box::new(self) }

@@ -2,6 +2,7 @@
 
 use super::blocks::for_each_block;
 use super::error::ForwardError;
+use super::is_scored;
 use crate::attention::{FeatureMap, Gate, GateSide, Head, Kernel, Mask, Memory, Normalisation, Streams};
 use crate::linalg::{Operand, Real, gemm_into};
 use nalgebra::{DMatrix, DVector};
@@ -35,10 +36,19 @@ impl<T: Real> Reader<'_, T> {
         self.projects("W_Q", &h.w_q, "b_Q", &h.b_q, &h.query_stream, x_q)?;
         self.projects("W_K", &h.w_k, "b_K", &h.b_k, &h.context_stream, x_k)?;
         self.projects("W_V", &h.w_v, "b_V", &h.b_v, &h.value_stream, x_v)?;
-        match &h.memory {
-            Memory::Gated { side: GateSide::Key, gate } => self.check_gate(gate, h.d_key(), "key rows"),
-            memory => memory.gate().map_or(Ok(()), |gate| self.check_gate(gate, h.d_value(), "value rows")),
+        if let Some(sink) = &h.sink {
+            self.check_gate("sink", sink, &h.query_stream)?;
+            let one = (1, 1);
+            self.fits("sink", (sink.constant.len(), 1), "a sum of scores", one, sink.constant.len() == 1)?;
         }
+        let Some(gate) = h.memory.gate() else { return Ok(()) };
+        let (rows, of) = match &h.memory {
+            Memory::Gated { side: GateSide::Key, .. } => (h.d_key(), "key rows"),
+            _ => (h.d_value(), "value rows"),
+        };
+        self.check_gate("gate", gate, &h.context_stream)?;
+        let n_rows = gate.constant.len();
+        self.fits("gate", (n_rows, 1), of, (rows, 1), n_rows == rows || n_rows == 1)
     }
 
     /// Queries `[d_k, n_query]` and keys `[d_k, n_context]` of a head whose streams fit, after their feature maps; queries
@@ -56,17 +66,30 @@ impl<T: Real> Reader<'_, T> {
         [queries, keys]
     }
 
-    fn check_gate(&self, gate: &Gate<T>, rows: usize, of: &str) -> Result<(), ForwardError> {
-        let x = self.stream("gate", &gate.stream)?;
-        self.same_clock("gate", &gate.stream, &self.head.context_stream)?;
+    /// The sink of a head whose streams fit, and its features of every query, exponentials as their exponents.
+    pub fn sink(&self) -> Option<(&Gate<T>, DMatrix<T>)> {
+        let sink = self.head.sink.as_ref()?;
+        let mut features = affine(&sink.features, &sink.bias, &self.streams[&sink.stream], false);
+        for (mut row, map) in features.row_iter_mut().zip(&sink.maps).filter(|(_, m)| **m != FeatureMap::Exp)
+        {
+            row.apply(|x| *x = map.apply(*x));
+        }
+        Some((sink, features))
+    }
+
+    /// Numbers of each token of the clock `clock`.
+    fn check_gate(&self, what: &str, gate: &Gate<T>, clock: &str) -> Result<(), ForwardError> {
+        let x = self.stream(what, &gate.stream)?;
+        self.same_clock(what, &gate.stream, clock)?;
         let n_rows = gate.constant.len();
         let n_features = gate.features.nrows();
-        self.fits("gate", (n_rows, 1), of, (rows, 1), n_rows == rows || n_rows == 1)?;
+        let [of_weights, of_constant, of_features, of_maps, of_bias] =
+            ["weights", "constant", "features", "maps", "bias"].map(|part| format!("{what} {part}"));
         let (weights, maps) = (gate.weights.shape(), (gate.maps.len(), 1));
-        self.fits("gate weights", weights, "gate constant", (n_rows, 1), weights.0 == n_rows)?;
-        self.fits("gate weights", weights, "gate features", gate.features.shape(), weights.1 == n_features)?;
-        self.fits("gate maps", maps, "gate features", gate.features.shape(), maps.0 == n_features)?;
-        self.projects("gate features", &gate.features, "gate bias", &gate.bias, &gate.stream, x)
+        self.fits(&of_weights, weights, &of_constant, (n_rows, 1), weights.0 == n_rows)?;
+        self.fits(&of_weights, weights, &of_features, gate.features.shape(), weights.1 == n_features)?;
+        self.fits(&of_maps, maps, &of_features, gate.features.shape(), maps.0 == n_features)?;
+        self.projects(&of_features, &gate.features, &of_bias, &gate.bias, &gate.stream, x)
     }
 
     /// The stream of that name.
@@ -118,7 +141,7 @@ impl<T: Real> Reader<'_, T> {
         let h = self.head;
         let fail = |what: String| Err(ForwardError::Unsupported { head: self.index, what });
         let recurrent = matches!(h.memory, Memory::Delta(_) | Memory::Gated { .. });
-        if recurrent && matches!(h.kernel, Kernel::Exp | Kernel::Power(_)) {
+        if recurrent && is_scored(h) {
             return fail(format!(
                 "a {} memory stores keys, so the {} kernel of scores does not fit it",
                 h.memory.name(),
@@ -127,6 +150,13 @@ impl<T: Real> Reader<'_, T> {
         }
         if let Some(w) = h.mask.window() {
             return fail(format!("heads with a window (mask {}, W = {w}) do not run yet", h.mask.name()));
+        }
+        if (h.kernel == Kernel::Function) == h.function.is_empty() {
+            let what = if h.function.is_empty() { "without functions" } else { "beside functions" };
+            return fail(format!("a {} kernel {what} has no meaning", h.kernel.name()));
+        }
+        if h.sink.is_some() && h.normalisation != Normalisation::Sum {
+            return fail("a sink joins a sum of scores, and nothing is divided by one".to_owned());
         }
         if recurrent && h.normalisation == Normalisation::Sum {
             return fail(format!("a {} memory has no sum of scores to divide by", h.memory.name()));

@@ -1,9 +1,10 @@
 //! The attention matrix of one head, for looking at.
 
+use super::decay_of;
 use super::error::ForwardError;
 use super::inputs::Reader;
-use super::tiles::{age, seen, weight};
-use super::{decay_of, is_softmax};
+use super::sink::join;
+use super::tiles::{Scoring, age, seen};
 use crate::attention::{Block, Memory, Normalisation, Streams};
 use crate::linalg::{Real, count, gemm, real};
 use nalgebra::DMatrix;
@@ -32,6 +33,8 @@ pub fn attention_map<T: Real>(
     reader.check()?;
     let [queries, keys] = reader.queries_and_keys();
     let n = keys.ncols();
+    let how = Scoring::of(head);
+    let sink = reader.sink();
     let g = decay_of(head).map_or(1.0, Real::to_f64);
     let mut map = DMatrix::zeros(queries.ncols(), n);
     gemm(&mut map, T::one(), &queries, true, &keys, false, T::zero());
@@ -42,18 +45,26 @@ pub fn attention_map<T: Real>(
         }
         let mut row = row.columns_mut(0, visible);
         let fade = |j: usize| count(age(head.mask, i, j, n));
-        if is_softmax(head) && visible > 0 {
+        let mut top = T::zero();
+        if how.softmax && visible > 0 {
             for j in 0..visible {
-                row[j] += real::<T>(fade(j) * g.ln());
+                row[j] = how.weight(row[j]) + real::<T>(fade(j) * g.ln());
             }
-            let top = row.iter().fold(row[0], |m, s| if *s > m { *s } else { m });
+            top = row.iter().fold(row[0], |m, s| if *s > m { *s } else { m });
             row.apply(|s| *s = (*s - top).exp());
         } else {
             for j in 0..visible {
-                row[j] = weight(head.kernel, row[j]) * real(g.powf(fade(j)));
+                row[j] = how.weight(row[j]) * real(g.powf(fade(j)));
             }
         }
-        let sum = row.iter().fold(T::zero(), |sum, a| sum + *a);
+        let mut sum = row.iter().fold(T::zero(), |sum, a| sum + *a);
+        if let Some((sink, features)) = &sink {
+            // One value, 1, on top of the sum: what happens to it happens to the weights.
+            let mut token = [T::one(), sum];
+            join(sink, features.column(i).as_slice(), how.softmax, &mut token, &mut top);
+            row *= token[0];
+            sum = token[1];
+        }
         if head.normalisation == Normalisation::Sum {
             if sum.is_zero() && row.iter().any(|a| !a.is_zero()) {
                 return Err(ForwardError::DivisionByZero { head: head_index, token: i });

@@ -27,6 +27,7 @@ mod pass;
 pub(super) mod plan;
 pub(super) mod recurrent;
 pub(super) mod room;
+pub(super) mod sink;
 pub(super) mod spare;
 mod stream;
 #[cfg(test)]
@@ -39,12 +40,13 @@ pub use pass::Workspace;
 pub use stream::Stream;
 
 use super::block::{Block, Head, Kernel, Mask, Memory, Normalisation, Streams};
+use super::function;
 use crate::linalg::{Operand, Real};
 use inputs::{Reader, find};
 use nalgebra::DMatrix;
 
 /// Below this many floating-point operations a fork costs more than a second thread gains.
-const PARALLEL_FLOP: usize = 3_000_000;
+pub(super) const PARALLEL_FLOP: usize = 3_000_000;
 
 /// Output of a block, `[d_model, n_tokens of block.clock_stream]`, one token per column.
 ///
@@ -89,8 +91,15 @@ pub(super) fn decay_of<T: Real>(head: &Head<T>) -> Option<T> {
     if let Memory::Decay(g) = head.memory { Some(g) } else { None }
 }
 
+/// Whether weights are taken as exponentials from which the maximum is subtracted.
 fn is_softmax<T: Real>(head: &Head<T>) -> bool {
-    head.kernel == Kernel::Exp && head.normalisation == Normalisation::Sum
+    let has_logs = head.kernel == Kernel::Exp || function::is_positive(&head.function);
+    has_logs && head.normalisation == Normalisation::Sum
+}
+
+/// Whether the weights of a head are functions of scores, which need all keys.
+fn is_scored<T: Real>(head: &Head<T>) -> bool {
+    matches!(head.kernel, Kernel::Exp | Kernel::Power(_) | Kernel::Function)
 }
 
 /// Whether the streams fit the block; the number of tokens of its output.
@@ -151,7 +160,7 @@ fn flop<T: Real>(block: &Block<T>, streams: &Streams<T>) -> usize {
         let projections = n_q * (h.w_q.len() + h.w_o.len()) + n_c * (h.w_k.len() + h.w_v.len());
         let per_pair = h.d_key() + h.d_value();
         let read = match h.kernel {
-            Kernel::Exp | Kernel::Power(_) => n_q * n_c * (per_pair + 10),
+            _ if is_scored(h) => n_q * n_c * (per_pair + 10),
             _ if h.mask == Mask::Full => (n_q + n_c) * h.d_key() * h.d_value(),
             _ => n_q * (2 * h.d_key() * h.d_value() + 64 * per_pair),
         };

@@ -7,6 +7,7 @@ use super::plan::{Plan, Route};
 use super::room::{Room, Window, first_not_finite};
 use super::spare::Spare;
 use super::{check, is_parallel};
+use crate::attention::token_map::forward::Trace;
 use crate::attention::{Block, Mask, Streams};
 use crate::linalg::{Operand, Real, gemm_into};
 use nalgebra::DMatrix;
@@ -47,6 +48,8 @@ pub struct Workspace<T: Real = f64> {
     bias: Vec<T>,
     /// of the way back
     pub(in crate::attention) spare: Spare<T>,
+    /// of a map that may be gone back through
+    pub(in crate::attention) traces: Vec<Trace<T>>,
     way: Way,
 }
 
@@ -71,7 +74,16 @@ impl<T: Real> Workspace<T> {
         let (algebra, plan) =
             (Algebra { moments: Vec::new(), maps: Vec::new(), parts: Vec::new() }, Plan::new());
         let (rooms, read_outs, bias) = (Vec::new(), Vec::new(), Vec::new());
-        Self { plan, rooms, algebra, read_outs, bias, spare: Spare::new(), way: Way::Cheaper }
+        Self {
+            plan,
+            rooms,
+            algebra,
+            read_outs,
+            bias,
+            spare: Spare::new(),
+            traces: Vec::new(),
+            way: Way::Cheaper,
+        }
     }
 
     /// A workspace whose passes go through every head token by token, also where the algebra of linear heads that see

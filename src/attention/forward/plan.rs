@@ -5,6 +5,7 @@
 //! gates) that must be known before the first query is read, that is those of full masks and of heads without a state.
 
 use super::blocks::{BLOCK, chunks};
+use super::is_scored;
 use crate::attention::{Block, FeatureMap, Head, Kernel, Mask, Normalisation, Streams};
 use crate::linalg::{Operand, Real, copy_rows, gemm_into};
 use nalgebra::{DMatrix, DVector};
@@ -37,6 +38,8 @@ pub(in crate::attention) struct Seat {
     /// with a last row that is always 1 where the read-out is divided by the sum of scores
     pub value: Slot,
     pub gate: Option<Slot>,
+    /// features of what joins the sum of scores
+    pub sink: Option<Slot>,
     /// first row of the read-out in the stack of read-outs
     pub read_out: usize,
     /// rows of the read-out, `d_v`
@@ -139,10 +142,12 @@ impl<T: Real> Plan<T> {
         self.seats.clear();
         (self.keep, self.read_outs) = (keep, 0);
         for head in &block.heads {
-            let route = match head.kernel {
-                Kernel::Exp | Kernel::Power(_) => Route::Tiles,
-                _ if algebra(head) => Route::Algebra,
-                Kernel::Linear | Kernel::Feature { .. } => Route::State,
+            let route = if is_scored(head) {
+                Route::Tiles
+            } else if algebra(head) {
+                Route::Algebra
+            } else {
+                Route::State
             };
             let seat = self.seat(head, route);
             self.seats.push(seat);
@@ -153,7 +158,8 @@ impl<T: Real> Plan<T> {
     fn seat(&mut self, head: &Head<T>, route: Route) -> Seat {
         let read_out = self.read_outs;
         let (query, key, value) = (Slot::default(), Slot::default(), Slot::default());
-        let mut seat = Seat { route, query, key, value, gate: None, read_out, read_rows: head.d_value() };
+        let mut seat =
+            Seat { route, query, key, value, gate: None, sink: None, read_out, read_rows: head.d_value() };
         if route == Route::Algebra {
             return seat;
         }
@@ -169,6 +175,8 @@ impl<T: Real> Plan<T> {
         seat.value = slot(&head.value_stream, early, head.w_v.ncols(), head.d_value() + sum);
         seat.gate =
             head.memory.gate().map(|g| slot(&g.stream, early, g.features.ncols(), g.features.nrows()));
+        seat.sink =
+            head.sink.as_ref().map(|g| slot(&g.stream, false, g.features.ncols(), g.features.nrows()));
         for s in [seat.key.stack, seat.value.stack] {
             self.stacks[s].kept |= route == Route::Tiles;
         }
@@ -179,9 +187,13 @@ impl<T: Real> Plan<T> {
                 }
             }
         }
-        if let (Some(slot), Some(gate)) = (seat.gate, head.memory.gate()) {
+        // Exponentials of a sink stay exponents: they meet those of the scores.
+        let gate = seat.gate.zip(head.memory.gate()).map(|(slot, gate)| (slot, gate, FeatureMap::Identity));
+        let sink = seat.sink.zip(head.sink.as_ref()).map(|(slot, sink)| (slot, sink, FeatureMap::Exp));
+        for (slot, gate, raw) in gate.into_iter().chain(sink) {
             let maps = gate.maps.iter().enumerate().map(|(i, map)| (slot.first + i, 1, *map));
-            self.stacks[slot.stack].maps.extend(maps.filter(|(.., map)| *map != FeatureMap::Identity));
+            let maps = maps.filter(|(.., map)| *map != raw && *map != FeatureMap::Identity);
+            self.stacks[slot.stack].maps.extend(maps);
         }
         seat
     }
@@ -223,9 +235,9 @@ impl<T: Real> Plan<T> {
                 (seat.key, &head.w_k, &head.b_k),
                 (seat.value, &head.w_v, &head.b_v),
             ];
-            let gate =
-                seat.gate.zip(head.memory.gate()).map(|(slot, gate)| (slot, &gate.features, &gate.bias));
-            for (slot, w, b) in parts.into_iter().chain(gate) {
+            let gates = [seat.gate.zip(head.memory.gate()), seat.sink.zip(head.sink.as_ref())];
+            let gates = gates.into_iter().flatten().map(|(slot, gate)| (slot, &gate.features, &gate.bias));
+            for (slot, w, b) in parts.into_iter().chain(gates) {
                 self.stacks[slot.stack].fill(slot, w, b);
             }
             if head.normalisation == Normalisation::Sum {

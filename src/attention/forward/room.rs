@@ -6,7 +6,7 @@ use super::error::ForwardError;
 use super::plan::{Plan, Route, Seat};
 use super::recurrent::Rule;
 use super::tiles::Scoring;
-use super::{View, decay_of, delta, linear, recurrent, tiles};
+use super::{View, decay_of, delta, linear, recurrent, sink, tiles};
 use crate::attention::{FeatureMap, GateSide, Head, Kernel, Mask, Memory, Normalisation, Rate};
 use crate::linalg::{Operand, Real, all_finite, copy_rows, gemm_into, real};
 use crate::vocabulary::OnPaper;
@@ -130,7 +130,22 @@ impl<T: Real> Room<T> {
                 linear::scan(x, lag, &self.weights, &mut self.state, out);
             }
         }
+        self.sink(head, seat, plan, window);
         self.finish(head, rows, plan.keep, window, n_context);
+    }
+
+    /// Adds the sink to the sums of scores.
+    fn sink(&mut self, head: &Head<T>, seat: Seat, plan: &Plan<T>, window: Window) {
+        let Some((sink, slot)) = head.sink.as_ref().zip(seat.sink) else { return };
+        let rows = seat.value.rows;
+        let softmax = Scoring::of(head).softmax;
+        let features = plan.stacks[slot.stack].view(slot, window.first, window.count);
+        let maxima = place(&mut self.maxima, plan.keep, window, 1);
+        let tokens = place(&mut self.read, plan.keep, window, rows).chunks_exact_mut(rows);
+        for (t, (token, top)) in tokens.zip(maxima).enumerate() {
+            let features = if slot.rows > 0 { features.column(t) } else { &[] };
+            sink::join(sink, features, softmax, token, top);
+        }
     }
 
     /// Divides by the sum of scores where the head says so, and looks for numbers that are not finite.

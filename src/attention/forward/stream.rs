@@ -2,8 +2,8 @@
 
 use super::error::ForwardError;
 use super::pass::Workspace;
-use super::{PARALLEL_FLOP, check, flop};
-use crate::attention::{Block, Head, Kernel, Mask, Streams};
+use super::{PARALLEL_FLOP, check, flop, is_scored};
+use crate::attention::{Block, Mask, Streams};
 use crate::linalg::Real;
 use nalgebra::DMatrix;
 
@@ -38,7 +38,7 @@ impl<T: Real> Block<T> {
     ///
     /// # Errors
     /// [`ForwardError::Unsupported`] where a head needs tokens that have not come yet (a full mask) or all that have
-    /// (an exponential or power kernel, which has no memory of constant size).
+    /// (a kernel of scores, which has no memory of constant size).
     pub fn stream(&self) -> Result<Stream<'_, T>, ForwardError> {
         if let Some(head) = self.heads.iter().position(|head| head.mask == Mask::Full) {
             let what = "a full mask needs all tokens before the first output, so it cannot run as a stream";
@@ -51,10 +51,9 @@ impl<T: Real> Block<T> {
     /// full mask, then again to [`Stream::push`].
     ///
     /// # Errors
-    /// [`ForwardError::Unsupported`] for an exponential or power kernel.
+    /// [`ForwardError::Unsupported`] for a kernel of scores (exponential, power, function).
     pub fn stream_in_passes(&self) -> Result<Stream<'_, T>, ForwardError> {
-        let scored = |head: &Head<T>| matches!(head.kernel, Kernel::Exp | Kernel::Power(_));
-        match self.heads.iter().position(scored) {
+        match self.heads.iter().position(is_scored) {
             Some(head) => {
                 let what = "scores of this kernel need all earlier tokens, so it cannot run as a stream";
                 Err(ForwardError::Unsupported { head, what: what.to_owned() })

@@ -1,12 +1,12 @@
-//! Exponential and power heads: scores in tiles, never the whole matrix.
+//! Heads whose weights are functions of scores: scores in tiles, never the whole matrix.
 //!
-//! For softmax (exponential kernel, divided by the sum) each query keeps the maximum `m` of its scores so far;
+//! For softmax (an exponential or another positive function of the score, divided by the sum) each query keeps the maximum `m` of its scores so far;
 //! the accumulated values are rescaled by `exp(m_old - m_new)` when it grows, so that no exponent is positive
 //! (Milakov & Gimelshein 2018, arXiv 1805.02867).
 
 use super::blocks::chunks_with;
 use super::{View, decay_of, is_softmax};
-use crate::attention::{Head, Kernel, Mask, Normalisation};
+use crate::attention::{Head, Kernel, Link, Mask, Normalisation, function};
 use crate::linalg::{Operand, Real, count, exp_nonpositive, gemm_into, gemm_rows, maximum, real, sum};
 
 /// Queries per tile.
@@ -16,8 +16,10 @@ pub(in crate::attention) const CONTEXT: usize = 256;
 
 /// Which weights a tile turns its scores into.
 #[derive(Clone, Copy)]
-pub(in crate::attention) struct Scoring<T> {
+pub(in crate::attention) struct Scoring<'a, T: Real> {
     pub kernel: Kernel,
+    /// of a [`Kernel::Function`]
+    pub function: &'a [Link<T>],
     /// subtract the maximum: the read-out will be divided by the sum
     pub softmax: bool,
     /// the last value row is 1 everywhere
@@ -26,11 +28,22 @@ pub(in crate::attention) struct Scoring<T> {
     pub decay: Option<T>,
 }
 
-impl<T: Real> Scoring<T> {
-    pub fn of(head: &Head<T>) -> Self {
+impl<'a, T: Real> Scoring<'a, T> {
+    pub fn of(head: &'a Head<T>) -> Self {
         let (kernel, mask, decay) = (head.kernel, head.mask, decay_of(head));
         let summed = head.normalisation == Normalisation::Sum;
-        Self { kernel, softmax: is_softmax(head), summed, mask, decay }
+        Self { kernel, function: &head.function, softmax: is_softmax(head), summed, mask, decay }
+    }
+
+    /// What a score becomes; under [`Scoring::softmax`] its logarithm.
+    pub fn weight(&self, score: T) -> T {
+        match self.kernel {
+            Kernel::Function if self.softmax => function::log_value(self.function, score),
+            Kernel::Function => function::value(self.function, score),
+            Kernel::Exp if !self.softmax => score.exp(),
+            Kernel::Power(n) => (0..n).fold(T::one(), |product, _| product * score),
+            Kernel::Exp | Kernel::Linear | Kernel::Feature { .. } => score,
+        }
     }
 }
 
@@ -41,7 +54,7 @@ impl<T: Real> Scoring<T> {
 pub(super) fn read<T: Real>(
     x: View<'_, T>,
     first_query: usize,
-    how: Scoring<T>,
+    how: Scoring<'_, T>,
     fade: &[T],
     parallel: bool,
     turned: &[T],
@@ -85,7 +98,7 @@ pub(super) fn read<T: Real>(
                     for (j, s) in scores.iter_mut().enumerate() {
                         let age =
                             if how.decay.is_some() { age(how.mask, first + a, start + j, n) } else { 0 };
-                        *s = weight(how.kernel, *s) * fade[age];
+                        *s = how.weight(*s) * fade[age];
                     }
                 }
                 if how.summed {
@@ -119,8 +132,11 @@ fn exponentials<T: Real>(
     top: &mut Option<T>,
     values: &mut [T],
     age: impl Fn(usize) -> usize,
-    how: Scoring<T>,
+    how: Scoring<'_, T>,
 ) {
+    if how.kernel == Kernel::Function {
+        scores.iter_mut().for_each(|s| *s = how.weight(*s));
+    }
     fade_exponents(scores, age, how.decay);
     let new = maximum(scores, top.unwrap_or(scores[0]));
     if let Some(old) = *top
@@ -144,15 +160,6 @@ pub(in crate::attention) fn fade_exponents<T: Real>(
         for (j, s) in scores.iter_mut().enumerate() {
             *s += real::<T>(count(age(j)) * log);
         }
-    }
-}
-
-/// What a kernel makes of a score.
-pub(in crate::attention) fn weight<T: Real>(kernel: Kernel, score: T) -> T {
-    match kernel {
-        Kernel::Exp => score.exp(),
-        Kernel::Power(n) => (0..n).fold(T::one(), |product, _| product * score),
-        Kernel::Linear | Kernel::Feature { .. } => score,
     }
 }
 

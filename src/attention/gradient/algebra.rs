@@ -136,6 +136,8 @@ fn share<'a, T: Real>(
         b_v: d_b_v.map(real),
         scale: real(d_scale),
         memory: MemoryGradient::None,
+        function: Vec::new(),
+        sink: None,
     };
     Share { gradient, weights, moved: onward, values, keys }
 }

@@ -1,7 +1,7 @@
 //! Back through one block: the heads, then their projections, stacked as in the forward pass.
 
 use super::algebra;
-use super::head::{self, HeadBack, Kept};
+use super::head::{self, HeadBack, Kept, Rest};
 use super::maps::{outer, sum_tokens};
 use super::types::{BlockGradient, HeadGradient, MemoryGradient};
 use crate::attention::forward::Workspace;
@@ -131,6 +131,7 @@ fn gathered<T: Real>(
             parts.extend(
                 all.into_iter()
                     .chain(seat.gate.zip(back.gate.as_ref()))
+                    .chain(seat.sink.zip(back.sink.as_ref()))
                     .filter(|(slot, _)| slot.stack == stack),
             );
         }
@@ -179,7 +180,7 @@ fn gradient_of<T: Real>(
     block: &Block<T>,
     h: usize,
     seat: &Seat,
-    back: (T, MemoryGradient<T>),
+    back: Rest<T>,
     stacked: &[Option<(DMatrix<T>, DVector<T>)>],
     d_w_o: &DMatrix<T>,
     spare: &Spare<T>,
@@ -199,12 +200,15 @@ fn gradient_of<T: Real>(
     let (w_q, b_q) = cut(seat.query, head.d_key());
     let (w_k, b_k) = cut(seat.key, head.d_key());
     let (w_v, b_v) = cut(seat.value, head.d_value());
-    let (scale, mut memory) = back;
+    let Rest { scale, mut memory, function, mut sink } = back;
     if let (MemoryGradient::Gate(gate), Some(slot)) = (&mut memory, seat.gate) {
         (gate.features, gate.bias) = cut(slot, slot.rows);
+    }
+    if let (Some(sink), Some(slot)) = (&mut sink, seat.sink) {
+        (sink.features, sink.bias) = cut(slot, slot.rows);
     }
     let mut w_o = spare.matrix(d_w_o.nrows(), seat.read_rows);
     let from = seat.read_out * d_w_o.nrows();
     w_o.as_mut_slice().copy_from_slice(&d_w_o.as_slice()[from..from + seat.read_rows * d_w_o.nrows()]);
-    HeadGradient { w_q, w_k, w_v, w_o, b_q, b_k, b_v, scale, memory }
+    HeadGradient { w_q, w_k, w_v, w_o, b_q, b_k, b_v, scale, memory, function, sink }
 }

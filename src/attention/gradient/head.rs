@@ -2,7 +2,7 @@
 
 use super::maps::{dot, outer, sum_tokens, times_slopes};
 use super::types::{GateGradient, MemoryGradient};
-use super::{linear, recurrent, tiles};
+use super::{linear, recurrent, sink, tiles};
 use crate::attention::forward::inputs::affine;
 use crate::attention::forward::plan::{Plan, Seat, Slot};
 use crate::attention::forward::room::{Room, n_rates, side_of};
@@ -22,6 +22,8 @@ pub(super) struct Back<T: Real> {
     pub decay: T,
     /// by the rates of a delta or gated memory, `[1 or rows, n_context]`, empty where there are none
     pub rates: DMatrix<T>,
+    /// by gain and bias of every link of the chain of functions
+    pub function: Vec<[T; 2]>,
 }
 
 impl<T: Real> Back<T> {
@@ -29,7 +31,8 @@ impl<T: Real> Back<T> {
     pub fn unset(x: &View<'_, T>, spare: &Spare<T>) -> Self {
         let like = |m: Operand<'_, T>| spare.matrix(m.shape().0, m.shape().1);
         let (queries, keys, values) = (like(x.queries), like(x.keys), like(x.values));
-        Self { queries, keys, values, decay: T::zero(), rates: DMatrix::zeros(0, 0) }
+        let (rates, function) = (DMatrix::zeros(0, 0), Vec::new());
+        Self { queries, keys, values, decay: T::zero(), rates, function }
     }
 
     pub fn zeros(x: &View<'_, T>, spare: &Spare<T>) -> Self {
@@ -49,18 +52,29 @@ pub(super) struct HeadBack<T: Real> {
     pub values: DMatrix<T>,
     /// by the features of the gate, where there is one
     pub gate: Option<DMatrix<T>>,
+    /// by the features of the sink, where there is one
+    pub sink: Option<DMatrix<T>>,
+    pub rest: Rest<T>,
+}
+
+/// What of a head's derivatives is ready before its projections are.
+pub(super) struct Rest<T: Real> {
     pub scale: T,
     /// but for features and bias of a gate, which are projections
     pub memory: MemoryGradient<T>,
+    /// by gain and bias of every link of the chain of functions
+    pub function: Vec<[T; 2]>,
+    /// but for features and bias
+    pub sink: Option<GateGradient<T>>,
 }
 
 impl<T: Real> HeadBack<T> {
-    /// Derivatives by scale and memory rule; the others have been used.
-    pub fn rest(self, spare: &Spare<T>) -> (T, MemoryGradient<T>) {
+    /// What is left when the others have been used.
+    pub fn rest(self, spare: &Spare<T>) -> Rest<T> {
         for d in [self.queries, self.keys, self.values] {
             spare.give_matrix(d);
         }
-        (self.scale, self.memory)
+        self.rest
     }
 }
 
@@ -97,9 +111,17 @@ pub(super) fn backward<T: Real>(
         scale: head.scale,
         backwards: false,
     };
+    let (mut sink, mut d_sink) = (None, None);
     let mut back = if head.normalisation == Normalisation::Sum {
         let parts = undivide(read, &kept.room.read, spare);
         let mut back = through(kept, x, Operand::of(&parts), spare, parallel);
+        if let Some((of, slot)) = head.sink.as_ref().zip(seat.sink) {
+            let sums = parts.row(parts.nrows() - 1);
+            let maxima = Scoring::of(head).softmax.then_some(&kept.room.maxima[..n_query]);
+            let (gradient, features) =
+                sink::backward(of, kept.view(slot, n_query), sums.iter().copied(), maxima);
+            (sink, d_sink) = (Some(gradient), Some(features));
+        }
         spare.give_matrix(parts);
         back.values.row_mut(seat.value.rows - 1).fill(T::zero());
         back
@@ -130,7 +152,8 @@ pub(super) fn backward<T: Real>(
             (MemoryGradient::Gate(gradient), Some(features))
         }
     };
-    HeadBack { queries: back.queries, keys: back.keys, values: back.values, gate, scale, memory }
+    let rest = Rest { scale, memory, function: back.function, sink };
+    HeadBack { queries: back.queries, keys: back.keys, values: back.values, gate, sink: d_sink, rest }
 }
 
 fn copy<T: Real>(x: Operand<'_, T>) -> DMatrix<T> {
@@ -162,10 +185,11 @@ fn through<T: Real>(
             recurrent::backward(x, read, head.mask, rule, &rates, spare)
         }
         Kernel::Linear | Kernel::Feature { .. } => {
-            let divided = head.normalisation == Normalisation::Sum;
+            // With a sink, longer keys do change the quotient.
+            let divided = head.normalisation == Normalisation::Sum && head.sink.is_none();
             linear::backward(x, read, head.mask, decay_of(head), divided, spare, parallel)
         }
-        Kernel::Exp | Kernel::Power(_) => {
+        Kernel::Exp | Kernel::Power(_) | Kernel::Function => {
             tiles::backward(x, read, Scoring::of(head), &room.maxima[..n_query], spare, parallel)
         }
     }

@@ -1,4 +1,4 @@
-//! Analytic gradients of blocks: from `dL/dY` to `dL/d` every parameter and every input stream.
+//! Analytic gradients of stacks of blocks and maps: from `dL/dY` to `dL/d` every parameter and every input stream.
 //!
 //! With `e_i = W_O^T dL/dy_i`, `u_i` the read-out, `w_ij` the weight of token `j` for query `i` (kernel, mask and
 //! decay), `g_ij = e_i . v_j` and unnormalised linear heads (`w_ij = k_j . q_i`):
@@ -69,11 +69,14 @@ mod linear;
 mod loss;
 mod maps;
 mod recurrent;
+mod sink;
 mod tape;
 #[cfg(test)]
 mod tests;
 mod tiles;
 mod types;
+
+pub(super) use maps::slope;
 
 pub use loss::{Counted, squared_error, squared_error_into};
 pub use tape::Tape;
@@ -81,6 +84,7 @@ pub use types::{
     BlockGradient, GateGradient, Gradient, HeadGradient, MemoryGradient, StackGradient, parameters_mut,
 };
 
+use super::stage::AsStage;
 use super::{Block, ForwardError, Streams};
 use crate::linalg::Real;
 use head::Back;
@@ -101,22 +105,22 @@ pub fn backward<T: Real>(
     d_output: &DMatrix<T>,
 ) -> Result<Gradient<T>, ForwardError> {
     let gradient = backward_stack(std::slice::from_ref(block), streams, d_output);
-    let StackGradient { mut blocks, streams } = gradient.map_err(ForwardError::without_block)?;
+    let StackGradient { mut blocks, streams, .. } = gradient.map_err(ForwardError::without_block)?;
     let block = blocks.pop().ok_or(ForwardError::NoBlock)?;
     Ok(Gradient { block, streams })
 }
 
-/// Derivatives by every parameter of a stack of blocks and by its input streams, from `d_output`, the derivative by
-/// the output of the last block.
+/// Derivatives by every parameter of a stack of stages and by its input streams, from `d_output`, the derivative by
+/// the output of the last one.
 ///
-/// Blocks read the inputs and the outputs of earlier blocks, which are streams with the names of their relays.
+/// Stages (or blocks) read the inputs and the outputs of earlier ones, which are streams of their names.
 ///
 /// # Errors
 /// As [`Tape::record`] and [`Tape::backward`].
 pub fn backward_stack<T: Real>(
-    blocks: &[Block<T>],
+    stages: &[impl AsStage<T>],
     inputs: &Streams<T>,
     d_output: &DMatrix<T>,
 ) -> Result<StackGradient<T>, ForwardError> {
-    Tape::record(blocks, inputs)?.backward(d_output)
+    Tape::record(stages, inputs)?.backward(d_output)
 }

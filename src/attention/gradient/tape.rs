@@ -1,35 +1,38 @@
-//! A stack of blocks, run forwards and kept for the way back.
+//! A stack of stages, run forwards and kept for the way back.
 
 use super::block;
 use super::types::{BlockGradient, StackGradient};
-use crate::attention::forward::{Workspace, is_parallel};
-use crate::attention::{Block, ForwardError, Streams};
+use crate::attention::forward::Workspace;
+use crate::attention::stage::{AsStage, StageRef};
+use crate::attention::token_map::gradient as maps;
+use crate::attention::{ForwardError, Streams};
 use crate::linalg::{Real, all_finite};
 use nalgebra::DMatrix;
 use std::borrow::Cow;
 
-/// A forward pass through blocks that can be gone back through: one step of training computes nothing twice.
+/// A forward pass through blocks and maps that can be gone back through: one step of training computes nothing twice.
 ///
 /// Beside the streams it holds keys, queries, values and read-outs of every head, `n_tokens (2 d_k + 3 d_v)` numbers
 /// each; of linear heads that are one matrix (see [`mod@crate::attention::forward`]) only second moments of the tokens.
 pub struct Tape<'a, T: Real = f64> {
-    blocks: &'a [Block<T>],
+    stages: Vec<StageRef<'a, T>>,
     inputs: &'a Streams<T>,
-    /// the inputs and the outputs of all blocks but the last
+    /// the inputs and the outputs of all stages but the last
     streams: Cow<'a, Streams<T>>,
     kept: Vec<Workspace<T>>,
     output: DMatrix<T>,
 }
 
 impl<'a, T: Real> Tape<'a, T> {
-    /// Runs the blocks in their order; the output of each is a stream with the name of its relay.
+    /// Runs the stages in their order; the output of each is a stream of its name.
     ///
     /// # Errors
-    /// - [`ForwardError::NoBlock`] without blocks, [`ForwardError::RelayIsStream`] if a block would replace a stream
+    /// - [`ForwardError::NoBlock`] without stages, [`ForwardError::RelayIsStream`] if one would replace a stream
     ///   that is already there;
-    /// - [`ForwardError::InBlock`] with whatever [`crate::attention::forward()`] says of a block.
-    pub fn record(blocks: &'a [Block<T>], inputs: &'a Streams<T>) -> Result<Self, ForwardError> {
-        Self::record_with(blocks, inputs, Vec::new())
+    /// - [`ForwardError::InBlock`] with whatever [`crate::attention::forward()`] says of a block, and
+    ///   [`ForwardError::InMap`] with what [`crate::attention::Stage::forward`] says of a map.
+    pub fn record(stages: &'a [impl AsStage<T>], inputs: &'a Streams<T>) -> Result<Self, ForwardError> {
+        Self::record_with(stages, inputs, Vec::new())
     }
 
     /// The same in the memory of an earlier tape ([`Tape::into_workspaces`]), where every step of training finds its room.
@@ -37,29 +40,30 @@ impl<'a, T: Real> Tape<'a, T> {
     /// # Errors
     /// As [`Tape::record`].
     pub fn record_with(
-        blocks: &'a [Block<T>],
+        stages: &'a [impl AsStage<T>],
         inputs: &'a Streams<T>,
         mut kept: Vec<Workspace<T>>,
     ) -> Result<Self, ForwardError> {
-        kept.resize_with(blocks.len(), Workspace::new);
+        let stages: Vec<StageRef<'a, T>> = stages.iter().map(AsStage::as_stage).collect();
+        kept.resize_with(stages.len(), Workspace::new);
         let mut streams = Cow::Borrowed(inputs);
         let mut output: Option<DMatrix<T>> = None;
-        for (b, (block, workspace)) in blocks.iter().zip(&mut kept).enumerate() {
+        for (b, (stage, workspace)) in stages.iter().zip(&mut kept).enumerate() {
             if let Some(output) = output.take() {
-                let relay = blocks[b - 1].relay.clone();
+                let relay = stages[b - 1].name().to_owned();
                 if streams.contains_key(&relay) {
                     return Err(ForwardError::RelayIsStream { relay });
                 }
                 streams.to_mut().insert(relay, output);
             }
             workspace.spare.next_pass();
-            let n = streams.get(&block.clock_stream).map_or(0, DMatrix::ncols);
-            let mut y = workspace.spare.matrix(block.d_model, n);
-            workspace.run(block, &streams, true, &mut y).map_err(|e| e.in_block(&block.relay))?;
+            let n = streams.get(stage.clock_stream()).map_or(0, DMatrix::ncols);
+            let mut y = workspace.spare.matrix(stage.d_model(), n);
+            stage.run(workspace, &streams, true, &mut y)?;
             output = Some(y);
         }
         let output = output.ok_or(ForwardError::NoBlock)?;
-        Ok(Self { blocks, inputs, streams, kept, output })
+        Ok(Self { stages, inputs, streams, kept, output })
     }
 
     /// Its memory, for the next tape.
@@ -91,7 +95,7 @@ impl<'a, T: Real> Tape<'a, T> {
         &self.output
     }
 
-    /// From `d_output = dL/d output` to the parameters of every block and to the input streams.
+    /// From `d_output = dL/d output` to the parameters of every stage and to the input streams.
     ///
     /// # Errors
     /// - [`ForwardError::Shape`] if `d_output` does not have the shape of the output;
@@ -103,22 +107,32 @@ impl<'a, T: Real> Tape<'a, T> {
             return Err(ForwardError::Shape { what, shape, other, other_shape });
         }
         let mut d_streams: Streams<T> = Streams::new();
-        let mut gradients = Vec::with_capacity(self.blocks.len());
-        for (b, (block, kept)) in self.blocks.iter().zip(&self.kept).enumerate().rev() {
-            let last = b + 1 == self.blocks.len();
+        let (mut gradients, mut of_maps) = (Vec::with_capacity(self.stages.len()), Vec::new());
+        for (b, (stage, kept)) in self.stages.iter().zip(&self.kept).enumerate().rev() {
+            let last = b + 1 == self.stages.len();
             let d_y = if last {
                 Cow::Borrowed(d_output)
             } else {
-                // A block that nobody reads has no influence.
-                let output = &self.streams[&block.relay];
-                Cow::Owned(d_streams.remove(&block.relay).unwrap_or_else(|| zeros_like(output)))
+                // A stage that nobody reads has no influence.
+                let output = &self.streams[stage.name()];
+                Cow::Owned(d_streams.remove(stage.name()).unwrap_or_else(|| zeros_like(output)))
             };
-            let parallel = is_parallel(block, &self.streams);
-            let gradient = block::backward(block, kept, &self.streams, &d_y, &mut d_streams, parallel);
-            check_finite(&gradient).map_err(|e| e.in_block(&block.relay))?;
-            gradients.push(gradient);
+            let parallel = stage.is_parallel(&self.streams);
+            match stage {
+                StageRef::Block(of) => {
+                    let gradient = block::backward(of, kept, &self.streams, &d_y, &mut d_streams, parallel);
+                    check_finite(&gradient).map_err(|e| e.in_block(&of.relay))?;
+                    gradients.push(gradient);
+                }
+                StageRef::Map(map) => {
+                    let traces = &kept.traces;
+                    let gradient = maps::backward(map, traces, &self.streams, &d_y, &mut d_streams, parallel);
+                    of_maps.push(gradient.map_err(|e| e.in_map(&map.name))?);
+                }
+            }
         }
         gradients.reverse();
+        of_maps.reverse();
         let mut streams = Streams::new();
         for name in self.inputs.keys() {
             let d = d_streams.remove(name).unwrap_or_else(|| zeros_like(&self.streams[name]));
@@ -127,7 +141,7 @@ impl<'a, T: Real> Tape<'a, T> {
             }
             streams.insert(name.clone(), d);
         }
-        Ok(StackGradient { blocks: gradients, streams })
+        Ok(StackGradient { blocks: gradients, maps: of_maps, streams })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Back through exponential and power heads: scores again in tiles, never the whole matrix.
+//! Back through heads whose weights are functions of scores: scores again in tiles, never the whole matrix.
 //!
 //! With weights `w_ij = f(s_ij) g^age`, `s_ij = k_j . q_i` and `e_i = dL/du_i`:
 //!
@@ -7,16 +7,18 @@
 //! dL/dq_i = sum_j dL/ds_ij k_j     dL/dk_j = sum_i dL/ds_ij q_i     dL/dv_j = sum_i w_ij e_i
 //! ```
 //!
+//! Where `f` is a chain of functions, `f'` is gone through link by link.
+//!
 //! Softmax needs no formula of its own: the sum of scores is one more value row, and the maximum that the forward
 //! pass subtracted is a constant that cancels. Weights are computed a second time from that maximum (Dao et al.
 //! 2022, arXiv 2205.14135).
 
 use super::Back;
-use crate::attention::Kernel;
 use crate::attention::forward::View;
 use crate::attention::forward::blocks::powers;
 use crate::attention::forward::spare::Spare;
 use crate::attention::forward::tiles::{CONTEXT, QUERIES, Scoring, age, fade_exponents, seen};
+use crate::attention::{Kernel, function};
 use crate::linalg::{Operand, Real, count, exp_nonpositive, gemm_into, real};
 use rayon::prelude::*;
 
@@ -28,7 +30,7 @@ const PARTS: usize = 4;
 pub(super) fn backward<T: Real>(
     x: View<'_, T>,
     read: Operand<'_, T>,
-    how: Scoring<T>,
+    how: Scoring<'_, T>,
     maxima: &[T],
     spare: &Spare<T>,
     parallel: bool,
@@ -50,6 +52,7 @@ pub(super) fn backward<T: Real>(
     };
     for part in parts {
         back.decay += part.decay;
+        add_pairs(&mut back.function, &part.function);
         add(back.keys.as_mut_slice(), &part.keys);
         add(back.values.as_mut_slice(), &part.values);
     }
@@ -65,12 +68,14 @@ struct Part<T> {
     values: Vec<T>,
     /// `sum age dL/ds s'`, not yet divided by `g`
     decay: T,
+    /// by gain and bias of every link
+    function: Vec<[T; 2]>,
 }
 
 struct Pass<'a, T: Real> {
     x: View<'a, T>,
     read: Operand<'a, T>,
-    how: Scoring<T>,
+    how: Scoring<'a, T>,
     maxima: &'a [T],
     /// `g^0, g^1, ...`; only `g^0` without decay
     fade: Vec<T>,
@@ -83,7 +88,8 @@ impl<T: Real> Pass<'_, T> {
         let last = first + d_queries.len() / d_k - 1;
         let end = seen(self.how.mask, last, n);
         let zeros = |n| vec![T::zero(); n];
-        let mut part = Part { keys: zeros(d_k * end), values: zeros(rows * end), decay: T::zero() };
+        let function = vec![[T::zero(); 2]; self.how.function.len()];
+        let mut part = Part { keys: zeros(d_k * end), values: zeros(rows * end), decay: T::zero(), function };
         let tile = CONTEXT.min(end) * QUERIES.min(last + 1 - first);
         let (mut weights, mut slopes) = (zeros(tile), zeros(tile));
         for (t, d_queries) in d_queries.chunks_mut(QUERIES * d_k).enumerate() {
@@ -93,7 +99,7 @@ impl<T: Real> Pass<'_, T> {
             for start in (0..end).step_by(CONTEXT) {
                 let height = CONTEXT.min(end - start);
                 let (weights, slopes) = (&mut weights[..height * count], &mut slopes[..height * count]);
-                self.tile(first, start, height, weights, slopes, &mut part.decay);
+                self.tile(first, start, height, weights, slopes, &mut part);
                 let keys = self.x.keys.cols(start, height);
                 let queries = self.x.queries.cols(first, count);
                 let read = self.read.cols(first, count);
@@ -117,7 +123,7 @@ impl<T: Real> Pass<'_, T> {
         height: usize,
         weights: &mut [T],
         slopes: &mut [T],
-        decay: &mut T,
+        part: &mut Part<T>,
     ) {
         let how = self.how;
         let n = self.x.keys.shape().1;
@@ -126,6 +132,8 @@ impl<T: Real> Pass<'_, T> {
         let values = self.x.values.cols(start, height);
         gemm_into(weights, self.x.scale, keys.t(), self.x.queries.cols(first, queries), T::zero());
         gemm_into(slopes, T::one(), values.t(), self.read.cols(first, queries), T::zero());
+        let is_chain = how.kernel == Kernel::Function;
+        let mut scores = Vec::new();
         let columns = weights.chunks_exact_mut(height).zip(slopes.chunks_exact_mut(height));
         for (a, (weights, slopes)) in columns.enumerate() {
             let visible = seen(how.mask, first + a, n).saturating_sub(start).min(height);
@@ -135,25 +143,34 @@ impl<T: Real> Pass<'_, T> {
             hidden.fill(T::zero());
             let age = |j: usize| age(how.mask, first + a, start + j, n);
             let mut faded = T::zero();
+            if is_chain {
+                scores.clear();
+                scores.extend_from_slice(weights);
+                weights.iter_mut().for_each(|s| *s = how.weight(*s));
+            }
             if how.softmax {
                 fade_exponents(weights, age, how.decay);
                 exp_nonpositive(weights, self.maxima[first + a]);
-                for (j, (w, d)) in weights.iter().zip(slopes).enumerate() {
+                for (j, (w, d)) in weights.iter().zip(&mut *slopes).enumerate() {
                     *d *= *w;
                     if how.decay.is_some() {
                         faded += real::<T>(count(age(j))) * *d;
                     }
                 }
             } else {
-                for (j, (w, d)) in weights.iter_mut().zip(slopes).enumerate() {
+                for (j, (w, d)) in weights.iter_mut().zip(&mut *slopes).enumerate() {
                     let age = if how.decay.is_some() { age(j) } else { 0 };
-                    let (weight, slope) = weight_and_slope(how.kernel, *w);
+                    let (weight, slope) =
+                        if is_chain { (*w, T::one()) } else { weight_and_slope(how.kernel, *w) };
                     *w = weight * self.fade[age];
                     faded += real::<T>(count(age)) * *w * *d;
                     *d *= slope * self.fade[age];
                 }
             }
-            *decay += faded;
+            part.decay += faded;
+            for (score, d) in scores.iter().zip(slopes) {
+                *d = function::back(how.function, *score, *d, how.softmax, &mut part.function);
+            }
         }
     }
 }
@@ -169,7 +186,14 @@ fn weight_and_slope<T: Real>(kernel: Kernel, score: T) -> (T, T) {
             let lower = (1..n).fold(T::one(), |product, _| product * score);
             if n == 0 { (T::one(), T::zero()) } else { (lower * score, real::<T>(f64::from(n)) * lower) }
         }
-        Kernel::Linear | Kernel::Feature { .. } => (score, T::one()),
+        Kernel::Linear | Kernel::Feature { .. } | Kernel::Function => (score, T::one()),
+    }
+}
+
+fn add_pairs<T: Real>(to: &mut Vec<[T; 2]>, from: &[[T; 2]]) {
+    to.resize(from.len(), [T::zero(); 2]);
+    for (a, b) in to.iter_mut().zip(from) {
+        *a = [a[0] + b[0], a[1] + b[1]];
     }
 }
 

@@ -1,5 +1,6 @@
 //! Derivatives of a loss by everything that a block is made of.
 
+use crate::attention::token_map::gradient::MapGradient;
 use crate::attention::{Block, Gate, Memory, Rate, Streams};
 use crate::linalg::{Real, all_finite};
 use nalgebra::{DMatrix, DVector};
@@ -12,11 +13,13 @@ pub struct Gradient<T: Real = f64> {
     pub streams: Streams<T>,
 }
 
-/// Derivatives by the parameters of a stack of blocks and by its input streams.
+/// Derivatives by the parameters of a stack of blocks and maps and by its input streams.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StackGradient<T: Real = f64> {
     /// in the order of the blocks
     pub blocks: Vec<BlockGradient<T>>,
+    /// in the order of the maps
+    pub maps: Vec<MapGradient<T>>,
     /// one entry for each stream that was given, 0 where nobody reads it
     pub streams: Streams<T>,
 }
@@ -42,6 +45,9 @@ pub struct HeadGradient<T: Real = f64> {
     pub b_v: DVector<T>,
     pub scale: T,
     pub memory: MemoryGradient<T>,
+    /// by gain and bias of every link of the chain of functions
+    pub function: Vec<[T; 2]>,
+    pub sink: Option<GateGradient<T>>,
 }
 
 /// Derivatives by the parameters of a memory rule.
@@ -85,12 +91,14 @@ impl<T: Real> BlockGradient<T> {
                 MemoryGradient::None => {}
                 MemoryGradient::Decay(g) => add("decay", std::slice::from_ref(g)),
                 MemoryGradient::Rate(b) => add("rate", std::slice::from_ref(b)),
-                MemoryGradient::Gate(gate) => {
-                    add("gate constant", gate.constant.as_slice());
-                    add("gate weights", gate.weights.as_slice());
-                    add("gate features", gate.features.as_slice());
-                    add("gate bias", gate.bias.as_slice());
-                }
+                MemoryGradient::Gate(gate) => gate.tensors("gate", &mut add),
+            }
+            for (l, link) in head.function.iter().enumerate() {
+                add(&format!("function {l} gain"), &link[..1]);
+                add(&format!("function {l} bias"), &link[1..]);
+            }
+            if let Some(sink) = &head.sink {
+                sink.tensors("sink", &mut add);
             }
         }
         for (r, path) in self.residual.iter().enumerate() {
@@ -98,6 +106,20 @@ impl<T: Real> BlockGradient<T> {
         }
         all.push(("b_O".into(), self.b_o.as_slice()));
         all
+    }
+}
+
+impl<T: Real> GateGradient<T> {
+    fn tensors<'a>(&'a self, of: &str, add: &mut impl FnMut(&str, &'a [T])) {
+        add(&format!("{of} constant"), self.constant.as_slice());
+        add(&format!("{of} weights"), self.weights.as_slice());
+        add(&format!("{of} features"), self.features.as_slice());
+        add(&format!("{of} bias"), self.bias.as_slice());
+    }
+
+    fn is_finite(&self) -> bool {
+        let matrices = [self.weights.as_slice(), self.features.as_slice()];
+        [self.constant.as_slice(), self.bias.as_slice()].into_iter().chain(matrices).all(all_finite)
     }
 }
 
@@ -115,16 +137,20 @@ impl<T: Real> BlockGradient<T> {
                     && match &head.memory {
                         MemoryGradient::None => true,
                         MemoryGradient::Decay(x) | MemoryGradient::Rate(x) => x.is_finite(),
-                        MemoryGradient::Gate(gate) => {
-                            let matrices = [gate.weights.as_slice(), gate.features.as_slice()];
-                            [gate.constant.as_slice(), gate.bias.as_slice()]
-                                .into_iter()
-                                .chain(matrices)
-                                .all(fine)
-                        }
+                        MemoryGradient::Gate(gate) => gate.is_finite(),
                     }
+                    && head.function.iter().all(|link| fine(link))
+                    && head.sink.as_ref().is_none_or(GateGradient::is_finite)
             })
     }
+}
+
+fn gate_mut<'a, T: Real>(of: &str, gate: &'a mut Gate<T>, add: &mut impl FnMut(&str, &'a mut [T])) {
+    let Gate { constant, weights, features, bias, .. } = gate;
+    add(&format!("{of} constant"), constant.as_mut_slice());
+    add(&format!("{of} weights"), weights.as_mut_slice());
+    add(&format!("{of} features"), features.as_mut_slice());
+    add(&format!("{of} bias"), bias.as_mut_slice());
 }
 
 /// Every parameter of a block that has a derivative: names and order of [`BlockGradient::tensors`].
@@ -145,12 +171,15 @@ pub fn parameters_mut<T: Real>(block: &mut Block<T>) -> Vec<(String, &mut [T])> 
             Memory::Decay(g) => add("decay", std::slice::from_mut(g)),
             Memory::Delta(Rate::Constant(b)) => add("rate", std::slice::from_mut(b)),
             Memory::Delta(Rate::Gate(gate)) | Memory::Gated { gate, .. } => {
-                let Gate { constant, weights, features, bias, .. } = gate;
-                add("gate constant", constant.as_mut_slice());
-                add("gate weights", weights.as_mut_slice());
-                add("gate features", features.as_mut_slice());
-                add("gate bias", bias.as_mut_slice());
+                gate_mut("gate", gate, &mut add);
             }
+        }
+        for (l, link) in head.function.iter_mut().enumerate() {
+            add(&format!("function {l} gain"), std::slice::from_mut(&mut link.gain));
+            add(&format!("function {l} bias"), std::slice::from_mut(&mut link.bias));
+        }
+        if let Some(sink) = &mut head.sink {
+            gate_mut("sink", sink, &mut add);
         }
     }
     for (r, path) in block.residual.iter_mut().enumerate() {

@@ -12,14 +12,24 @@
 //! rotation by the position, a gate are such maps; nothing here knows those names.
 //!
 //! - [`order`]: in which order cells are evaluated; cells that read each other in a circle are a **loop**.
+//! - `forward`: runs a map, a block of tokens at a time; `settle`: loops; `token`: one token by itself, with exponents of any
+//!   size (`wide`), where numbers leave the range of the precision.
+//! - [`gradient`]: derivatives by every weight and every input.
 //!
 //! Source: divisive normalisation, Carandini & Heeger 2012 (doi 10.1038/nrn3136); what a map is, `circuits/README.md`.
 //!
 //! **Deliberately absent:** other tokens, circuits, names of functions.
 
+pub(super) mod forward;
+pub mod gradient;
 pub mod order;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod token;
+mod wide;
 
-use super::forward::ForwardError;
+use super::ForwardError;
 use crate::linalg::{Real, real};
 pub use crate::vocabulary::Activation as Response;
 use nalgebra::DMatrix;
@@ -161,8 +171,13 @@ impl<T: Real> MapCells<T> {
         [&self.basal, &self.apical].into_iter().flat_map(|c| c.sums.iter().chain(&c.divisors))
     }
 
+    /// The same, to be changed.
+    pub fn arrows_mut(&mut self) -> impl Iterator<Item = &mut Arrow<T>> {
+        [&mut self.basal, &mut self.apical].into_iter().flat_map(|c| c.sums.iter_mut().chain(&mut c.divisors))
+    }
+
     /// The same, with what each is called in messages.
-    fn named_arrows(&self) -> impl Iterator<Item = (String, &Arrow<T>)> {
+    pub fn named_arrows(&self) -> impl Iterator<Item = (String, &Arrow<T>)> {
         let parts = [
             ("basal input", &self.basal.sums),
             ("basal divisor", &self.basal.divisors),
@@ -223,6 +238,23 @@ impl<T: Real> Arrow<T> {
 }
 
 impl<T: Real> Weights<T> {
+    /// All its numbers, column after column.
+    #[must_use]
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::Dense(w) => w.as_slice(),
+            Self::Identity(x) => std::slice::from_ref(x),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
+        match self {
+            Self::Dense(w) => w.as_mut_slice(),
+            Self::Identity(x) => std::slice::from_mut(x),
+        }
+    }
+
     /// As a matrix onto `n` cells.
     #[must_use]
     pub fn dense(&self, n: usize) -> Cow<'_, DMatrix<T>> {
@@ -231,4 +263,9 @@ impl<T: Real> Weights<T> {
             Self::Identity(x) => Cow::Owned(DMatrix::from_diagonal_element(n, n, *x)),
         }
     }
+}
+
+/// `f'(z)` where `f(z) = value`, 0 at kinks.
+pub(super) fn slope<T: Real>(f: FeatureMap, _z: T, value: T) -> T {
+    super::gradient::slope(f, value)
 }

@@ -165,6 +165,12 @@ fn check(head: &Head, wiring: Wiring) -> Result<(), Bad> {
         (_, Kernel::Feature { .. }) => {
             cannot("a feature-map kernel has no import".into(), "write its circuit by hand")
         }
+        (_, Kernel::Function) => {
+            cannot("a chain of functions of the score has no import".into(), "write its circuit by hand")
+        }
+        _ if head.sink.is_some() => {
+            cannot("a sink that joins the sum of scores has no import".into(), "write its circuit by hand")
+        }
         _ => Ok(()),
     }
 }

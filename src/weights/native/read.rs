@@ -149,6 +149,8 @@ impl Part<'_> {
                 query_stream: query_streams[h].clone(),
                 context_stream: context_streams[h].clone(),
                 value_stream: value_streams[h].clone(),
+                function: Vec::new(),
+                sink: None,
                 area: areas[h].clone(),
             });
         }

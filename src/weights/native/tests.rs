@@ -62,6 +62,8 @@ fn random_head(rng: &mut ChaCha8Rng, d_model: usize) -> Head {
         memory,
         query_stream: pick(rng, &["main", "target"]).to_owned(),
         value_stream: if below(rng, 3) == 0 { "other".to_owned() } else { context_stream.clone() },
+        function: Vec::new(),
+        sink: None,
         context_stream,
         area: pick(rng, &["", "V1", "área 17"]).to_owned(),
     }
@@ -154,6 +156,8 @@ fn plain() -> Block {
             query_stream: "main".into(),
             context_stream: "main".into(),
             value_stream: "main".into(),
+            function: Vec::new(),
+            sink: None,
             area: area.into(),
         }
     };

@@ -116,6 +116,12 @@ fn check_head(head: &Head, d_model: usize) -> Result<(), Bad> {
             return cannot("a heads file cannot hold a gated delta rate".into());
         }
         (_, Kernel::Feature { .. }) => return cannot("a heads file cannot hold a feature-map kernel".into()),
+        (_, Kernel::Function) => {
+            return cannot("a heads file cannot hold a chain of functions of the score".into());
+        }
+        _ if head.sink.is_some() => {
+            return cannot("a heads file cannot hold a sink that joins the sum of scores".into());
+        }
         (_, Kernel::Power(n @ (0 | 1))) => {
             return cannot(format!("a power kernel of exponent {n} has no meaning"));
         }

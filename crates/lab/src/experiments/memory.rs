@@ -169,8 +169,10 @@ impl Memory {
     pub fn beta(&self) -> Option<f64> {
         let [block] = self.blocks.as_slice() else { return None };
         let [head] = block.heads.as_slice() else { return None };
-        let softmax =
-            head.kernel == Kernel::Exp && head.normalisation == Normalisation::Sum && head.mask == Mask::Full;
+        let softmax = head.kernel == Kernel::Exp
+            && head.normalisation == Normalisation::Sum
+            && head.sink.is_none()
+            && head.mask == Mask::Full;
         let qk = head.w_k.transpose() * &head.w_q * head.scale;
         let beta = *qk.get((0, 0))?;
         let is_plain =

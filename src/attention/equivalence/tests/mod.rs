@@ -36,6 +36,8 @@ fn head(d: usize, r: usize, biases: bool, rng: &mut ChaCha8Rng) -> Head {
         query_stream: "main".into(),
         context_stream: "main".into(),
         value_stream: "main".into(),
+        function: Vec::new(),
+        sink: None,
         area: String::new(),
     }
 }

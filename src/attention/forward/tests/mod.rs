@@ -2,6 +2,7 @@
 
 pub mod agreement;
 mod failures;
+pub mod functions;
 pub mod random;
 mod routes;
 mod single;

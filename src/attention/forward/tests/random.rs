@@ -69,6 +69,8 @@ impl Draw {
             query_stream: "a".into(),
             context_stream: "b".into(),
             value_stream: "b".into(),
+            function: Vec::new(),
+            sink: None,
             area: String::new(),
         }
     }
@@ -131,6 +133,7 @@ pub fn spec(h: &Head) -> oracle::HeadSpec {
             Kernel::Exp => oracle::Kernel::Exp,
             Kernel::Power(n) => oracle::Kernel::Power(n),
             Kernel::Feature { key, query } => oracle::Kernel::Feature { key: map(key), query: map(query) },
+            Kernel::Function => oracle::Kernel::Function,
         },
         normalised: h.normalisation == Normalisation::Sum,
         mask: match h.mask {
@@ -151,6 +154,8 @@ pub fn spec(h: &Head) -> oracle::HeadSpec {
         query_stream: stream(&h.query_stream),
         context_stream: stream(&h.context_stream),
         value_stream: stream(&h.value_stream),
+        function: h.function.iter().map(|l| (l.gain, l.bias, map(l.activation))).collect(),
+        sink: h.sink.as_ref().map(gate),
     }
 }
 

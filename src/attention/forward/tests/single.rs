@@ -42,6 +42,8 @@ fn counter(width: usize, mask: Mask, memory: Memory) -> Block {
         query_stream: "x".into(),
         context_stream: "x".into(),
         value_stream: "x".into(),
+        function: Vec::new(),
+        sink: None,
         area: String::new(),
     };
     let (residual, b_o) = (Vec::new(), DVector::zeros(1));

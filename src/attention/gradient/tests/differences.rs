@@ -7,6 +7,7 @@
 
 use super::{Named, gradient, named, worst};
 use crate::attention::forward::tests::agreement::{MASKS, kernels, memories, supported};
+use crate::attention::forward::tests::functions::{chains, sink};
 use crate::attention::forward::tests::random::Draw;
 use crate::attention::gradient::parameters_mut;
 use crate::attention::{Block, FeatureMap, Head, Kernel, Mask, Memory, Normalisation, Streams, forward};
@@ -23,13 +24,13 @@ fn change(up: (&Block, &Streams), down: (&Block, &Streams), d_output: &DMatrix<f
     (run(up) - run(down)).dot(d_output)
 }
 
-/// Extrapolated derivatives from steps `STEP` and `STEP / 2`, and from half of these.
-fn extrapolated(difference: impl Fn(f64) -> f64) -> [f64; 2] {
-    let d = [1.0, 0.5, 0.25].map(|part| difference(STEP * part) / (2.0 * STEP * part));
+/// Extrapolated derivatives from steps `step` and `step / 2`, and from half of these.
+fn extrapolated(step: f64, difference: impl Fn(f64) -> f64) -> [f64; 2] {
+    let d = [1.0, 0.5, 0.25].map(|part| difference(step * part) / (2.0 * step * part));
     [(4.0 * d[1] - d[0]) / 3.0, (4.0 * d[2] - d[1]) / 3.0]
 }
 
-fn by_differences(block: &Block, streams: &Streams, d_output: &DMatrix<f64>) -> [Named; 2] {
+fn by_differences(block: &Block, streams: &Streams, d_output: &DMatrix<f64>, step: f64) -> [Named; 2] {
     let mut all = [Named::new(), Named::new()];
     let mut keep = |name: String, found: Vec<[f64; 2]>| {
         for (level, all) in all.iter_mut().enumerate() {
@@ -45,7 +46,7 @@ fn by_differences(block: &Block, streams: &Streams, d_output: &DMatrix<f64>) -> 
             moved
         };
         let derivative = |number| {
-            extrapolated(|h| change((&at(number, h), streams), (&at(number, -h), streams), d_output))
+            extrapolated(step, |h| change((&at(number, h), streams), (&at(number, -h), streams), d_output))
         };
         keep(name, (0..size).map(derivative).collect());
     }
@@ -55,8 +56,9 @@ fn by_differences(block: &Block, streams: &Streams, d_output: &DMatrix<f64>) -> 
             moved.get_mut(name).expect("there").as_mut_slice()[number] += step;
             moved
         };
-        let derivative =
-            |number| extrapolated(|h| change((block, &at(number, h)), (block, &at(number, -h)), d_output));
+        let derivative = |number| {
+            extrapolated(step, |h| change((block, &at(number, h)), (block, &at(number, -h)), d_output))
+        };
         keep(format!("stream {name}"), (0..x.len()).map(derivative).collect());
     }
     all
@@ -82,6 +84,26 @@ fn distance_to_kinks(block: &Block, streams: &Streams) -> f64 {
             cells(&gate.features, &gate.bias, &gate.stream, &|f| gate.maps[f]);
         }
     }
+    block.heads.iter().map(|head| of_chain(head, streams)).fold(least, f64::min)
+}
+
+/// The same of the chain of functions of a head, over all its scores.
+fn of_chain(head: &Head, streams: &Streams) -> f64 {
+    let project = |w: &DMatrix<f64>, b: &DVector<f64>, stream: &str| {
+        let mut z = w * &streams[stream];
+        z.column_iter_mut().for_each(|mut token| token += b);
+        z
+    };
+    let queries = project(&head.w_q, &head.b_q, &head.query_stream);
+    let mut scores = project(&head.w_k, &head.b_k, &head.context_stream).transpose() * queries * head.scale;
+    let mut least = f64::INFINITY;
+    for link in &head.function {
+        scores.apply(|s| *s = link.gain * *s + link.bias);
+        if matches!(link.activation, FeatureMap::Relu | FeatureMap::EluPlusOne) {
+            least = scores.iter().fold(least, |least, z| least.min(z.abs()));
+        }
+        scores.apply(|s| *s = link.activation.apply(*s));
+    }
     least
 }
 
@@ -97,12 +119,45 @@ fn smooth(mut make: impl FnMut(&mut Draw) -> (Block, Streams), positive: bool) -
 }
 
 fn check(claim: &str, positive: bool, make: impl FnMut(&mut Draw) -> (Block, Streams)) {
+    check_by(STEP, claim, positive, make);
+}
+
+fn check_by(step: f64, claim: &str, positive: bool, make: impl FnMut(&mut Draw) -> (Block, Streams)) {
     let (block, streams, mut draw) = smooth(make, positive);
     let (found, d_output) = gradient(&block, &streams, &mut draw);
     let found = named(&found.block, &found.streams);
-    for (level, want) in by_differences(&block, &streams, &d_output).into_iter().enumerate() {
+    for (level, want) in by_differences(&block, &streams, &d_output, step).into_iter().enumerate() {
         let (gap, name) = worst(&found, &want);
         assert!(gap < CLOSE, "{claim}: {name} differs from differences (level {level}) by {gap:e}");
+    }
+}
+
+#[test]
+fn chains_and_sinks() {
+    for mask in MASKS {
+        for which in 0..=chains().len() {
+            for with_sink in [false, true] {
+                for memory in [Memory::None, Memory::Decay(0.95)] {
+                    let claim = format!("{mask:?}, chain {which}, sink {with_sink}, {memory:?}");
+                    // Sums of these are away from 0 only where scores are; of all others always.
+                    let positive = which + 2 > chains().len();
+                    // Half of the usual: a sum of weights is far from a polynomial.
+                    check_by(STEP / 2.0, &claim, positive, |draw| {
+                        let function = chains().into_iter().nth(which).unwrap_or_default();
+                        let kernel = if function.is_empty() { Kernel::Linear } else { Kernel::Function };
+                        let streams = draw.streams(4, if mask == Mask::Full { 5 } else { 4 });
+                        let sink = with_sink.then(|| sink(draw));
+                        let normalisation = Normalisation::Sum;
+                        let memory = memory.clone();
+                        let mut head = draw.head(2, 2);
+                        // A fifth derivative by the scale is as large as a score to the fifth.
+                        head.w_k *= 0.25;
+                        let head = Head { kernel, function, mask, normalisation, sink, memory, ..head };
+                        (draw.block(vec![head]), streams)
+                    });
+                }
+            }
+        }
     }
 }
 

@@ -171,7 +171,7 @@ fn heads_that_are_one_matrix() {
         let (claim, blocks) = (format!("{n} tokens, {d_k} x {d_v}"), [block]);
         let d_output = draw.matrix(blocks[0].d_model, n);
         let tape = Tape::record_with(&blocks, &streams, vec![Workspace::by_moments()]).unwrap();
-        let StackGradient { blocks: mut found, streams: d_streams } = tape.backward(&d_output).unwrap();
+        let StackGradient { blocks: mut found, streams: d_streams, .. } = tape.backward(&d_output).unwrap();
         let found = Gradient { block: found.remove(0), streams: d_streams };
         compare(&found, &d_output, &blocks[0], &streams, &claim);
     }

@@ -63,6 +63,8 @@ fn head(seed: u64, mask: heads::Mask) -> (HeadSpec, Rows) {
         query_stream: 0,
         context_stream: 0,
         value_stream: 0,
+        function: Vec::new(),
+        sink: None,
     };
     (spec, random(N, D, rng))
 }

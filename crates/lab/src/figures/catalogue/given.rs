@@ -136,6 +136,8 @@ impl Plain {
             query_stream: query.to_owned(),
             context_stream: context.to_owned(),
             value_stream: context.to_owned(),
+            function: Vec::new(),
+            sink: None,
             area: String::new(),
         }
     }

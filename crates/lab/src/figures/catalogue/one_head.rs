@@ -266,6 +266,8 @@ mod tests {
             query_stream: 0,
             context_stream: 0,
             value_stream: 0,
+            function: Vec::new(),
+            sink: None,
         };
         let tokens = vec![rows(&x.transpose())];
         let want = block(&[head], &[(0, rows(&DMatrix::identity(8, 8)))], &[0.0; 8], 0, &tokens);
