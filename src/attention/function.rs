@@ -8,7 +8,7 @@ use crate::linalg::Real;
 
 /// `F(s)`.
 pub(super) fn value<T: Real>(chain: &[Link<T>], score: T) -> T {
-    chain.iter().fold(score, |s, link| link.activation.apply(link.gain * s + link.bias))
+    chain.iter().fold(score, |s, link| link.activation.value(link.gain * s + link.bias))
 }
 
 /// Whether every value is above 0, so that it has a logarithm.
@@ -45,7 +45,7 @@ pub(super) fn back<T: Real>(chain: &[Link<T>], score: T, mut d: T, by_log: bool,
         let Link { gain, bias, activation } = chain[l];
         let z = gain * before + bias;
         let is_log = by_log && l + 1 == chain.len();
-        d *= if is_log { log_slope(activation, z) } else { slope(activation, z) };
+        d *= if is_log { log_slope(activation, z) } else { activation.slope(z) };
         links[l][0] += d * before;
         links[l][1] += d;
         d *= gain;
@@ -53,15 +53,10 @@ pub(super) fn back<T: Real>(chain: &[Link<T>], score: T, mut d: T, by_log: bool,
     d
 }
 
-/// `f'(z)`, 0 at kinks.
-fn slope<T: Real>(map: FeatureMap, z: T) -> T {
-    super::gradient::slope(map, map.apply(z))
-}
-
 /// `d log f(z) / dz` of a positive function.
 fn log_slope<T: Real>(map: FeatureMap, z: T) -> T {
     match map {
-        FeatureMap::Sigmoid => FeatureMap::Sigmoid.apply(-z),
+        FeatureMap::Sigmoid => FeatureMap::Sigmoid.value(-z),
         FeatureMap::EluPlusOne if z > T::zero() => T::one() / (z + T::one()),
         _ => T::one(),
     }

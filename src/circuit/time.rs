@@ -4,7 +4,7 @@ use super::build::Names;
 use super::types::*;
 use super::wire::Wires;
 use crate::diag::{Diagnostic, Diagnostics, codes};
-use crate::spec::{LayoutSpec, MaskSpec};
+use crate::spec::{Effect, LayoutSpec, MaskSpec};
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::unionfind::UnionFind;
@@ -99,6 +99,15 @@ pub fn clocks(names: &mut Names, wires: &Wires, output: Option<Output>, d: &mut 
             }
         }
     }
+    // Constants that are summed to divide a sum count what that sums.
+    for p in wires.projections.iter().filter(|p| p.effect == Effect::Divisive) {
+        let (summed, counted) = (sums_before(names, wires, p, false), sums_before(names, wires, p, true));
+        let known = summed.into_iter().find_map(|from| clock[sets.find_mut(context(from))]);
+        for from in counted {
+            let root = sets.find_mut(context(from));
+            clock[root] = clock[root].or(known);
+        }
+    }
     for i in 0..n {
         let p = &mut names.populations[i];
         let id = PopulationId(i);
@@ -106,6 +115,26 @@ pub fn clocks(names: &mut Names, wires: &Wires, output: Option<Output>, d: &mut 
         p.context_clock = if p.indices.context { clock[sets.find_mut(context(id))] } else { None };
     }
     masks(names, wires, d);
+}
+
+/// Sources that are summed over the context on the way to a compartment that `by` divides: of its divisor, or of what it divides.
+fn sums_before(names: &Names, wires: &Wires, by: &Projection, divisor: bool) -> Vec<PopulationId> {
+    let ends = |p: &Projection| (p.to, p.compartment);
+    let first = |p: &&Projection| {
+        if divisor { std::ptr::eq(*p, by) } else { ends(p) == ends(by) && p.effect == Effect::Additive }
+    };
+    let mut open: Vec<&Projection> = wires.projections.iter().filter(first).collect();
+    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    while let Some(p) = open.pop() {
+        if matches!(p.index, IndexRule::SumContext(_)) || names.populations[p.from.0].accumulate.is_some() {
+            found.push(p.from);
+        } else if !names.populations[p.from.0].is_relay() && seen.insert(p.from) {
+            open.extend(
+                wires.projections.iter().filter(|q| q.to == p.from && q.compartment != Compartment::Third),
+            );
+        }
+    }
+    found
 }
 
 /// Sums need a clock; causal and strict ones need the same for both indices.

@@ -9,6 +9,7 @@ use super::sets::{Set, Sets};
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
 use crate::circuit::ProjectionId;
+use crate::vocabulary::Function;
 
 /// Which token a form reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,11 +44,19 @@ pub struct Origin(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Atom(pub u32);
 
-/// A nonlinear score of a token pair.
+/// `function(gain * s + bias)` of a score s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    pub gain: f64,
+    pub bias: f64,
+    pub function: Function,
+}
+
+/// A nonlinear score of a token pair: a function of a sum of products.
 #[derive(Clone, Debug)]
 pub struct Score {
-    /// 0: `exp`, n: power n
-    pub power: u32,
+    /// one after another
+    pub steps: Vec<Step>,
     /// coefficient, query form, context form
     pub terms: Vec<(f64, Option<Atom>, Option<Atom>)>,
     pub origin: Origin,
@@ -68,6 +77,15 @@ pub struct Divisor {
     pub sum: Sum,
     /// the projection that brings it
     pub by: ProjectionId,
+    pub sink: Option<Sink>,
+}
+
+/// What a divisor adds to its sum: `constant + sum coefficient * form(x_i)`.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    pub constant: f64,
+    pub terms: Vec<(f64, Atom)>,
+    pub origin: Origin,
 }
 
 /// All interned parts of one circuit.
@@ -298,7 +316,11 @@ impl Parts {
     }
 
     pub fn score(&mut self, score: Score) -> u32 {
-        let mut key = vec![u64::from(score.power)];
+        let mut key: Vec<u64> = vec![score.steps.len() as u64];
+        for step in &score.steps {
+            key.extend([step.gain.to_bits(), step.bias.to_bits()]);
+            key.extend(step.function.name().bytes().map(u64::from));
+        }
         for (c, q, k) in &score.terms {
             key.extend([c.to_bits(), self.class(*q), self.class(*k)]);
         }
@@ -330,6 +352,12 @@ impl Parts {
             key.push(self.class(t.query));
             key.extend(t.context.map(|a| self.class(a)));
             key.push(t.score.map_or(u64::MAX, u64::from));
+        }
+        if let Some(sink) = &divisor.sink {
+            key.push(sink.constant.to_bits());
+            for (c, a) in &sink.terms {
+                key.extend([c.to_bits(), self.class(Some(*a))]);
+            }
         }
         let next = u32::try_from(self.divisors.len()).expect("fewer than 2^32 divisors");
         let id = *self.divisor_index.entry(key).or_insert(next);

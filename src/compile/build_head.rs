@@ -1,18 +1,18 @@
 //! Writes a head down: matrices, mask, kernel, memory, and where each came from.
 
-use super::atoms::{Atom, Divisor, Origin, Parts};
+use super::atoms::{Atom, Divisor, Origin, Parts, Score, Step};
 use super::block_form::BlockForm;
 use super::components::{Component, Side};
 use super::factor::Factors;
 use super::heads::Group;
 use super::rank::Rank1;
-use super::reason::Reason;
+use super::reason::{Fault, Reason};
 use super::term::{Fold, Term};
-use crate::attention::{FeatureMap, Gate, GateSide, Head, Kernel, Memory, Normalisation, strength};
+use crate::attention::{FeatureMap, GateSide, Head, Kernel, Memory, Normalisation, strength};
 use crate::circuit::{Kind, PopulationId};
-use crate::diag::Diagnostic;
+use crate::vocabulary::Function;
 use nalgebra::{DMatrix, DVector};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A head and its provenance.
 #[derive(Clone, Debug)]
@@ -32,6 +32,18 @@ pub struct HeadForm {
     pub lateral: Vec<u32>,
     /// projections behind the gate of its memory
     pub gate: Vec<u32>,
+}
+
+/// How a score becomes a weight.
+fn kernel_of(score: &Score) -> Result<Kernel, Reason> {
+    match score.steps.as_slice() {
+        [] => Ok(Kernel::Linear),
+        [Step { function: Function::Exp, .. }] => Ok(Kernel::Exp),
+        [Step { function: Function::Power(p), .. }] if p.whole().is_some() => {
+            Ok(Kernel::Power(p.whole().unwrap_or(1)))
+        }
+        [.., last] => Err(Reason::Score { activation: last.function.name() }),
+    }
 }
 
 /// What heads of one group are built from.
@@ -54,12 +66,12 @@ struct Side3 {
 
 impl Assembly<'_, '_> {
     /// At the population of the last product of such a term.
-    pub(super) fn fault(&self, (column, origin): (u32, Origin), reason: &Reason) -> Diagnostic {
+    pub(super) fn fault(&self, (column, origin): (u32, Origin), reason: &Reason) -> Fault {
         self.f.fault(self.form.columns[column as usize].root(origin, &self.f.parts), reason)
     }
 
     /// What divides the group does not fit it.
-    pub(super) fn unfit(&self, why: &'static str) -> Diagnostic {
+    pub(super) fn unfit(&self, why: &'static str) -> Fault {
         let by = self.group.divisor.map(|id| self.f.parts.divisors[id as usize].by);
         self.f.misfit(by.unwrap_or_default(), &Reason::Divisor { why })
     }
@@ -75,7 +87,13 @@ impl Assembly<'_, '_> {
         // In plus/minus circuits one form comes from several projections.
         let signed = self.f.parts.any_rectified;
         let first = rows.iter().find_map(|(_, a)| *a);
-        let stream = first.map_or(default, |a| self.f.parts.get(a).stream);
+        let streams: BTreeSet<usize> =
+            rows.iter().filter_map(|(_, a)| a.map(|a| self.f.parts.get(a).stream)).collect();
+        let stream = match streams.len() {
+            0 => default,
+            1 => first.map_or(default, |a| self.f.parts.get(a).stream),
+            _ => self.f.side_by_side(&streams),
+        };
         let map = first.map_or(FeatureMap::Identity, |a| self.f.parts.get(a).map);
         let d = self.f.streams[stream].d_model;
         let mut weights = DMatrix::zeros(rows.len(), d);
@@ -86,9 +104,10 @@ impl Assembly<'_, '_> {
                 None => bias[i] = *c,
                 Some(a) => {
                     let form = self.f.parts.get(*a);
+                    let (first, d) = (self.f.first_in(stream, form.stream), form.row.len() - 1);
                     for j in 0..d {
                         // adding 0.0 turns -0.0 into 0.0
-                        weights[(i, j)] = c * form.row[j] + 0.0;
+                        weights[(i, first + j)] = c * form.row[j] + 0.0;
                     }
                     bias[i] = c * form.row[d] + 0.0;
                     let o = if signed { self.f.parts.shared_origin(*a, all) } else { form.origin };
@@ -100,12 +119,7 @@ impl Assembly<'_, '_> {
     }
 
     /// Heads of one rank-1 term of a component of C; more than one only where nonlinear features carry unequal weights.
-    pub fn linear_heads(
-        &mut self,
-        c: &Component,
-        rank: &Rank1,
-        side: Side,
-    ) -> Result<Vec<HeadForm>, Diagnostic> {
+    pub fn linear_heads(&mut self, c: &Component, rank: &Rank1, side: Side) -> Result<Vec<HeadForm>, Fault> {
         let kept: Vec<usize> = (0..c.rows.len()).filter(|i| rank.beta[*i] != 0.0).collect();
         let nonlinear = |a: Option<Atom>, p: &Parts| a.is_some_and(|a| p.get(a).map != FeatureMap::Identity);
         let (mapped_key, mapped_query) =
@@ -118,12 +132,25 @@ impl Assembly<'_, '_> {
                 .map_err(|r| self.f.misfit(self.f.parts.divisors[divisor as usize].by, &r))?;
             alpha.iter_mut().for_each(|a| *a /= ratio);
         }
+        if let (true, [row]) = (self.group.divisor.is_some(), kept.as_slice())
+            && let (Some(key), None, _) = c.rows[*row]
+            && self.f.parts.get(key).map == FeatureMap::Exp
+        {
+            // Weights that no query sees, divided by their sum: softmax of the keys alone.
+            let (keys, queries) = (vec![(1.0, Some(key))], vec![(1.0, None)]);
+            let kernel = Some(Kernel::Exp);
+            let singular = rank.singular;
+            return Ok(vec![self.finish(c, &kept, keys, queries, &alpha, (kernel, 1.0, singular), side)?]);
+        }
         if !(mapped_key && mapped_query) {
             // A weight moves into the linear side: the key's unless that is nonlinear.
             let split = |b: f64| if mapped_key { (1.0, b) } else { (b, 1.0) };
             let keys = kept.iter().map(|i| (split(rank.beta[*i]).0, c.rows[*i].0)).collect();
             let queries = kept.iter().map(|i| (split(rank.beta[*i]).1, c.rows[*i].1)).collect();
-            return Ok(vec![self.finish(c, &kept, keys, queries, &alpha, 1.0, rank.singular, side)?]);
+            let (keys, queries) = self.with_biases(c, keys, queries);
+            let (keys, queries) = self.gathered(c, keys, queries);
+            let plain = (None, 1.0, rank.singular);
+            return Ok(vec![self.finish(c, &kept, keys, queries, &alpha, plain, side)?]);
         }
         // Both sides are nonlinear: weights cannot move into either, equal ones become the scale.
         if self.group.divisor.is_some() && rank.uniform().is_none() {
@@ -137,16 +164,8 @@ impl Assembly<'_, '_> {
         for (bits, rows) in by_weight {
             let keys = rows.iter().map(|i| (1.0, c.rows[*i].0)).collect();
             let queries = rows.iter().map(|i| (1.0, c.rows[*i].1)).collect();
-            heads.push(self.finish(
-                c,
-                &rows,
-                keys,
-                queries,
-                &alpha,
-                f64::from_bits(bits),
-                rank.singular,
-                side,
-            )?);
+            let scaled = (None, f64::from_bits(bits), rank.singular);
+            heads.push(self.finish(c, &rows, keys, queries, &alpha, scaled, side)?);
         }
         Ok(heads)
     }
@@ -159,10 +178,9 @@ impl Assembly<'_, '_> {
         keys: Rows,
         queries: Rows,
         alpha: &[f64],
-        scale: f64,
-        singular: f64,
+        (kernel, scale, singular): (Option<Kernel>, f64, f64),
         side: Side,
-    ) -> Result<HeadForm, Diagnostic> {
+    ) -> Result<HeadForm, Fault> {
         let columns: Vec<usize> = (0..c.columns.len()).filter(|j| alpha[*j] != 0.0).collect();
         let values: Rows = columns.iter().map(|j| (alpha[*j], c.columns[*j].1)).collect();
         let outputs: Vec<u32> = columns.iter().map(|j| c.columns[*j].0).collect();
@@ -183,17 +201,17 @@ impl Assembly<'_, '_> {
         };
         let origins = c.origins.clone();
         let mut made =
-            self.assemble(&keys, &queries, &values, &outputs, memory, None, scale, singular, &origins);
+            self.assemble(&keys, &queries, &values, &outputs, memory, kernel, scale, singular, &origins);
         self.explain_gate(&mut made, &gates);
         Ok(made)
     }
 
     /// Values weighed by one nonlinear score: one head for each stream that values come from.
-    pub fn score_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Diagnostic> {
+    pub fn score_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Fault> {
         let score = self.f.parts.scores[self.group.score.unwrap_or_default() as usize].clone();
         let mut ratio = 1.0;
         if let Some(id) = self.group.divisor {
-            let Divisor { terms: divisor, sum, .. } = self.f.parts.divisors[id as usize].clone();
+            let Divisor { terms: divisor, sum, sink, .. } = self.f.parts.divisors[id as usize].clone();
             let one = match divisor.as_slice() {
                 [t] if t.score == self.group.score && t.n_context() == 0 && t.query.is_none() => {
                     t.coefficient
@@ -203,6 +221,9 @@ impl Assembly<'_, '_> {
             if sum != self.group.sum {
                 return Err(self.unfit("it is summed over another mask"));
             }
+            if sink.is_some() {
+                return Err(self.unfit("it depends on one token, or has a constant"));
+            }
             ratio = one;
         }
         let first = score.terms[0].0;
@@ -211,7 +232,7 @@ impl Assembly<'_, '_> {
         let rest = |c: f64| if uniform { 1.0 } else { c };
         let keys: Rows = score.terms.iter().map(|(c, _, k)| (rest(*c), *k)).collect();
         let queries: Rows = score.terms.iter().map(|(_, q, _)| (1.0, *q)).collect();
-        let kernel = if score.power == 0 { Kernel::Exp } else { Kernel::Power(score.power) };
+        let kernel = kernel_of(&score).map_err(|r| self.fault((terms[0].0, terms[0].1.origin), &r))?;
         let mut by_stream: BTreeMap<Option<usize>, Vec<&(u32, Term)>> = BTreeMap::new();
         for t in terms {
             by_stream.entry(t.1.context[0].map(|a| self.f.parts.get(a).stream)).or_default().push(t);
@@ -341,46 +362,5 @@ impl Assembly<'_, '_> {
             }
         }
         (rows, columns)
-    }
-
-    /// Notes the projections behind gates.
-    pub(super) fn explain_gate(&mut self, made: &mut HeadForm, ids: &[u32]) {
-        let mut all = self.f.parts.no_origin();
-        for id in ids {
-            let origin = self.f.parts.gates[*id as usize].origin;
-            all = self.f.parts.union(all, origin);
-        }
-        made.gate = self.f.parts.projections(all);
-    }
-
-    /// Gates of several rows as one layer; a single row when all are the same.
-    pub(super) fn gate(&mut self, ids: &[u32]) -> Gate {
-        let ids = if ids.windows(2).all(|w| w[0] == w[1]) { &ids[..1] } else { ids };
-        let gates: Vec<_> = ids.iter().map(|id| self.f.parts.gates[*id as usize].clone()).collect();
-        let mut atoms: Vec<Atom> = Vec::new();
-        for (_, a) in gates.iter().flat_map(|g| &g.terms) {
-            if !atoms.contains(a) {
-                atoms.push(*a);
-            }
-        }
-        let stream = atoms.first().map_or_else(|| self.group.sum.clock, |a| self.f.parts.get(*a).stream);
-        let d = self.f.streams[stream].d_model;
-        let forms: Vec<_> = atoms.iter().map(|a| self.f.parts.get(*a).clone()).collect();
-        let mut weights = DMatrix::zeros(gates.len(), atoms.len());
-        for (i, g) in gates.iter().enumerate() {
-            for (c, a) in &g.terms {
-                if let Some(j) = atoms.iter().position(|x| x == a) {
-                    weights[(i, j)] += c;
-                }
-            }
-        }
-        Gate {
-            stream: self.f.streams[stream].name.clone(),
-            constant: DVector::from_iterator(gates.len(), gates.iter().map(|g| g.constant)),
-            weights,
-            features: DMatrix::from_fn(forms.len(), d, |i, j| forms[i].row[j]),
-            bias: DVector::from_iterator(forms.len(), forms.iter().map(|f| f.row[d])),
-            maps: forms.iter().map(|f| f.map).collect(),
-        }
     }
 }

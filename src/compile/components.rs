@@ -3,8 +3,10 @@
 use super::atoms::{Atom, Origin, Parts, Role};
 use super::colour::Oriented;
 use super::hash::HashMap;
+use super::rank::factorise;
+use super::reason::Fault;
 use crate::attention::FeatureMap;
-use crate::diag::{Diagnostic, codes};
+use crate::diag::codes;
 use crate::memory;
 use nalgebra::DMatrix;
 use petgraph::unionfind::UnionFind;
@@ -58,6 +60,23 @@ impl Kinds {
     }
 }
 
+/// Query and key of the first linear term for each output column, value and gate: a term of the same value without a query
+/// is the bias of that query.
+type Partners = HashMap<(u32, u32, Option<u32>), (Option<Atom>, Option<Atom>)>;
+
+fn partners(parts: &Parts, part: &[Oriented]) -> Partners {
+    let mut found = Partners::default();
+    if part.iter().all(|t| t.query.is_some()) {
+        return found;
+    }
+    let linear = |a: Option<Atom>| a.is_none_or(|a| parts.get(a).map == FeatureMap::Identity);
+    for t in part.iter().filter(|t| t.query.is_some() && linear(t.query) && linear(t.key)) {
+        let value = t.value.map_or(u32::MAX, |a| parts.get(a).class);
+        found.entry((t.column, value, t.gate)).or_insert((t.query, t.key));
+    }
+    found
+}
+
 impl Places {
     pub fn of(parts: &Parts, part: &[Oriented], side: Side) -> Self {
         let class = |a: Option<Atom>| a.map_or(u32::MAX, |a| parts.get(a).class);
@@ -66,6 +85,7 @@ impl Places {
         let mut column_index: HashMap<_, usize> = HashMap::default();
         let (mut rows, mut columns): (Vec<Row>, Vec<Column>) = (Vec::new(), Vec::new());
         let mut at = Vec::with_capacity(part.len());
+        let partners = partners(parts, part);
         for t in part {
             let (key_gate, value_gate) = match side {
                 Side::Key => (t.gate, None),
@@ -77,7 +97,10 @@ impl Places {
                 rows.push((t.key, t.query, key_gate));
                 rows.len() - 1
             });
-            let other = (kinds.of(t.query, parts), kinds.of(t.key, parts));
+            let partner =
+                if t.query.is_none() { partners.get(&(t.column, class(t.value), t.gate)) } else { None };
+            let (query, key) = partner.copied().unwrap_or((t.query, t.key));
+            let other = (kinds.of(query, parts), kinds.of(key, parts));
             let key = (t.column, class(t.value), value_gate, other);
             let column = *column_index.entry(key).or_insert_with(|| {
                 columns.push((t.column, t.value, value_gate));
@@ -122,9 +145,22 @@ impl Places {
 }
 
 impl Component {
+    /// Do its terms without a query make heads of their own, of `heads` in all? Else they are biases of queries.
+    pub fn lacks_query(&self, heads: usize) -> bool {
+        let asks = |row: usize| self.rows[row].1.is_some();
+        if (0..self.rows.len()).all(asks) {
+            return false;
+        }
+        let mut asked = DMatrix::zeros(self.rows.len(), self.columns.len());
+        for (i, j, x) in self.entries.iter().filter(|(i, ..)| asks(*i)) {
+            asked[(*i, *j)] += x;
+        }
+        factorise(&asked).len() < heads
+    }
+
     /// # Errors
     /// `C080` if the matrix, and what factorises it, would take too much memory.
-    pub fn matrix(&self) -> Result<DMatrix<f64>, Diagnostic> {
+    pub fn matrix(&self) -> Result<DMatrix<f64>, Fault> {
         let bytes = memory::bytes(self.rows.len(), 8 * 4) * self.columns.len() as u128;
         memory::check(codes::C080, "", "to factorise the lateral weights", bytes)?;
         let mut c = DMatrix::zeros(self.rows.len(), self.columns.len());

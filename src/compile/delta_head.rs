@@ -6,11 +6,10 @@ use super::factor::Factors;
 use super::hash::HashMap;
 use super::memory::DeltaMemory;
 use super::rank::{Rank1, factorise};
-use super::reason::Reason;
+use super::reason::{Fault, Reason};
 use super::term::Term;
 use crate::attention::{FeatureMap, Memory, Rate, strength};
 use crate::circuit::PopulationId;
-use crate::diag::Diagnostic;
 use nalgebra::DMatrix;
 use std::collections::BTreeMap;
 
@@ -19,7 +18,7 @@ type KeySignature = Vec<(u64, u32)>;
 
 impl Assembly<'_, '_> {
     /// Heads that read one delta memory: microcolumns of equal keys, factorised over what reads them.
-    pub fn delta_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Diagnostic> {
+    pub fn delta_heads(&mut self, terms: &[(u32, Term)]) -> Result<Vec<HeadForm>, Fault> {
         let id = PopulationId(self.group.memory.unwrap_or_default() as usize);
         let Some(memory) = self.f.deltas.get(&id).cloned() else { return Ok(Vec::new()) };
         if self.group.divisor.is_some() {

@@ -23,6 +23,9 @@ impl Factors<'_> {
         if divisor.sum != group.sum {
             return wrong("it is summed over another mask or memory");
         }
+        if divisor.sink.is_some() {
+            return wrong("it depends on one token, or has a constant");
+        }
         if group.sum.fold == Fold::Gated {
             return wrong("gated memories have no normalised form");
         }

@@ -1,6 +1,6 @@
 //! Provenance: which projections, and so which lines of the file, became each matrix of a head.
 
-use super::{Compiled, HeadForm};
+use super::{Compiled, HeadForm, Step};
 use crate::circuit::Circuit;
 use std::fmt::Write;
 
@@ -20,7 +20,18 @@ pub fn explain(compiled: &Compiled, circuit: &Circuit, line: impl Fn(&str) -> Op
         };
         ids.iter().map(one).collect::<Vec<_>>().join(" + ")
     };
-    for block in &compiled.blocks {
+    for step in &compiled.steps {
+        let block = match step {
+            Step::Map(m) => {
+                let map = &compiled.maps[*m];
+                let _ = writeln!(out, "\nmap {}", map.map.name);
+                for part in &map.parts {
+                    let _ = writeln!(out, "  {} <- {}", part.name, describe(&part.projections));
+                }
+                continue;
+            }
+            Step::Block(b) => &compiled.blocks[*b],
+        };
         let _ = writeln!(out, "\nblock {}", block.block.relay);
         for (number, head) in block.heads.iter().enumerate() {
             let HeadForm { query, key, value, output, lateral, gate, .. } = head;

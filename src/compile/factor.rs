@@ -1,16 +1,17 @@
 //! Factor form: the symbolic value of every population, population by population.
 
-use super::atoms::{Divisor, Parts, Role};
+use super::atoms::{Atom, Parts, Role};
 use super::hash::HashMap;
+use super::map_form::MapForm;
 use super::memory::DeltaMemory;
-use super::reason::Reason;
+use super::reason::{Fault, Reason};
 use super::term::{Fold, Sum, Term, merge};
+use super::tokenwise::Tokenwise;
 use super::value::{Linear, Value};
 use crate::attention::Mask;
 use crate::circuit::{
     AxisMap, Circuit, Compartment, IndexRule, Kind, PopulationId, Projection, ProjectionId,
 };
-use crate::diag::Diagnostic;
 use crate::spec::{AccumulateSpec, Effect, Part};
 use crate::vocabulary::Activation;
 use nalgebra::{DMatrix, DVector};
@@ -45,10 +46,22 @@ pub struct Factors<'a> {
     values: BTreeMap<PopulationId, Rc<Value>>,
     /// place of each population in the order of evaluation
     pub position: HashMap<PopulationId, usize>,
+    pub tokenwise: Tokenwise,
+    /// populations and relays that become streams of maps
+    pub lifted: BTreeSet<PopulationId>,
+    pub maps: Vec<MapForm>,
+    /// the stream that the circuit answers with
+    pub output: usize,
+    /// what reciprocals stand for, by their stream
+    pub divided_by: BTreeMap<usize, Value>,
+    /// forms divided by cells of their token, by the classes of form and reciprocal
+    pub products: HashMap<(u32, u32), Atom>,
+    /// the stream of a map that carries a population, and where in it that starts
+    pub map_streams: BTreeMap<PopulationId, (usize, usize)>,
 }
 
 impl<'a> Factors<'a> {
-    pub fn new(circuit: &'a Circuit) -> Self {
+    pub fn new(circuit: &'a Circuit, tokenwise: &Tokenwise, lifted: &BTreeSet<PopulationId>) -> Self {
         let streams = circuit
             .streams
             .iter()
@@ -68,6 +81,13 @@ impl<'a> Factors<'a> {
             deltas: BTreeMap::new(),
             values: BTreeMap::new(),
             position: circuit.order.iter().enumerate().map(|(i, id)| (*id, i)).collect(),
+            tokenwise: tokenwise.clone(),
+            lifted: lifted.clone(),
+            maps: Vec::new(),
+            output: 0,
+            divided_by: BTreeMap::new(),
+            products: HashMap::default(),
+            map_streams: BTreeMap::new(),
         }
     }
 
@@ -76,15 +96,15 @@ impl<'a> Factors<'a> {
         Sum { mask, fold, clock: self.circuit.population(id).context_clock.unwrap_or_default() }
     }
 
-    pub fn fault(&self, id: PopulationId, reason: &Reason) -> Diagnostic {
+    pub fn fault(&self, id: PopulationId, reason: &Reason) -> Fault {
         let p = self.circuit.population(id);
-        reason.at(&p.path, &p.name)
+        reason.at(&p.path, &p.name).of(id)
     }
 
     /// What population `id` sends.
     ///
     /// Sources that are not known yet are evaluated first, in order: a long chain of populations is no deep recursion.
-    pub fn value(&mut self, id: PopulationId) -> Result<Rc<Value>, Diagnostic> {
+    pub fn value(&mut self, id: PopulationId) -> Result<Rc<Value>, Fault> {
         if let Some(v) = self.values.get(&id) {
             return Ok(Rc::clone(v));
         }
@@ -94,8 +114,8 @@ impl<'a> Factors<'a> {
             if self.values.contains_key(&next) || !missing.insert((self.position[&next], next)) {
                 continue;
             }
-            // What a relay receives was evaluated when its block ended.
-            if !self.circuit.population(next).is_relay() {
+            // What a relay receives was evaluated when its block ended; a map reads its sources itself.
+            if !self.circuit.population(next).is_relay() && !self.lifted.contains(&next) {
                 open.extend(
                     self.circuit
                         .inputs_of(next)
@@ -113,7 +133,7 @@ impl<'a> Factors<'a> {
         last.ok_or_else(|| self.fault(id, &Reason::Recurrent))
     }
 
-    fn evaluate(&mut self, id: PopulationId) -> Result<Value, Diagnostic> {
+    fn evaluate(&mut self, id: PopulationId) -> Result<Value, Fault> {
         let p = self.circuit.population(id);
         match &p.kind {
             Kind::Tonic => {
@@ -134,6 +154,7 @@ impl<'a> Factors<'a> {
                 }
                 None => Err(self.fault(id, &Reason::Recurrent)),
             },
+            Kind::Cells { .. } if self.lifted.contains(&id) => self.mapped(id, role_of(p.indices.query)),
             Kind::Cells { .. } => self.cells(id),
         }
     }
@@ -161,7 +182,7 @@ impl<'a> Factors<'a> {
         value
     }
 
-    fn cells(&mut self, id: PopulationId) -> Result<Value, Diagnostic> {
+    fn cells(&mut self, id: PopulationId) -> Result<Value, Fault> {
         let p = self.circuit.population(id);
         let basal = self.compartment(id, Compartment::Basal)?;
         let apical = self.compartment(id, Compartment::Apical)?;
@@ -170,11 +191,11 @@ impl<'a> Factors<'a> {
                 return self.delta(id, &basal, &apical, rate);
             }
             (Activation::Product, _) => {
-                basal.times(&apical, &mut self.parts).map_err(|r| self.fault(id, &r))?
+                basal.times(&apical, &mut self.parts).map_err(|r| self.after_a_sum(id, &r))?
             }
             (activation, _) => {
                 let sum = basal.plus(apical, &mut self.parts);
-                self.activate(sum, activation).map_err(|r| self.fault(id, &r))?
+                self.activate(sum, activation, &p.name).map_err(|r| self.after_a_sum(id, &r))?
             }
         };
         match p.accumulate {
@@ -184,7 +205,7 @@ impl<'a> Factors<'a> {
     }
 
     /// (sum of additive inputs) / (sum of divisive inputs).
-    fn compartment(&mut self, id: PopulationId, compartment: Compartment) -> Result<Value, Diagnostic> {
+    fn compartment(&mut self, id: PopulationId, compartment: Compartment) -> Result<Value, Fault> {
         let additive = self.inputs(id, compartment, Effect::Additive)?;
         if !self.has_divisive(id, compartment) {
             return Ok(additive);
@@ -197,6 +218,23 @@ impl<'a> Factors<'a> {
         })
     }
 
+    /// The fault of a nonlinear cell, with the relay that would help: one behind what has been summed.
+    fn after_a_sum(&self, id: PopulationId, reason: &Reason) -> Fault {
+        let mut fault = self.fault(id, reason);
+        if !matches!(reason, Reason::NonlinearSum { .. } | Reason::QueryDegree | Reason::TwoSums) {
+            return fault;
+        }
+        let summed = |v: &Rc<Value>| v.terms.iter().flatten().any(|t| t.sum.is_some());
+        let mut inputs = self.circuit.inputs_of(id);
+        let behind = inputs.find(|(_, p)| self.values.get(&p.from).is_some_and(summed)).map(|(_, p)| p.from);
+        if let Some(from) = behind {
+            let (from, to) = (&self.circuit.population(from).name, &self.circuit.population(id).name);
+            let help = format!("put a relay behind `{from}`, and let `{to}` read the relay");
+            fault.diagnostic.help = Some(help);
+        }
+        fault
+    }
+
     /// The first projection that divides a compartment.
     pub fn divisive(&self, id: PopulationId, compartment: Compartment) -> ProjectionId {
         let mut inputs = self.circuit.inputs_of(id);
@@ -205,10 +243,23 @@ impl<'a> Factors<'a> {
     }
 
     /// What is wrong with a divisor, at the projection that brings it.
-    pub fn misfit(&self, by: ProjectionId, reason: &Reason) -> Diagnostic {
+    pub fn misfit(&self, by: ProjectionId, reason: &Reason) -> Fault {
         let p = self.circuit.projection(by);
         let (from, to) = (&self.circuit.population(p.from).name, &self.circuit.population(p.to).name);
-        reason.at(&p.path, &format!("{from}`, which divides `{to}"))
+        let mut fault = reason.at(&p.path, &format!("{from}`, which divides `{to}")).of(p.to);
+        let summed = self
+            .circuit
+            .inputs_of(p.to)
+            .find(|(_, q)| q.compartment == p.compartment && q.effect == Effect::Additive);
+        if let (Reason::Divisor { .. }, Some((_, q))) = (reason, summed)
+            && !self.circuit.population(p.to).is_relay()
+        {
+            let over = &self.circuit.population(q.from).name;
+            fault.diagnostic.help = Some(format!(
+                "pool the same scores that weigh the values, over the same mask; or put a relay behind `{over}` and one behind `{from}`, and divide what they send"
+            ));
+        }
+        fault
     }
 
     pub fn has_divisive(&self, id: PopulationId, compartment: Compartment) -> bool {
@@ -221,7 +272,7 @@ impl<'a> Factors<'a> {
         id: PopulationId,
         compartment: Compartment,
         effect: Effect,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Fault> {
         let circuit = self.circuit;
         let mut sum = Value::zero(circuit.population(id).size());
         for (number, p) in circuit.inputs_of(id) {
@@ -241,7 +292,7 @@ impl<'a> Factors<'a> {
     }
 
     /// What projection `p` brings to its target.
-    fn arriving(&mut self, number: ProjectionId, p: &Projection) -> Result<Value, Diagnostic> {
+    fn arriving(&mut self, number: ProjectionId, p: &Projection) -> Result<Value, Fault> {
         let source = self.value(p.from)?;
         let seen = match p.index {
             IndexRule::SumContext(mask) => {
@@ -257,53 +308,8 @@ impl<'a> Factors<'a> {
         let targets = self.circuit.population(p.to).size();
         Ok(seen.through(&p.synapses, targets, origin, &mut self.parts))
     }
-
-    /// Divides cell by cell; the divisor must be a constant or a sum over the context.
-    pub fn divide(&mut self, n: &Value, d: &Value, by: ProjectionId) -> Result<Value, Reason> {
-        if d.is_constant() {
-            let mut inverse = Value::zero(n.cells);
-            let origin = d.constant.as_ref().map_or_else(|| self.parts.no_origin(), |(_, o)| *o);
-            if (0..n.cells).any(|c| d.constant_of(c) == 0.0) {
-                return Err(Reason::Divisor { why: "it is zero" });
-            }
-            inverse.constant = Some((DVector::from_fn(n.cells, |c, _| 1.0 / d.constant_of(c)), origin));
-            return n.times(&inverse, &mut self.parts);
-        }
-        if !d.linear.is_empty() || d.constant.as_ref().is_some_and(|(c, _)| c.iter().any(|x| *x != 0.0)) {
-            return Err(Reason::Divisor { why: "it depends on one token, or has a constant" });
-        }
-        let numerator = n.as_terms(&mut self.parts);
-        let mut out = Value::zero(n.cells);
-        out.terms = vec![Vec::new(); n.cells];
-        for (cell, over) in numerator.iter().enumerate() {
-            let flat: Vec<(u32, Term)> = d.terms[cell].iter().map(|t| (0, *t)).collect();
-            let terms: Vec<Term> = merge(&flat, &mut self.parts).into_iter().map(|(_, t)| t).collect();
-            let Some(sum) = terms.first().and_then(|t| t.sum) else {
-                return Err(Reason::Divisor { why: "it is not summed over the context" });
-            };
-            if terms.iter().any(|t| t.sum != Some(sum)) {
-                return Err(Reason::Divisor { why: "its parts are summed over different masks or memories" });
-            }
-            if terms.iter().any(|t| t.divisor.is_some()) {
-                return Err(Reason::DividedTwice);
-            }
-            let origin = terms.iter().fold(terms[0].origin, |o, t| self.parts.union(o, t.origin));
-            let id = self.parts.divisor(Divisor { terms, sum, by });
-            for t in over {
-                if t.divisor.is_some() {
-                    return Err(Reason::DividedTwice);
-                }
-                out.terms[cell].push(Term {
-                    divisor: Some(id),
-                    origin: self.parts.union(t.origin, origin),
-                    ..*t
-                });
-            }
-        }
-        Ok(out)
-    }
 }
 
-fn role_of(query: bool) -> Role {
+pub fn role_of(query: bool) -> Role {
     if query { Role::Query } else { Role::Context }
 }

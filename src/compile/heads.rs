@@ -12,10 +12,9 @@ use super::components::{Component, Places, Side};
 use super::factor::Factors;
 use super::hash::HashMap;
 use super::rank::{Rank1, factorise};
-use super::reason::Reason;
+use super::reason::{Fault, Reason};
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
-use crate::diag::Diagnostic;
 
 /// What all heads of a group share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +26,7 @@ pub struct Group {
 }
 
 /// All heads of a block, in the order of the file.
-pub fn heads(form: &BlockForm, f: &mut Factors<'_>) -> Result<Vec<HeadForm>, Diagnostic> {
+pub fn heads(form: &BlockForm, f: &mut Factors<'_>) -> Result<Vec<HeadForm>, Fault> {
     let mut all = Vec::new();
     for (group, terms) in groups(form) {
         if group.score.is_some() {
@@ -82,7 +81,7 @@ fn orient(
     f: &Factors<'_>,
     group: &Group,
     terms: &[(u32, Term)],
-) -> Result<Vec<Chosen>, Diagnostic> {
+) -> Result<Vec<Chosen>, Fault> {
     // Forms of equal numbers are one vertex; if that cannot be coloured (K = V), forms are told apart by origin.
     let coloured = colour(terms, |a: Atom| f.parts.get(a).class).or_else(|| colour(terms, |a: Atom| a.0));
     match coloured {
@@ -103,7 +102,7 @@ fn choose(
     group: &Group,
     part: Vec<Oriented>,
     swaps: &[bool],
-) -> Result<Chosen, Diagnostic> {
+) -> Result<Chosen, Fault> {
     let nonlinear = |a: Option<Atom>| a.is_some_and(|a| f.parts.get(a).map != FeatureMap::Identity);
     let earliest = |part: &[Oriented]| {
         part.iter()
@@ -120,7 +119,7 @@ fn choose(
             components.iter().all(|(c, ranks)| ranks.iter().all(|rank| fits(c, rank)))
         })
     };
-    let first = part.first().copied();
+    let (first, free) = (part.first().copied(), part.iter().find(|t| t.query.is_none()).copied());
     let oriented: Vec<Vec<Oriented>> = swaps
         .iter()
         .map(|swap| if *swap { part.iter().map(|t| t.swapped()).collect() } else { part.clone() })
@@ -145,11 +144,19 @@ fn choose(
                 let ranks = factorise(&component.matrix()?);
                 Ok((component, ranks))
             })
-            .collect::<Result<_, Diagnostic>>()?;
+            .collect::<Result<_, Fault>>()?;
         let heads = components.iter().map(|(_, ranks)| ranks.len()).sum();
         let rank = (!fits(&components), heads, earliest(part), number);
         if best.as_ref().is_none_or(|(b, _)| rank < *b) {
             best = Some((rank, Chosen { components, side }));
+        }
+    }
+    // A head needs a query, unless its divisor pools its own weights.
+    if let (Some(((misfit, ..), chosen)), Some(t)) = (&best, free) {
+        let divided = group.divisor.is_some() && !misfit;
+        let lacks = chosen.components.iter().any(|(c, ranks)| !divided && c.lacks_query(ranks.len()));
+        if lacks && group.divisor.is_none() {
+            return Err(f.no_query(form, t.column, t.origin));
         }
     }
     best.map(|(_, chosen)| chosen).ok_or_else(|| match first {

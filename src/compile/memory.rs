@@ -2,12 +2,11 @@
 
 use super::atoms::{Atom, GateForm};
 use super::factor::Factors;
-use super::reason::Reason;
+use super::reason::{Fault, Reason};
 use super::term::{Fold, Term};
 use super::value::Value;
 use crate::attention::FeatureMap;
 use crate::circuit::{Compartment, PopulationId};
-use crate::diag::Diagnostic;
 use crate::spec::{AccumulateSpec, Effect};
 
 /// The key and value forms of a delta memory, cell by cell.
@@ -28,7 +27,7 @@ impl Factors<'_> {
         id: PopulationId,
         rate: &Value,
         rule: AccumulateSpec,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Fault> {
         let p = self.circuit.population(id);
         let (fold, strength) = match rule {
             AccumulateSpec::Hebbian { rate } => (Fold::Hebbian, rate),
@@ -45,7 +44,7 @@ impl Factors<'_> {
             .map_err(|r| self.fault(id, &r))?;
         for t in state.terms.iter_mut().flatten() {
             t.coefficient *= strength;
-            if t.query.is_some() || t.score.is_some() {
+            if t.query.is_some() || t.score.is_some() || t.over[0].is_some() {
                 return Err(self.fault(id, &Reason::MemoryOfQuery));
             }
         }
@@ -53,11 +52,10 @@ impl Factors<'_> {
     }
 
     /// The gate compartment of each cell.
-    pub(super) fn gates(&mut self, id: PopulationId) -> Result<Vec<u32>, Diagnostic> {
+    pub(super) fn gates(&mut self, id: PopulationId) -> Result<Vec<u32>, Fault> {
         let value = self.inputs(id, Compartment::Gate, Effect::Additive)?;
         let lists = value.as_terms(&mut self.parts);
         let mut gates = Vec::with_capacity(lists.len());
-        let mut streams = std::collections::BTreeSet::new();
         for list in lists {
             let mut gate = GateForm { constant: 0.0, terms: Vec::new(), origin: self.parts.no_origin() };
             for t in list {
@@ -65,22 +63,14 @@ impl Factors<'_> {
                 match (t.is_constant(), t.context) {
                     (true, _) => gate.constant += t.coefficient,
                     (false, [Some(atom), None])
-                        if t.query.is_none()
-                            && t.sum.is_none()
-                            && t.score.is_none()
-                            && t.divisor.is_none()
-                            && !self.parts.get(atom).rectified =>
+                        if t.query.is_none() && t.is_plain() && !self.parts.get(atom).rectified =>
                     {
                         gate.terms.push((t.coefficient, atom));
                     }
                     _ => return Err(self.fault(id, &Reason::Gate)),
                 }
             }
-            streams.extend(gate.terms.iter().map(|(_, a)| self.parts.get(*a).stream));
             gates.push(self.parts.gate(gate));
-        }
-        if streams.len() > 1 {
-            return Err(self.fault(id, &Reason::TwoStreams));
         }
         Ok(gates)
     }
@@ -91,7 +81,7 @@ impl Factors<'_> {
         basal: &Value,
         apical: &Value,
         rate: Option<f64>,
-    ) -> Result<Value, Diagnostic> {
+    ) -> Result<Value, Fault> {
         let p = self.circuit.population(id);
         let fault = |s: &Self, why: &'static str| s.fault(id, &Reason::Delta { why });
         let (keys, values) = (apical.as_terms(&mut self.parts), basal.as_terms(&mut self.parts));
@@ -103,12 +93,7 @@ impl Factors<'_> {
             rate: rate.unwrap_or(1.0),
         };
         let single = |s: &Self, list: &[Term]| match list {
-            [t] if t.query.is_none()
-                && t.sum.is_none()
-                && t.score.is_none()
-                && t.divisor.is_none()
-                && t.context[1].is_none() =>
-            {
+            [t] if t.query.is_none() && t.is_plain() && t.context[1].is_none() => {
                 t.context[0].filter(|a| !s.parts.get(*a).rectified).map(|a| (t.coefficient, a))
             }
             _ => None,

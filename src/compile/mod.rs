@@ -22,33 +22,45 @@ mod colour;
 mod components;
 mod delta_head;
 mod divide;
+mod division;
 pub mod explain;
 mod factor;
 mod hash;
 mod heads;
+mod map_form;
+mod maps;
 mod memory;
 mod near;
 mod pull;
 mod rank;
 mod reason;
 mod relay;
+mod rows;
 mod sets;
 mod show;
 mod size;
+mod stages;
+mod structured;
 mod term;
+mod tokenwise;
 mod value;
 
 pub use build_head::HeadForm;
 pub use show::FactorText;
 
-use crate::attention::{Block, Residual};
+use crate::attention::{Block, Residual, Stage, TokenMap};
 use crate::circuit::Circuit;
 use crate::diag::Diagnostic;
+use std::collections::BTreeSet;
 
 /// A compiled circuit: its blocks in order, the one of the output last.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     pub blocks: Vec<CompiledBlock>,
+    /// functions of single tokens before, between and behind the blocks
+    pub maps: Vec<CompiledMap>,
+    /// all stages in order, the one of the output last
+    pub steps: Vec<Step>,
     /// streams and relays by name, each with its width and the input stream whose clock it follows
     pub streams: Vec<StreamInfo>,
     /// the factor form as text
@@ -61,6 +73,34 @@ pub struct StreamInfo {
     pub name: String,
     pub d_model: usize,
     pub clock: String,
+}
+
+/// A map of single tokens, and where it came from.
+#[derive(Clone, Debug)]
+pub struct CompiledMap {
+    pub map: TokenMap,
+    /// its cells, as the file has them
+    pub parts: Vec<MapPart>,
+    /// streams and cells that its output reads
+    pub sources: Vec<String>,
+}
+
+/// Cells of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapPart {
+    pub name: String,
+    pub activation: String,
+    /// part of a delayed loop
+    pub looped: bool,
+    /// projections (by number) that end on them
+    pub projections: Vec<u32>,
+}
+
+/// One stage of a compiled circuit, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Map(usize),
+    Block(usize),
 }
 
 /// A block and the provenance of its heads.
@@ -79,6 +119,18 @@ impl Compiled {
     pub fn plain_blocks(&self) -> Vec<Block> {
         self.blocks.iter().map(|b| b.block.clone()).collect()
     }
+
+    /// Maps and blocks, in order.
+    #[must_use]
+    pub fn stages(&self) -> Vec<Stage> {
+        self.steps
+            .iter()
+            .map(|step| match step {
+                Step::Map(m) => Stage::Map(self.maps[*m].map.clone()),
+                Step::Block(b) => Stage::Block(self.blocks[*b].block.clone()),
+            })
+            .collect()
+    }
 }
 
 /// Compiles a circuit to blocks of heads.
@@ -94,12 +146,31 @@ pub fn compile(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
 
 fn compiled(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
     size::check(circuit)?;
-    let mut factors = factor::Factors::new(circuit);
+    // Forms without maps come first; then what no factor can be becomes a map, then whatever stands in the way of one.
+    let tokenwise = tokenwise::Tokenwise::of(circuit);
+    let mut lifted = BTreeSet::new();
+    let mut next = tokenwise.maps();
+    loop {
+        let mut factors = factor::Factors::new(circuit, &tokenwise, &lifted);
+        let fault = match attempt(&mut factors) {
+            Ok(compiled) => return Ok(compiled),
+            Err(fault) => fault,
+        };
+        next.extend(factors.culprits(&fault));
+        next.retain(|id| !lifted.contains(id));
+        if next.is_empty() {
+            return Err(*fault.diagnostic);
+        }
+        lifted.append(&mut next);
+    }
+}
+
+fn attempt(factors: &mut factor::Factors<'_>) -> Result<Compiled, reason::Fault> {
     let forms = factors.blocks()?;
-    let text = FactorText::of(&forms, &factors);
+    let text: Vec<String> = forms.iter().map(|form| show::block(form, factors)).collect();
     let mut blocks = Vec::with_capacity(forms.len());
     for form in &forms {
-        let heads = heads::heads(form, &mut factors)?;
+        let heads = heads::heads(form, factors)?;
         let streams = &factors.streams;
         let list = |o: atoms::Origin| factors.parts.projections(o);
         blocks.push(CompiledBlock {
@@ -120,10 +191,16 @@ fn compiled(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
             bias: form.bias_origin.map_or_else(Vec::new, list),
         });
     }
-    let streams = factors
-        .streams
-        .iter()
-        .map(|s| StreamInfo { name: s.name.clone(), d_model: s.d_model, clock: s.clock.clone() })
-        .collect();
-    Ok(Compiled { blocks, streams, factors: text })
+    let (maps, steps) = stages::stages(factors, &blocks);
+    let kept = |(number, s): &(usize, &factor::StreamForm)| {
+        !factors.is_map(*number) || maps.iter().any(|m| m.map.name == s.name)
+    };
+    let info = |(_, s): (usize, &factor::StreamForm)| StreamInfo {
+        name: s.name.clone(),
+        d_model: s.d_model,
+        clock: s.clock.clone(),
+    };
+    let streams = factors.streams.iter().enumerate().filter(kept).map(info).collect();
+    let factors = FactorText::of(&text, &maps, &steps);
+    Ok(Compiled { blocks, maps, steps, streams, factors })
 }

@@ -7,12 +7,12 @@ use super::atoms::{Origin, Role};
 use super::block_form::BlockForm;
 use super::factor::Factors;
 use super::hash::HashMap;
-use super::reason::Reason;
+use super::reason::{Fault, Reason};
+use super::structured::expand;
 use super::term::{CANCELLED, Fold, Sum, Term, merge};
-use super::value::{Value, expand};
+use super::value::Value;
 use crate::attention::FeatureMap;
 use crate::circuit::{AxisMap, Compartment, IndexRule, Kind, PopulationId, Weights};
-use crate::diag::Diagnostic;
 use crate::spec::Effect;
 use nalgebra::DMatrix;
 use std::cmp::Reverse;
@@ -32,11 +32,7 @@ type Work = BTreeMap<(Reverse<usize>, Option<Sum>), Pulled>;
 
 impl Factors<'_> {
     /// What arrives at relays, each times a sign.
-    pub(super) fn arrive(
-        &mut self,
-        relays: &[(PopulationId, f64)],
-        name: &str,
-    ) -> Result<BlockForm, Diagnostic> {
+    pub(super) fn arrive(&mut self, relays: &[(PopulationId, f64)], name: &str) -> Result<BlockForm, Fault> {
         let circuit = self.circuit;
         let first = circuit.population(relays[0].0);
         // Columns of several relays add up before any product is looked at, unless one of them divides its own.
@@ -80,6 +76,11 @@ impl Factors<'_> {
             form.absorb(part, &mut self.parts);
         }
         form.terms = merge(&form.terms, &mut self.parts);
+        if form.terms.iter().any(|(_, t)| t.over != [None, None]) {
+            let terms = form.terms.iter_mut().map(|(_, t)| t);
+            self.settle(terms, &first.name).map_err(|r| self.fault(relays[0].0, &r))?;
+            form.terms = merge(&form.terms, &mut self.parts);
+        }
         form.drop_cancelled_paths();
         Ok(form)
     }
@@ -91,7 +92,7 @@ impl Factors<'_> {
         sum: Option<Sum>,
         out: &Pulled,
         work: &mut Work,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), Fault> {
         let circuit = self.circuit;
         for (number, p) in circuit.inputs_of(id) {
             if p.compartment == Compartment::Third || p.effect == Effect::Divisive {
@@ -144,7 +145,7 @@ impl Factors<'_> {
         sum: Option<Sum>,
         out: &Pulled,
         form: &mut BlockForm,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), Fault> {
         let mut value = self.value(id)?;
         // Where terms are all there is, each is summed as it is placed.
         let placed_sum = sum.filter(|_| value.linear.is_empty() && value.constant.is_none());
@@ -158,6 +159,12 @@ impl Factors<'_> {
         {
             let own = value.with_role(Role::Query, &mut self.parts);
             value = Rc::new(own.map_err(|_| self.fault(relay, &Reason::ContextRelay))?);
+        }
+        if sum.is_none() && value.terms.iter().flatten().any(|t| t.sum.is_none() && t.over != [None, None]) {
+            let mut own = (*value).clone();
+            let direct = own.terms.iter_mut().flatten().filter(|t| t.sum.is_none());
+            self.settle(direct, &self.circuit.population(id).name).map_err(|r| self.fault(id, &r))?;
+            value = Rc::new(own);
         }
         let size = value.cells;
         for part in &value.linear {
@@ -192,7 +199,7 @@ impl Factors<'_> {
                 if placed_sum.is_some() {
                     t = t.summed(placed_sum, None).map_err(|r| self.fault(id, &r))?;
                 }
-                self.place(relay, column, t, out.origin, form)?;
+                self.place((relay, id), column, t, out.origin, form)?;
             }
         }
         Ok(())
@@ -201,23 +208,23 @@ impl Factors<'_> {
     /// A term goes to the sums; one that is a plain form of the query token goes to the direct path.
     fn place(
         &mut self,
-        relay: PopulationId,
+        (relay, root): (PopulationId, PopulationId),
         column: u32,
         t: Term,
         way: Origin,
         form: &mut BlockForm,
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<(), Fault> {
         let t = Term { origin: self.parts.union(t.origin, way), ..t };
         if t.sum.is_some() {
             form.terms.push((column, t));
             return Ok(());
         }
         if t.divisor.is_some() {
-            let root = form.columns[column as usize].root(t.origin, &self.parts);
-            return Err(self.fault(root, &Reason::DividesResidual));
+            let at = form.columns[column as usize].root(t.origin, &self.parts);
+            return Err(self.fault(at, &Reason::DividesResidual));
         }
         if t.score.is_some() || t.n_context() > 0 {
-            return Err(self.fault(relay, &Reason::ContextRelay));
+            return Err(self.fault(relay, &Reason::ContextRelay).of(root));
         }
         let vector = form.columns[column as usize].vector.clone();
         match t.query {
@@ -225,7 +232,7 @@ impl Factors<'_> {
             Some(atom) => {
                 let f = self.parts.get(atom).clone();
                 if f.map != FeatureMap::Identity {
-                    return Err(self.fault(relay, &Reason::PerToken));
+                    return Err(self.fault(relay, &Reason::PerToken).of(root));
                 }
                 let d = f.row.len() - 1;
                 let row = DMatrix::from_row_slice(1, d, &f.row[..d]) * t.coefficient;
@@ -239,7 +246,7 @@ impl Factors<'_> {
     }
 
     /// Divisive input on the relay itself divides everything that arrives, so nothing but one sum may.
-    fn divide_relay(&mut self, relay: PopulationId, form: &mut BlockForm) -> Result<(), Diagnostic> {
+    fn divide_relay(&mut self, relay: PopulationId, form: &mut BlockForm) -> Result<(), Fault> {
         for compartment in [Compartment::Basal, Compartment::Apical] {
             if !self.has_divisive(relay, compartment) {
                 continue;
@@ -260,9 +267,12 @@ impl Factors<'_> {
                 Reason::Divisor { .. } => self.misfit(by, &r),
                 _ => self.fault(relay, &r),
             })?;
-            let ids: Vec<_> =
-                probe.terms.iter().map(|l| l.first().map(|t| (t.divisor, t.coefficient.to_bits()))).collect();
-            let Some(Some((id, bits))) = ids.first().copied() else { continue };
+            let ids: Vec<_> = probe
+                .terms
+                .iter()
+                .map(|l| l.first().map(|t| (t.divisor, t.over, t.coefficient.to_bits())))
+                .collect();
+            let Some(Some((id, over, bits))) = ids.first().copied() else { continue };
             if ids.iter().any(|i| *i != ids[0]) {
                 let why = "cells of the relay are divided by different sums";
                 return Err(self.misfit(by, &Reason::Divisor { why }));
@@ -271,7 +281,11 @@ impl Factors<'_> {
                 if t.divisor.is_some() {
                     return Err(self.fault(relay, &Reason::DividedTwice));
                 }
+                if over[0].is_some() && t.score.is_some() {
+                    return Err(self.misfit(by, &Reason::ScoreDivided));
+                }
                 t.divisor = id;
+                t.over = over;
                 t.coefficient *= f64::from_bits(bits);
             }
         }

@@ -17,13 +17,16 @@ pub struct Rank1 {
 /// Singular values closer than this (relative) count as equal.
 const EQUAL: f64 = 1e-8;
 
+/// Smaller side from which a matrix of full rank is not decomposed: that takes seconds, and no fewer terms come out.
+const LARGE: usize = 256;
+
 /// Writes `c [rows, columns]` as a sum of rank-1 terms, strongest first.
 ///
 /// Rank 1 is recognised without an SVD and keeps the numbers as they are. Singular values at or below
 /// `max(rows, columns) * 2.2e-16 * largest` count as zero. Terms of one singular value are its singular vectors, the
 /// first clearly non-zero entry of beta positive; where singular values are equal the vectors are not unique, and the
 /// part of the matrix that belongs to them is factored by elimination with complete pivoting, so that the bytes do not
-/// depend on how an SVD happened to turn them.
+/// depend on how an SVD happened to turn them. A large matrix of full rank is written line by line.
 #[must_use]
 pub fn factorise(c: &DMatrix<f64>) -> Vec<Rank1> {
     if c.is_empty() || c.iter().all(|x| *x == 0.0) {
@@ -35,6 +38,9 @@ pub fn factorise(c: &DMatrix<f64>) -> Vec<Rank1> {
     let first = eliminate(&mut rest);
     if rest.amax() <= tolerance * c.amax() {
         return vec![first];
+    }
+    if c.nrows().min(c.ncols()) >= LARGE && is_full(c) {
+        return line_by_line(c);
     }
     let Svd { u, singular, v } = svd(c);
     let largest = singular.first().copied().unwrap_or(0.0);
@@ -72,6 +78,31 @@ pub fn factorise(c: &DMatrix<f64>) -> Vec<Rank1> {
         }
         at = end;
     }
+    terms
+}
+
+/// Is the rank as large as the smaller side, with a clear margin?
+fn is_full(c: &DMatrix<f64>) -> bool {
+    let diagonal = c.clone().lu().u().diagonal();
+    diagonal.iter().all(|x| x.abs() > 1e-9 * diagonal.amax())
+}
+
+/// A matrix of full rank row by row, or column by column if those are fewer: no terms of another kind are fewer.
+fn line_by_line(c: &DMatrix<f64>) -> Vec<Rank1> {
+    let rows = c.nrows() <= c.ncols();
+    let unit = |n: usize, at: usize| (0..n).map(|i| f64::from(u8::from(i == at))).collect::<Vec<f64>>();
+    let mut terms: Vec<Rank1> = (0..c.nrows().min(c.ncols()))
+        .map(|n| {
+            if rows {
+                let alpha: Vec<f64> = c.row(n).iter().copied().collect();
+                Rank1 { beta: unit(c.nrows(), n), alpha, singular: c.row(n).norm() }
+            } else {
+                let beta: Vec<f64> = c.column(n).iter().copied().collect();
+                Rank1 { beta, alpha: unit(c.ncols(), n), singular: c.column(n).norm() }
+            }
+        })
+        .collect();
+    terms.sort_by(|a, b| b.singular.total_cmp(&a.singular));
     terms
 }
 
@@ -156,6 +187,11 @@ mod tests {
             assert!(error <= 1e-14 * (1.0 + c.amax()), "{claim}: {error}");
             assert!(terms.windows(2).all(|w| w[0].singular >= w[1].singular), "{claim}: strongest first");
         }
+        let large =
+            DMatrix::from_fn(300, 260, |i, j| f64::from(u8::from(i % 260 == j)) + 0.001 * (i * j) as f64);
+        let terms = factorise(&large);
+        assert_eq!(terms.len(), 260, "full rank, column by column");
+        assert!((rebuilt(&terms, 300, 260) - &large).amax() <= 0.0, "without rounding");
         assert_eq!(factorise(&ones)[0].beta, vec![1.0; 4], "ones stay ones");
         assert_eq!(factorise(&hadamard)[0].beta[0], 1.0, "elimination keeps plain numbers");
     }

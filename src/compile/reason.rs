@@ -1,5 +1,6 @@
 //! Why a circuit is not attention.
 
+use crate::circuit::PopulationId;
 use crate::diag::{Diagnostic, codes};
 use crate::spec::Part;
 
@@ -43,17 +44,39 @@ pub enum Reason {
     Gate,
     Power,
     DividedTwice,
+    ScoreDivided,
     MemoryOfQuery,
     ContextRelay,
     PerToken,
 }
 
+/// What breaks the form, and the population whose value did: what it reads may be a map instead.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub diagnostic: Box<Diagnostic>,
+    pub at: Option<PopulationId>,
+}
+
+impl From<Diagnostic> for Fault {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self { diagnostic: Box::new(diagnostic), at: None }
+    }
+}
+
+impl Fault {
+    /// The same, in the value of `id`.
+    #[must_use]
+    pub fn of(self, id: PopulationId) -> Self {
+        Self { at: Some(id), ..self }
+    }
+}
+
 impl Reason {
     /// The diagnostic at `path`; `name` is the population (or projection) at fault.
     #[must_use]
-    pub fn at(&self, path: &str, name: &str) -> Diagnostic {
+    pub fn at(&self, path: &str, name: &str) -> Fault {
         let (code, message, help) = self.words(name);
-        Diagnostic::error(code, path, format!("this circuit is not attention: {message}")).help(help)
+        Diagnostic::error(code, path, format!("this circuit is not attention: {message}")).help(help).into()
     }
 
     fn words(&self, name: &str) -> (&'static str, String, &'static str) {
@@ -90,19 +113,19 @@ impl Reason {
             Self::NonlinearValue => (
                 codes::N004,
                 format!("in `{name}` a nonlinear value or a second nonlinear factor is attended to"),
-                "values must be linear in the token; nonlinear maps may act on keys and queries only",
+                "values must be linear in what they read: make the nonlinear population per [context], then it is a map of the token",
             ),
             Self::Score { activation } => (
                 codes::N005,
                 format!("`{name}` passes a score of query and key through `{activation}`"),
-                "scores may be linear, `exp` or `{power: {exponent: n}}`",
+                "a function of the score weighs values: let the population that passes it project to one that multiplies it with a value",
             ),
             Self::NonlinearSum { activation } => (
                 codes::N006,
                 format!(
                     "`{name}` passes more than a linear form or a query-key product (a value, a sum, another nonlinearity) through `{activation}`"
                 ),
-                "use `activation: linear` after the values came in",
+                "use `activation: linear` after the values came in, or put a relay behind the sum: what reads the relay may be nonlinear",
             ),
             Self::DividesResidual => (
                 codes::N007,
@@ -114,7 +137,7 @@ impl Reason {
             Self::Divisor { why } => (
                 codes::N008,
                 format!("`{name}`, is not the sum of the attention weights there: {why}"),
-                "pool the same scores that weigh the values, over the same mask",
+                "pool the same scores that weigh the values, over the same mask; any other divisor divides behind a relay",
             ),
             Self::OutputPerContext => (
                 codes::N009,
@@ -164,12 +187,14 @@ impl Reason {
             Self::Recurrent => (
                 codes::N015,
                 format!("`{name}` depends on itself through a delay"),
-                "the algebra has no time: a recurrent circuit can only be simulated cell by cell",
+                "loops lie among populations of one token index, not through relays, pairs of tokens or memories; cells in time run them all",
             ),
             Self::TwoStreams => (
                 codes::N016,
-                format!("a nonlinear cell of `{name}` reads tokens of two kinds at once"),
-                "add the streams on a relay first; nonlinear keys, queries and scores read one stream each",
+                format!(
+                    "a nonlinear cell of `{name}` reads a mix of both tokens that is no sum of products of one factor each"
+                ),
+                "a score is a sum of products of one factor of each token; functions of one token alone belong in a population per [query] or per [context]",
             ),
             Self::Delta { why } => (
                 codes::N017,
@@ -179,17 +204,22 @@ impl Reason {
             Self::Gate => (
                 codes::N018,
                 format!("the gate of `{name}` is not a one-layer function of one context token"),
-                "gate = weights x activation(form of the context token) + bias",
+                "gate = weights x activation(form of the context token) + bias; signed halves need their partner",
             ),
             Self::Power => (
                 codes::N019,
                 format!("`{name}` raises a token's own form to a power"),
-                "`power` belongs on the one-cell score; any other degree of 2 or more in a token is no head",
+                "make the population per [context] or per [query]: then it is a map of its token; on pairs of tokens `power` belongs on the score",
             ),
             Self::DividedTwice => (
                 codes::N020,
                 format!("`{name}` is divided twice by sums over the context"),
                 "normalise the weights or the read-out, not both",
+            ),
+            Self::ScoreDivided => (
+                codes::N008,
+                format!("`{name}` divides by cells of the query token what a nonlinear score weighs"),
+                "divide the score or the query before the nonlinearity, or put a relay behind the sum and divide there",
             ),
             Self::MemoryOfQuery => (
                 codes::N021,
@@ -199,7 +229,7 @@ impl Reason {
             Self::PerToken => (
                 codes::N023,
                 format!("`{name}` sends a nonlinear function of the query token alone"),
-                "the direct path of a token is linear (a residual); nonlinear maps may act on keys and queries of a head",
+                "make the nonlinear population per [query]: then it is a map of the token",
             ),
             Self::ContextRelay => (
                 codes::N022,

@@ -57,6 +57,8 @@ pub struct Term {
     pub divisor: Option<u32>,
     /// cell of a delta memory: population, address
     pub memory: Option<(u32, u32)>,
+    /// reciprocals that the factors of query and context still have to be multiplied by: see [`super::division`]
+    pub over: [Option<Atom>; 2],
     pub origin: Origin,
 }
 
@@ -71,6 +73,7 @@ impl Term {
             gate: None,
             divisor: None,
             memory: None,
+            over: [None, None],
             origin,
         }
     }
@@ -91,6 +94,16 @@ impl Term {
             && self.score.is_none()
             && self.sum.is_none()
             && self.memory.is_none()
+            && self.over == [None, None]
+    }
+
+    /// A product of forms, neither summed nor divided nor passed through anything.
+    pub fn is_plain(&self) -> bool {
+        self.sum.is_none()
+            && self.score.is_none()
+            && self.divisor.is_none()
+            && self.memory.is_none()
+            && self.over == [None, None]
     }
 
     pub fn n_context(&self) -> usize {
@@ -136,6 +149,12 @@ impl Term {
             return Err(Reason::DividedTwice);
         }
         t.divisor = self.divisor.or(other.divisor);
+        for (slot, theirs) in t.over.iter_mut().zip(other.over) {
+            if slot.is_some() && theirs.is_some() {
+                return Err(Reason::DividedTwice);
+            }
+            *slot = slot.or(theirs);
+        }
         let mut atoms = self.context.iter().chain(&other.context).flatten().copied();
         t.context = [atoms.next(), atoms.next()];
         if atoms.next().is_some() || (t.score.is_some() && t.context[1].is_some()) {
@@ -161,6 +180,7 @@ impl Term {
             gate: self.gate,
             divisor: self.divisor,
             memory: self.memory,
+            over: self.over.map(class),
         }
     }
 }
@@ -174,6 +194,7 @@ pub struct TermKey {
     gate: Option<u32>,
     divisor: Option<u32>,
     memory: Option<(u32, u32)>,
+    over: [u32; 2],
 }
 
 /// Adds equal products up. What cancels to rounding (relative to its parts) goes. Biases of plus/minus halves join

@@ -3,6 +3,7 @@
 use super::atoms::{Origin, Parts, Role};
 use super::bias;
 use super::reason::Reason;
+use super::structured::{expand, multiply, pool_rows};
 use super::term::{Sum, Term};
 use crate::attention::FeatureMap;
 use crate::circuit::{AxisMap, Synapses, Weights};
@@ -38,6 +39,22 @@ pub struct Value {
 impl Value {
     pub fn zero(cells: usize) -> Self {
         Self { cells, linear: Vec::new(), constant: None, terms: Vec::new() }
+    }
+
+    /// The linear value of some cells.
+    pub fn select(&self, cells: &[usize]) -> Self {
+        let linear = self.linear.iter().map(|l| Linear {
+            rows: expand(&l.rows, l.map, self.cells).select_rows(cells),
+            map: AxisMap::All,
+            identity: None,
+            ..l.clone()
+        });
+        Self {
+            cells: cells.len(),
+            linear: linear.collect(),
+            constant: self.constant.as_ref().map(|(c, o)| (c.select_rows(cells), *o)),
+            terms: Vec::new(),
+        }
     }
 
     pub fn is_constant(&self) -> bool {
@@ -337,6 +354,14 @@ impl Value {
             }
             let atoms: Vec<_> = t.query.iter().chain(t.context.iter().flatten()).copied().collect();
             let mut sign = 1.0;
+            if t.over.iter().all(Option::is_some) {
+                return Err(Reason::NoRelay);
+            }
+            if let Some(over) = t.over[0].or(t.over[1]) {
+                let (factor, over) = parts.with_role(over, role);
+                sign *= factor;
+                t.over = if role == Role::Query { [Some(over), None] } else { [None, Some(over)] };
+            }
             let moved: Vec<_> = atoms
                 .into_iter()
                 .map(|a| {
@@ -362,37 +387,5 @@ impl Value {
             }
         }
         Ok(out)
-    }
-}
-
-/// All cells' rows, written out.
-pub fn expand(rows: &DMatrix<f64>, map: AxisMap, cells: usize) -> DMatrix<f64> {
-    if map == AxisMap::All && rows.nrows() == cells {
-        return rows.clone();
-    }
-    DMatrix::from_fn(cells, rows.ncols(), |c, j| rows[(map.of(c), j)])
-}
-
-fn pool_rows(rows: &DMatrix<f64>, map: AxisMap, pool: AxisMap, cells: usize, columns: usize) -> DMatrix<f64> {
-    if map == AxisMap::All && pool == AxisMap::All {
-        return rows.clone();
-    }
-    let mut pooled = DMatrix::zeros(columns, rows.ncols());
-    for cell in 0..cells {
-        let mut target = pooled.row_mut(pool.of(cell));
-        target += rows.row(map.of(cell));
-    }
-    pooled
-}
-
-/// `W rows` without writing structured weights out.
-fn multiply(w: &Weights, rows: &DMatrix<f64>) -> DMatrix<f64> {
-    match w {
-        Weights::Identity { gain, .. } => rows * *gain,
-        Weights::Constant { rows: n, value, .. } => {
-            let sums = rows.row_sum() * *value;
-            DMatrix::from_fn(*n, rows.ncols(), |_, j| sums[j])
-        }
-        Weights::Dense(m) => m * rows,
     }
 }

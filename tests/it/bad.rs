@@ -23,6 +23,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "needs a limit on memory: bounded::refused_with_the_number_and_the_limit_before_anything_is_taken",
     ),
     ("C054", "needs the tokens of a run: cells_run::traces_are_bounded_before_the_run"),
+    ("N022", "what a relay per [context] combines is a map of its token since maps are compiled"),
+    ("N023", "a nonlinear direct path is a map of its token since maps are compiled"),
     (
         "N021",
         "a memory is per [context]: wiring aligns queries to it or refuses them (C019), so none arrives",

@@ -176,18 +176,6 @@ fn the_part_at_fault_is_named() {
     let tail = "  w: {from: A.s, to: A.d.apical, weights: ones}\n  u: {from: A.d, to: A.r.basal, weights: ones}\n  o: {from: A.r, to: HO.basal, weights: ones}\n";
     let rows: &[(&str, String, &str, &str)] = &[
         (
-            "a bias of the key beside the score",
-            format!("{WIRES}{tail}  kb: {{from: C, to: A.d.apical, weights: ones}}\n"),
-            "N003",
-            "projections.kb",
-        ),
-        (
-            "a constant beside the score",
-            format!("{WIRES}{tail}  one: {{from: tonic, to: A.d.apical, weights: ones}}\n"),
-            "N003",
-            "projections.one",
-        ),
-        (
             "a sum of tokens beside the heads",
             format!("{WIRES}{tail}  sk: {{from: C, to: HO.basal, weights: ones}}\n"),
             "N003",
@@ -196,12 +184,6 @@ fn the_part_at_fault_is_named() {
         (
             "divided by the context",
             format!("{WIRES}{tail}  div: {{from: C, to: A.r.basal, weights: ones, effect: divisive}}\n"),
-            "N008",
-            "projections.div",
-        ),
-        (
-            "divided by the query",
-            format!("{WIRES}{tail}  div: {{from: Q, to: A.r.basal, weights: ones, effect: divisive}}\n"),
             "N008",
             "projections.div",
         ),

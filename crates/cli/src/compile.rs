@@ -9,7 +9,7 @@ use super::report::{Failure, Outcome, Reporter, diagnostics_json, exit_code};
 use clap::ValueEnum;
 use pulvinar::attention::{Head, Kernel};
 use pulvinar::circuit::Circuit;
-use pulvinar::compile::{Compiled, CompiledBlock, explain::explain};
+use pulvinar::compile::{Compiled, CompiledBlock, CompiledMap, Step, explain::explain};
 use pulvinar::diag::{Diagnostic, codes};
 use pulvinar::spec::Document;
 use serde_json::{Map, Value, json};
@@ -72,9 +72,15 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         output::write(path, text, out)?;
         output::say(path, out);
     }
-    let compiled = load::compiled(&document, &circuit, &args.file)?;
+    let compiled = load::stages(&document, &circuit, &args.file)?;
     let unmet = load::unmet(&document, &compiled);
     if let Some(path) = args.output.as_ref().filter(|_| own.is_none()) {
+        if let Some(map) = compiled.maps.first() {
+            let what = format!("a heads file cannot hold the map `{}`", map.map.name);
+            return Err(Diagnostic::error(codes::F012, "", what)
+                .help("run `pulvinar explain F012` for what it can hold; `--emit heads` prints maps too")
+                .into());
+        }
         let blocks = compiled.plain_blocks();
         output::put(path, |path| Ok(pulvinar::weights::write_heads(path, &blocks)?), out)?;
         output::say(path, out);
@@ -164,15 +170,28 @@ pub(super) fn report(document: &Document, compiled: &Compiled) -> String {
     let mut text = String::new();
     let blocks = compiled.blocks.len();
     let heads: usize = compiled.blocks.iter().map(|b| b.heads.len()).sum();
+    let maps = match compiled.maps.len() {
+        0 => String::new(),
+        n => format!(", {n} map{}", plural(n)),
+    };
     let _ = writeln!(
         text,
-        "{}: {heads} head{} in {blocks} block{} (seed {})",
+        "{}: {heads} head{} in {blocks} block{}{maps} (seed {})",
         document.spec.name,
         plural(heads),
         plural(blocks),
         document.spec.seed
     );
-    for block in &compiled.blocks {
+    for step in &compiled.steps {
+        let block = match step {
+            Step::Map(m) => {
+                let map = &compiled.maps[*m];
+                let (name, sources, d) = (&map.map.name, map.sources.join(", "), map.map.d_model());
+                let _ = writeln!(text, "\nmap {name} <- {sources} (per token): d_model {d}");
+                continue;
+            }
+            Step::Block(b) => &compiled.blocks[*b],
+        };
         let b = &block.block;
         let residual: Vec<&str> = b.residual.iter().map(|r| r.stream.as_str()).collect();
         let path = if residual.is_empty() { "none".to_owned() } else { residual.join(", ") };
@@ -234,9 +253,34 @@ fn plural(n: usize) -> &'static str {
 /// The contract's JSON: the blocks, and the keys of the output block once more at the top.
 fn object(compiled: &Compiled) -> Map<String, Value> {
     let blocks: Vec<Value> = compiled.blocks.iter().map(|b| Value::Object(block_json(b))).collect();
-    let mut rest = compiled.blocks.last().map(block_json).unwrap_or_default();
+    let mut rest = match compiled.steps.last() {
+        Some(Step::Map(m)) => map_json(&compiled.maps[*m]),
+        _ => compiled.blocks.last().map(block_json).unwrap_or_default(),
+    };
     rest.insert("blocks".to_owned(), Value::Array(blocks));
+    let stage = |step: &Step| match step {
+        Step::Map(m) => {
+            let mut map = map_json(&compiled.maps[*m]);
+            map.insert("kind".to_owned(), json!("map"));
+            Value::Object(map)
+        }
+        Step::Block(b) => json!({"kind": "block", "relay": compiled.blocks[*b].block.relay, "block": b}),
+    };
+    rest.insert("stages".to_owned(), Value::Array(compiled.steps.iter().map(stage).collect()));
     rest
+}
+
+/// A map: the stream that it makes, those that it reads, and its cells.
+fn map_json(map: &CompiledMap) -> Map<String, Value> {
+    let cells =
+        map.parts.iter().map(|p| json!({"population": p.name, "activation": p.activation, "loop": p.looped}));
+    let mut object = Map::new();
+    object.insert("relay".to_owned(), json!(map.map.name));
+    object.insert("d_model".to_owned(), json!(map.map.d_model()));
+    let reads: Vec<&str> = map.map.inputs.iter().map(|i| i.stream.as_str()).collect();
+    object.insert("reads".to_owned(), json!(reads));
+    object.insert("cells".to_owned(), Value::Array(cells.collect()));
+    object
 }
 
 fn block_json(block: &CompiledBlock) -> Map<String, Value> {

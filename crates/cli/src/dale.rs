@@ -1,5 +1,6 @@
 //! Plus/minus forms that are known to be the circuit that they came from.
 
+use super::load;
 use super::report::Failure;
 use nalgebra::DMatrix;
 use pulvinar::attention::equivalence::{OutOfScope, distance, gaussian_inputs, probe};
@@ -24,7 +25,7 @@ const LENGTHS: [usize; 3] = [1, 2, 5];
 /// What `compile` says of a circuit that is not attention; `N024` where there is no such form, or where the one that was
 /// found does not compile to the same function.
 pub fn plus_minus(document: &Document, circuit: &Circuit) -> Result<(Rewritten, String), Failure> {
-    let signed = compile(circuit)?;
+    let signed = load::without_maps(compile(circuit)?)?;
     let new = rewrite(&document.spec, circuit)?;
     let text = new.to_yaml();
     let again = reread(&text, document).map_err(|why| refused(circuit, &why))?;
@@ -46,7 +47,7 @@ fn reread(text: &str, document: &Document) -> Result<Compiled, String> {
     };
     let read = read(text.as_bytes(), &document.folder, &[]).map_err(first)?;
     let circuit = wire(&read.spec, &read.folder).map_err(first)?;
-    compile(&circuit).map_err(|d| format!("{} ({})", d.message, d.code))
+    compile(&circuit).and_then(load::without_maps).map_err(|d| format!("{} ({})", d.message, d.code))
 }
 
 /// Why two circuits are not one function: block by block where they have the same blocks, else by running both.

@@ -2,10 +2,11 @@
 
 use nalgebra::DMatrix;
 use petgraph::dot::{Config, Dot};
-use pulvinar::attention::{Kernel, Memory, Rate};
+use pulvinar::attention::token_map::{Response, Source, Weights};
+use pulvinar::attention::{Kernel, Memory, Rate, TokenMap};
 use pulvinar::circuit::spikes::{Home, SpikeEnd};
 use pulvinar::circuit::{Circuit, Kind, SpikeCircuit};
-use pulvinar::compile::Compiled;
+use pulvinar::compile::{Compiled, Step};
 use pulvinar::diag::{Diagnostic, codes};
 use std::fmt::Write;
 
@@ -60,7 +61,14 @@ pub fn svg(circuit: &Circuit) -> Result<String, Diagnostic> {
 /// Every matrix of every head.
 pub fn heads(compiled: &Compiled) -> String {
     let mut text = String::new();
-    for block in &compiled.blocks {
+    for step in &compiled.steps {
+        let block = match step {
+            Step::Map(m) => {
+                map(&mut text, &compiled.maps[*m].map);
+                continue;
+            }
+            Step::Block(b) => &compiled.blocks[*b],
+        };
         let b = &block.block;
         let _ = writeln!(text, "block {} [{}]", b.relay, b.d_model);
         for (number, h) in block.heads.iter().enumerate() {
@@ -103,6 +111,38 @@ pub fn heads(compiled: &Compiled) -> String {
         }
     }
     text
+}
+
+/// Every matrix of a map.
+fn map(text: &mut String, map: &TokenMap) {
+    let _ = writeln!(text, "map {} [{}]", map.name, map.d_model());
+    for (n, cells) in map.cells.iter().enumerate() {
+        let out = if map.output.contains(&n) { ", output" } else { "" };
+        let response = match cells.activation {
+            Response::Product => "product".to_owned(),
+            Response::Function(f) => format!("{f:?}").to_lowercase(),
+        };
+        let _ = writeln!(text, "  {} [{}]: {response}{out}", cells.name, cells.n);
+        let lists = [
+            ("basal", &cells.basal.sums),
+            ("basal divisor", &cells.basal.divisors),
+            ("apical", &cells.apical.sums),
+            ("apical divisor", &cells.apical.divisors),
+        ];
+        for (name, arrow) in lists.into_iter().flat_map(|(name, list)| list.iter().map(move |a| (name, a))) {
+            let source = match arrow.source {
+                Source::Stream(s) => map.inputs[s].stream.as_str(),
+                Source::Cells(c) => map.cells[c].name.as_str(),
+                Source::Constant => "1",
+            };
+            match &arrow.weights {
+                Weights::Identity(gain) => {
+                    let _ = writeln!(text, "    {name} <- {source} x {}", significant(*gain));
+                }
+                Weights::Dense(m) => matrix(text, &format!("{name} <- {source}"), m),
+            }
+        }
+    }
 }
 
 fn memory(memory: &Memory) -> String {

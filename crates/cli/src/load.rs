@@ -57,8 +57,25 @@ pub fn spikes(document: &Document, file: &Path) -> Result<SpikeCircuit, Failure>
     pulvinar::circuit::spikes(&document.spec).map_err(|d| placed(document, file, d))
 }
 
-/// The compiled circuit.
+/// The compiled circuit, for verbs that read heads alone.
 pub fn compiled(document: &Document, circuit: &Circuit, file: &Path) -> Result<Compiled, Failure> {
+    let compiled = stages(document, circuit, file)?;
+    without_maps(compiled).map_err(|d| placed(document, file, d))
+}
+
+/// A compiled circuit that is heads alone.
+///
+/// # Errors
+/// `U004` at the map.
+pub fn without_maps(compiled: Compiled) -> Result<Compiled, Diagnostic> {
+    let Some(map) = compiled.maps.first() else { return Ok(compiled) };
+    let what = format!("the circuit has the map `{}`; this verb reads blocks of heads alone", map.map.name);
+    Err(Diagnostic::error(codes::U004, "", what)
+        .help("`compile` prints maps, `simulate --mode cells` runs the populations themselves"))
+}
+
+/// The compiled circuit: maps and blocks of heads.
+pub fn stages(document: &Document, circuit: &Circuit, file: &Path) -> Result<Compiled, Failure> {
     compile(circuit).map_err(|d| {
         let mut d = Diagnostics::from(d);
         document.locate(&mut d);

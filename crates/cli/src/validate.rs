@@ -47,8 +47,7 @@ fn check(file: &Path, args: &Validate) -> Result<Diagnostics, Failure> {
         };
     }
     let circuit = load::circuit(&document, file)?;
-    let mut found =
-        load::compiled(&document, &circuit, file).err().map(|f| f.diagnostics).unwrap_or_default();
+    let mut found = load::stages(&document, &circuit, file).err().map(|f| f.diagnostics).unwrap_or_default();
     for d in found.0.iter_mut().filter(|d| [codes::C006, codes::C080].contains(&d.code)) {
         d.severity = Severity::Warning;
         d.help =

@@ -72,7 +72,7 @@ impl<T: Real> Reader<'_, T> {
         let mut features = affine(&sink.features, &sink.bias, &self.streams[&sink.stream], false);
         for (mut row, map) in features.row_iter_mut().zip(&sink.maps).filter(|(_, m)| **m != FeatureMap::Exp)
         {
-            row.apply(|x| *x = map.apply(*x));
+            row.apply(|x| *x = map.value(*x));
         }
         Some((sink, features))
     }
@@ -154,6 +154,9 @@ impl<T: Real> Reader<'_, T> {
         if (h.kernel == Kernel::Function) == h.function.is_empty() {
             let what = if h.function.is_empty() { "without functions" } else { "beside functions" };
             return fail(format!("a {} kernel {what} has no meaning", h.kernel.name()));
+        }
+        if let Some(map) = h.sink.iter().flat_map(|s| &s.maps).find(|m| m.slope_reads_argument()) {
+            return fail(format!("a sink of {} features does not run", map.name()));
         }
         if h.sink.is_some() && h.normalisation != Normalisation::Sum {
             return fail("a sink joins a sum of scores, and nothing is divided by one".to_owned());

@@ -76,8 +76,6 @@ mod tests;
 mod tiles;
 mod types;
 
-pub(super) use maps::slope;
-
 pub use loss::{Counted, squared_error, squared_error_into};
 pub use tape::Tape;
 pub use types::{

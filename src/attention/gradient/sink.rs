@@ -1,6 +1,5 @@
 //! Back through a sink, `c + sum_r a_r f_r(z_r)` of the query token.
 
-use super::maps::slope;
 use super::types::GateGradient;
 use crate::attention::{FeatureMap, Gate};
 use crate::linalg::{Operand, Real};
@@ -41,7 +40,7 @@ pub(super) fn backward<T: Real>(
                 d_features[(r, i)] = e * sink.weights[r];
             } else {
                 gradient.weights[r] += plain * *z;
-                d_features[(r, i)] = plain * sink.weights[r] * slope(*map, *z);
+                d_features[(r, i)] = plain * sink.weights[r] * map.slope_at(*z, *z);
             }
         }
     }

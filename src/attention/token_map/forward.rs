@@ -255,9 +255,9 @@ impl<'a, T: Real> Runner<'a, T> {
             Response::Function(f) => {
                 basal.resize(of.n * count, T::zero());
                 match f {
-                    _ if two => rates.extend(basal.iter().zip(apical).map(|(b, a)| f.apply(*b + *a))),
+                    _ if two => rates.extend(basal.iter().zip(apical).map(|(b, a)| f.value(*b + *a))),
                     FeatureMap::Identity => {}
-                    f => rates.extend(basal.iter().map(|z| f.apply(*z))),
+                    f => rates.extend(basal.iter().map(|z| f.value(*z))),
                 }
             }
         }

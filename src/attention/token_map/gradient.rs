@@ -14,7 +14,7 @@ use super::forward::{CellTrace, Half, Runner, Sources, Trace, is_merged};
 use super::order::Group;
 use super::settle::{by_parts, rest_of};
 use super::token::{self, singular};
-use super::{Arrow, Response, Source, Weights, slope};
+use super::{Arrow, Response, Source, Weights};
 use crate::attention::forward::blocks::BLOCK;
 use crate::attention::{ForwardError, Streams};
 use crate::linalg::{Operand, Real, all_finite, gemm_into, real};
@@ -318,7 +318,7 @@ fn of_function<T: Real>(activation: Response, by: &[T], own: &CellTrace<T>) -> V
         if d.is_zero() {
             T::zero()
         } else {
-            *d * slope(f, number(&own.basal, i) + number(&own.apical, i), rates[i])
+            *d * f.slope_at(number(&own.basal, i) + number(&own.apical, i), rates[i])
         }
     };
     by.iter().enumerate().map(slope).collect()

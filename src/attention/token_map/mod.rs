@@ -264,8 +264,3 @@ impl<T: Real> Weights<T> {
         }
     }
 }
-
-/// `f'(z)` where `f(z) = value`, 0 at kinks.
-pub(super) fn slope<T: Real>(f: FeatureMap, _z: T, value: T) -> T {
-    super::gradient::slope(f, value)
-}

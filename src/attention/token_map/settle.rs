@@ -7,7 +7,7 @@
 //! The derivative is that of the implicit function: from `r = f(r, x)`, `dL/df = (1 - J)^-T dL/dr`, `J = df/dr`.
 
 use super::forward::{Half, Runner, Sources, Trace, is_merged};
-use super::{Response, Source, TokenMap, slope};
+use super::{Response, Source, TokenMap};
 use crate::linalg::{Real, real};
 use nalgebra::{DMatrix, DVector};
 
@@ -153,7 +153,7 @@ impl Loop {
                 let (b, x) = (number(basal, a), number(apical, a));
                 *goal = match member.activation {
                     Response::Product => b * x,
-                    Response::Function(f) => f.apply(b + x),
+                    Response::Function(f) => f.value(b + x),
                 };
             }
         }
@@ -171,7 +171,7 @@ impl Loop {
                     Response::Product => [apical, basal],
                     Response::Function(f) => {
                         let z = basal + apical;
-                        [slope(f, z, f.apply(z)); 2]
+                        [f.slope(z); 2]
                     }
                 };
                 for (side, by) in by.into_iter().enumerate() {

@@ -91,7 +91,8 @@ impl Wide {
             FeatureMap::EluPlusOne if self.is_above_zero() => self + Self::ONE,
             FeatureMap::EluPlusOne => self.exp(),
             FeatureMap::Sigmoid => sigmoid(self),
-            FeatureMap::Sign => Self::new(f.apply(self.mantissa)),
+            FeatureMap::Sign => Self::new(f.value(self.mantissa)),
+            f => Self::new(f.value(self.to_f64())),
         }
     }
 
@@ -101,7 +102,7 @@ impl Wide {
             FeatureMap::Exp => value,
             FeatureMap::EluPlusOne if !self.is_above_zero() => value,
             FeatureMap::Sigmoid => value * (-self).apply(FeatureMap::Sigmoid),
-            _ => Self::new(super::slope(f, self.to_f64(), value.to_f64())),
+            _ => Self::new(f.slope_at(self.to_f64(), value.to_f64())),
         }
     }
 }

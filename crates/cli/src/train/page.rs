@@ -1,6 +1,7 @@
 //! The page about a training: the learned circuit, its heads, and how the loss fell.
 
 use super::Job;
+use crate::load;
 use crate::page;
 use crate::report::Failure;
 use pulvinar::attention::Streams;
@@ -24,7 +25,7 @@ pub fn of(job: &Job, learned: &Course) -> Result<Page, Failure> {
     facts.extend(last.accuracy.map(|a| ("held-out accuracy", a.to_string())));
     let mut page = page::begun(document, &learned.circuit, "train", &facts)?;
     page.sections.insert(0, curves(&learned.rows, &learned.names()).map_err(page::undrawn)?);
-    let compiled = compile(&learned.circuit);
+    let compiled = compile(&learned.circuit).and_then(load::without_maps);
     // Maps on the tokens of the file, where it has some: the task draws its own.
     let streams = inputs(&learned.circuit, &document.folder, &Overrides::new()).ok();
     let around = || -> Option<Streams> {

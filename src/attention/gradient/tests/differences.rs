@@ -102,7 +102,7 @@ fn of_chain(head: &Head, streams: &Streams) -> f64 {
         if matches!(link.activation, FeatureMap::Relu | FeatureMap::EluPlusOne) {
             least = scores.iter().fold(least, |least, z| least.min(z.abs()));
         }
-        scores.apply(|s| *s = link.activation.apply(*s));
+        scores.apply(|s| *s = link.activation.value(*s));
     }
     least
 }
