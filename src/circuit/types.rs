@@ -5,6 +5,7 @@ use crate::spec::{
     AccumulateSpec, ActivationSpec, CellOptions, Effect, InputSpec, LayoutSpec, MaskSpec, Part, Pathway,
     Places, PlasticitySpec, PositionsSpec, Sign,
 };
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
 
 /// Number of a population in [`Circuit::populations`].
@@ -180,7 +181,29 @@ impl Population {
     }
 }
 
+impl Projection {
+    /// Does it take part in what cells send? Errors do not.
+    #[must_use]
+    pub fn carries_rates(&self) -> bool {
+        self.compartment != Compartment::Third && self.signal == Signal::Rate
+    }
+}
+
 impl Circuit {
+    /// For each population the number of the loop through delays that it lies in, if there is one.
+    #[must_use]
+    pub fn loop_numbers(&self) -> Vec<Option<usize>> {
+        let carries = |p: ProjectionId| self.projection(p).carries_rates().then_some(p);
+        let rates = self.graph.filter_map(|_, n| Some(*n), |_, e| carries(*e));
+        let mut numbers = vec![None; self.populations.len()];
+        for (number, group) in kosaraju_scc(&rates).into_iter().enumerate() {
+            if group.len() > 1 || rates.find_edge(group[0], group[0]).is_some() {
+                group.iter().for_each(|node| numbers[node.index()] = Some(number));
+            }
+        }
+        numbers
+    }
+
     #[must_use]
     pub fn population(&self, id: PopulationId) -> &Population {
         &self.populations[id.0]

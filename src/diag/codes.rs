@@ -135,7 +135,7 @@ codes! {
     C055 "a lesion of nothing": "Lesions hit populations and projections that the output depends on.";
     C060 "a task that does not fit the circuit": "A task says how wide its streams are and which share a clock: targets have the width and the clock of the output, examples and question the same width. The message says which stream is at fault.";
     C061 "a stream that the task does not fill": "While a circuit learns, every relay gets its tokens from the task. Tasks fill the streams that they name; a teacher also all others, as their `input: {gaussian: ...}` says.";
-    C062 "errors that cannot be evaluated": "Learning works on settled values: no loops through delays, feedback that runs one way from the output towards the input, and none out of a memory.";
+    C062 "errors that cannot be evaluated": "Learning works on settled values: loops through delays only among cells of one token index, which each token settles for itself, feedback that runs one way from the output towards the input, and none out of a memory.";
     C063 "a rule that does not fit": "A rule needs the signals that it is made of: errors on the third compartment, a memory for traces, weights that can change.";
     C070 "rates among spikes": "A circuit in which cells fire (`spike_trains`) or are cables (`cable`) has no tokens, indices, activations, memories or learning rules of rates; and nothing of a neuron that fires by itself. Circuits of rates and of spikes are separate files.";
     C071 "a neuron that is not wired": "A circuit of spikes has one population with `cable`, of one cell, which is the output; one projection to its spines, from the keys, and one to its soma, from the query.";

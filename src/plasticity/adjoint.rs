@@ -8,7 +8,8 @@
 
 use super::memory;
 use super::plan::{Cells, Plan};
-use super::work::{Numbers, Work};
+use super::settle::{Stage, implicit};
+use super::work::{Numbers, Wild, Work};
 use crate::circuit::{Kind, Weights};
 use crate::spec::Part;
 use nalgebra::DMatrix;
@@ -17,7 +18,15 @@ use nalgebra::DMatrix;
 /// [`Work::d_output`]. The forward pass of the same sequence comes first.
 ///
 /// Derivatives by tokens are left in [`Numbers::d_rates`] of the input relays.
-pub fn backward(plan: &Plan<'_>, weights: &[Weights], work: &mut Work, d_w: &mut [Option<DMatrix<f64>>]) {
+///
+/// # Errors
+/// A population of a loop that has no derivative where it came to rest.
+pub fn backward(
+    plan: &Plan<'_>,
+    weights: &[Weights],
+    work: &mut Work,
+    d_w: &mut [Option<DMatrix<f64>>],
+) -> Result<(), Wild> {
     for &i in &plan.order {
         let Numbers { d_rates, d_potential, d_divisor, .. } = &mut work.of[i];
         d_rates.fill(0.0);
@@ -27,30 +36,57 @@ pub fn backward(plan: &Plan<'_>, weights: &[Weights], work: &mut Work, d_w: &mut
         let d = &mut work.of[*i].d_rates;
         d.iter_mut().zip(work.d_output.iter()).for_each(|(d, y)| *d += sign * y);
     }
-    for &i in plan.order.iter().rev() {
-        let cells = &plan.cells[i];
-        let mut own = std::mem::take(&mut work.of[i]);
-        let Numbers { rates, d_rates, .. } = &mut own;
-        d_rates.iter_mut().zip(rates).for_each(|(d, r)| *d *= sent_slope(cells, *r));
-        if !matches!(cells.of.kind, Kind::Tonic | Kind::Relay { stream: Some(_), .. }) {
-            match cells.of.accumulate {
-                Some(rule) => memory::backward(cells, rule, &mut own, &mut work.signal),
-                None => to_compartments(cells, &mut own),
-            }
-            for c in 0..3 {
-                divide(c, &mut own);
-                let divisors = cells.divisors.get(c).into_iter().flatten();
-                let ways = cells.inputs[c].iter().map(|k| (*k, false)).chain(divisors.map(|k| (*k, true)));
-                for (k, divides) in ways {
-                    let d_y = if divides { &own.d_divisor[c] } else { &own.d_potential[c] };
-                    let source = &mut work.of[plan.circuit.projections[k].from.0];
-                    let (x, d_x) = (&source.rates, Some(source.d_rates.as_mut_slice()));
-                    plan.ways[k].backward(&weights[k], x, d_y, d_x, d_w[k].as_mut(), &mut work.room);
-                }
+    for stage in plan.stages.iter().rev() {
+        match stage {
+            Stage::One(i) => one(plan, *i, weights, work, d_w, &[]),
+            Stage::Loop(around) => {
+                implicit(plan, around, weights, work)?;
+                around.members.iter().for_each(|i| one(plan, *i, weights, work, d_w, &around.inside));
             }
         }
-        work.of[i] = own;
     }
+    Ok(())
+}
+
+/// From the derivatives by what a population sends to those by weights and by what its sources send, but for projections
+/// `inside` its loop: those are in it already.
+fn one(
+    plan: &Plan<'_>,
+    i: usize,
+    weights: &[Weights],
+    work: &mut Work,
+    d_w: &mut [Option<DMatrix<f64>>],
+    inside: &[usize],
+) {
+    let cells = &plan.cells[i];
+    if matches!(cells.of.kind, Kind::Tonic | Kind::Relay { stream: Some(_), .. }) {
+        let Numbers { rates, d_rates, .. } = &mut work.of[i];
+        return d_rates.iter_mut().zip(rates).for_each(|(d, r)| *d *= sent_slope(cells, *r));
+    }
+    let mut own = std::mem::take(&mut work.of[i]);
+    let Numbers { rates, d_rates, .. } = &mut own;
+    d_rates.iter_mut().zip(rates).for_each(|(d, r)| *d *= sent_slope(cells, *r));
+    match cells.of.accumulate {
+        Some(rule) => memory::backward(cells, rule, &mut own, &mut work.signal),
+        None => to_compartments(cells, &mut own),
+    }
+    for c in 0..3 {
+        divide(c, &mut own);
+        let divisors = cells.divisors.get(c).into_iter().flatten();
+        let ways = cells.inputs[c].iter().map(|k| (*k, false)).chain(divisors.map(|k| (*k, true)));
+        for (k, divides) in ways {
+            let d_y = if divides { &own.d_divisor[c] } else { &own.d_potential[c] };
+            let from = plan.circuit.projections[k].from.0;
+            let source = &mut work.of[from];
+            let (x, d_x) = match inside.contains(&k) {
+                true if from == i => (&own.rates, None),
+                true => (&source.rates, None),
+                false => (&source.rates, Some(source.d_rates.as_mut_slice())),
+            };
+            plan.ways[k].backward(&weights[k], x, d_y, d_x, d_w[k].as_mut(), &mut work.room);
+        }
+    }
+    work.of[i] = own;
 }
 
 /// Derivative of what is sent by the activation, through `part` and `limits`.

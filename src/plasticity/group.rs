@@ -144,7 +144,7 @@ impl Group {
         if matches!(kind, Kind::Gradient | Kind::Both) {
             // Descent: the loss falls along what is added.
             self.work.d_output.neg_mut();
-            adjoint::backward(plan, weights, &mut self.work, &mut self.d_w);
+            adjoint::backward(plan, weights, &mut self.work, &mut self.d_w)?;
             join_ties(plan.circuit, &mut self.d_w);
             let tied = |k: &usize| root(plan.circuit, *k).is_some();
             (0..self.d_w.len()).filter(tied).for_each(|k| self.d_w[k].iter_mut().for_each(|d| d.fill(0.0)));

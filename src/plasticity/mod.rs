@@ -32,6 +32,7 @@ mod plan;
 mod prepare;
 pub mod rules;
 mod sequences;
+mod settle;
 pub mod tasks;
 mod third;
 mod token;

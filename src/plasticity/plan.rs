@@ -1,6 +1,7 @@
 //! A circuit laid out for sequences of given lengths: columns, ways, and who is evaluated after whom.
 
 use super::link::{Link, Way};
+use super::settle::{Stage, stages};
 use crate::attention::Streams;
 use crate::circuit::{Circuit, Compartment, IndexRule, Population, PopulationId, Projection, Signal};
 use crate::diag::{Diagnostic, codes};
@@ -40,6 +41,8 @@ pub struct Plan<'c> {
     pub ways: Vec<Way>,
     /// populations whose rates are needed, each after its sources
     pub order: Vec<usize>,
+    /// the same, those of a loop together
+    pub stages: Vec<Stage>,
     /// populations with errors, each after those whose feedback it takes
     pub thirds: Vec<usize>,
     /// the output relay, or the plus and the minus one, with their signs
@@ -64,7 +67,7 @@ impl<'c> Plan<'c> {
     /// Lays the circuit out for sequences of the shapes of `sample`, one matrix `[d_model, n_tokens]` per stream.
     ///
     /// # Errors
-    /// `C062` for what has no value within a token step (loops through delays, errors that wait for each other,
+    /// `C062` for what has no value within a token step (loops that no token settles for itself, errors that wait for each other,
     /// feedback out of a memory), `R003` for token counts that do not fit, `C006` for what would not fit into memory.
     pub fn new(circuit: &'c Circuit, sample: &Streams) -> Result<Self, Diagnostic> {
         let mut cells: Vec<Cells<'c>> =
@@ -88,6 +91,7 @@ impl<'c> Plan<'c> {
             cells,
             ways: Vec::new(),
             order: Vec::new(),
+            stages: Vec::new(),
             thirds: Vec::new(),
             outputs,
             queries,
@@ -95,15 +99,7 @@ impl<'c> Plan<'c> {
         };
         plan.thirds = plan.thirds_in_order()?;
         plan.order = plan.needed();
-        if let Some(id) = circuit.loops.iter().find(|id| plan.order.contains(&circuit.projection(**id).to.0))
-        {
-            let p = circuit.projection(*id);
-            let what =
-                format!("`{}` closes a loop through a delay: it has no value within a token step", p.name);
-            return Err(Diagnostic::error(codes::C062, &p.path, what).help(
-                "learning works on the settled values of circuits without loops; remove the projection",
-            ));
-        }
+        plan.stages = stages(circuit, &plan.order)?;
         for p in &circuit.projections {
             let link = if p.compartment == Compartment::Third { plan.error_link(p)? } else { plan.link(p)? };
             let (source, target) = (&plan.cells[p.from.0], &plan.cells[p.to.0]);

@@ -51,7 +51,7 @@ impl<'c> Case<'c> {
             .iter()
             .map(|w| (w.entries() < 100_000).then(|| DMatrix::zeros(w.rows(), w.columns())))
             .collect();
-        backward(&self.plan, &self.weights, work, &mut d_w);
+        backward(&self.plan, &self.weights, work, &mut d_w).expect("a derivative");
         d_w
     }
 

@@ -97,7 +97,7 @@ fn both(
     for p in plastic {
         d_w[p.k] = Some(DMatrix::zeros(weights[p.k].rows(), weights[p.k].columns()));
     }
-    backward(plan, weights, work, &mut d_w);
+    backward(plan, weights, work, &mut d_w).expect("a derivative");
     errors(plan, weights, work);
     let one = |p: &Plastic| {
         let mut synaptic = Synaptic::new(plan, p.k, &weights[p.k]);

@@ -64,6 +64,7 @@ mod learning_divisors;
 mod learning_gradients;
 mod learning_outcomes;
 mod learning_rules;
+mod loops;
 mod lost_stdout;
 mod made_up;
 mod maps;

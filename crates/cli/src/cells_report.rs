@@ -110,6 +110,10 @@ impl Job<'_> {
                     "the rates that it is divided by are too small for 64-bit numbers, so nothing can be said of their ratio",
                     "larger scores: a smaller gain, or a bias on the cells of `exp` (the compiled heads, `--mode algebraic`, give the limit)",
                 ),
+                Cause::Unsettled | Cause::Singular => (
+                    "its loop did not come to rest",
+                    "weaker or slower feedback settles; `--record` shows how it goes on",
+                ),
                 Cause::NotANumber => (
                     "infinite inputs cancelled or divided one another",
                     "smaller tokens or weights keep exponentials and delayed loops finite",

@@ -153,7 +153,7 @@ impl<'a, 'c> Sequence<'a, 'c> {
                 self.work.d_output[(a, i)] = if *counted { descent } else { 0.0 };
             }
         }
-        adjoint::backward(plan, weights, &mut self.work, &mut d_w);
+        adjoint::backward(plan, weights, &mut self.work, &mut d_w)?;
         join_ties(plan.circuit, &mut d_w);
         Ok(d_w)
     }

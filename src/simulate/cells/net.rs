@@ -40,6 +40,8 @@ pub struct Membrane {
     pub v: Vec<f64>,
     pub additive: Input,
     pub divisive: Option<Input>,
+    /// of a divisor that belongs to a loop of the population: where it is still silent
+    pub silent: Vec<bool>,
     /// of a memory: what its cells read of this compartment
     pub read: Vec<f64>,
 }
@@ -133,6 +135,7 @@ pub fn net<'a>(
     fits(circuit, &cells, &running, &routes, grid)?;
 
     let mut incoming = Vec::new();
+    let loops = circuit.loop_numbers();
     for ((from, to, p, id), route) in running.into_iter().zip(routes) {
         let (source, target) = (&cells[from], &cells[to]);
         let delay = match p.delay_ms {
@@ -151,7 +154,16 @@ pub fn net<'a>(
             (target.columns, target.n),
         );
         let target = &mut cells[to];
-        let input = target.input(p.compartment, p.effect, settings, grid);
+        let membrane = target.membrane(p.compartment, settings, grid);
+        let around = p.effect == Effect::Divisive && loops[p.to.0].is_some();
+        if around && !still && loops[p.from.0] == loops[p.to.0] {
+            // As many as there are columns, below.
+            membrane.silent = vec![true];
+        }
+        let input = match p.effect {
+            Effect::Additive => &mut membrane.additive,
+            Effect::Divisive => membrane.divisive.get_or_insert_default(),
+        };
         if still {
             input.still.push(incoming.len())
         } else {
@@ -165,6 +177,7 @@ pub fn net<'a>(
         let length = p.n * p.columns.count();
         for (k, m) in p.membranes.iter_mut().enumerate() {
             m.v = vec![0.0; length];
+            m.silent = vec![true; if m.silent.is_empty() { 0 } else { length }];
             m.read = if p.memory.is_some() { vec![0.0; length] } else { Vec::new() };
             let noisy = noisy && k == 0;
             for input in std::iter::once(&mut m.additive).chain(&mut m.divisive) {
@@ -319,8 +332,8 @@ impl Net<'_> {
 }
 
 impl Cells<'_> {
-    /// The summed inputs of a compartment, made when the first projection ends on it.
-    fn input(&mut self, which: Compartment, effect: Effect, settings: &Settings, grid: &Grid) -> &mut Input {
+    /// A compartment, made when the first projection ends on it.
+    fn membrane(&mut self, which: Compartment, settings: &Settings, grid: &Grid) -> &mut Membrane {
         let at = self.membranes.iter().position(|m| m.which == which).unwrap_or_else(|| {
             let [basal, apical] = taus_ms(self.of);
             let tau_ms = if which == Compartment::Apical { apical } else { basal };
@@ -334,14 +347,11 @@ impl Cells<'_> {
                 v: Vec::new(),
                 additive: Input::default(),
                 divisive: None,
+                silent: Vec::new(),
                 read: Vec::new(),
             });
             self.membranes.len() - 1
         });
-        let membrane = &mut self.membranes[at];
-        match effect {
-            Effect::Additive => &mut membrane.additive,
-            Effect::Divisive => membrane.divisive.get_or_insert_default(),
-        }
+        &mut self.membranes[at]
     }
 }

@@ -39,6 +39,10 @@ pub enum Cause {
     NotANumber,
     /// a divisor that is above 0 on paper is too small for 64 bits
     Underflow,
+    /// a loop that did not come to rest where it is evaluated settled
+    Unsettled,
+    /// a loop whose rest has no derivative
+    Singular,
 }
 
 impl Cause {
@@ -50,6 +54,8 @@ impl Cause {
             Self::DividedByZero => "divided_by_zero",
             Self::NotANumber => "not_a_number",
             Self::Underflow => "underflow",
+            Self::Unsettled => "unsettled",
+            Self::Singular => "singular",
         }
     }
 }

@@ -8,7 +8,8 @@
 //!
 //! **Divisors that are still silent.** After an event (the start, a new token, a write) a signal needs one step for
 //! each leaky population on its way. Until it has reached everything, x/0 counts as 0, and the run does not count as
-//! still; afterwards it ends the run as diverged. Where all cells are prospective that time is 0.
+//! still; afterwards it ends the run as diverged. Where all cells are prospective that time is 0. A divisor that belongs to the
+//! loop of the population that it divides counts as 1 until it first speaks: without that, `g = v / g` would never start.
 
 use super::delay::Ring;
 use super::memory::Read;
@@ -40,6 +41,10 @@ impl Net<'_> {
                 m.additive.sum(&mut self.incoming, &self.rates, dirty, noise);
                 if let Some(divisive) = &mut m.divisive {
                     divisive.sum(&mut self.incoming, &self.rates, dirty, None);
+                    for (silent, d) in m.silent.iter_mut().zip(&mut divisive.now) {
+                        *silent &= *d == 0.0;
+                        *d = if *silent { 1.0 } else { *d };
+                    }
                 }
             }
             let mut rates = std::mem::take(&mut self.rates[i]);

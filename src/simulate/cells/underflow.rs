@@ -51,7 +51,7 @@ impl<'c> Pools<'c> {
     pub fn new(circuit: &'c Circuit) -> Self {
         let mut pools = Self { circuit, of: vec![None; circuit.populations.len()] };
         // Sources come before their targets, but in loops.
-        for _ in 0..=circuit.recurrent.len() {
+        for _ in 0..=circuit.loops.len() {
             let before = pools.of.clone();
             for id in &circuit.whole {
                 pools.of[id.0] = pools.population(id.0);

@@ -271,6 +271,8 @@ pub fn stopped(trainer: &Trainer<'_>, stop: Stop, kept: &str) -> Diagnostic {
             let how = match wild.cause {
                 Cause::DividedByZero => "divided a number by zero",
                 Cause::Underflow => "is divided by rates that are too small for 64-bit numbers",
+                Cause::Unsettled => "lies in a loop that does not come to rest",
+                Cause::Singular => "lies in a loop whose rest has no derivative (its Jacobian is singular)",
                 Cause::Infinite | Cause::NotANumber => "sent an infinite rate, or one that is no number",
             };
             (step, p.map_or("", |p| p.path.as_str()), format!("`{}` {how}", wild.population))
