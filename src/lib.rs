@@ -17,7 +17,7 @@
 //! ```
 //!
 //! ```
-//! use pulvinar::{circuit, compile, spec};
+//! use pulvinar::model::{Model, Parameters};
 //! use std::path::Path;
 //!
 //! let text = b"
@@ -32,9 +32,9 @@
 //!   A1: {template: {attention_mask_head: {query: VP_core, context: VP_matrix, to: HO, d_k: 2, d_v: 2}}}
 //! output: HO
 //! ";
-//! let document = spec::read(text, Path::new("."), &[])?;
-//! let circuit = circuit::wire(&document.spec, &document.folder)?;
-//! let compiled = compile::compile(&circuit)?;
+//! // `Model::open(Path::new("circuits/one_head_attention_mask.yaml"), ...)` reads a file.
+//! let model = Model::read(text, Path::new("."), &Parameters::default())?;
+//! let (circuit, compiled) = (model.circuit()?, model.compiled()?);
 //! let head = &compiled.blocks[0].block.heads[0];
 //! assert_eq!((head.d_key(), head.d_value(), head.mask.name()), (2, 2, "causal"));
 //!
@@ -62,6 +62,7 @@
 //! | [`simulate`] | tokens, the algebraic run, every cell in time, a neuron as a cable | `circuit` `attention` `spec` |
 //! | [`plasticity`] | learning: local rules on cells, the exact gradient of circuits, tasks, the loop | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
+//! | [`model`] | a circuit from its file to its heads, made once, every mistake at its place; where verbs, figures and experiments start | all but `oracle` |
 //!
 //! Two crates stand on this one, and it knows neither: `pulvinar-lab` (`crates/lab`: experiments, figures, pages about runs;
 //! plotting and fonts) and `pulvinar-cli` (`crates/cli`: the program, one file per verb; terminals, exit codes).
@@ -89,6 +90,7 @@ pub mod diag;
 pub mod files;
 pub mod linalg;
 pub mod memory;
+pub mod model;
 pub mod oracle;
 pub mod plasticity;
 pub mod seed;

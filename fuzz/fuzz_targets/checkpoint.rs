@@ -1,9 +1,9 @@
 #![no_main]
 
+use pulvinar::model::{Model, Parameters};
 use pulvinar::plasticity::tasks::Task;
 use pulvinar::plasticity::{Prepared, Trainer, checkpoint, prepare};
 use pulvinar::spec::CircuitSpec;
-use pulvinar::{circuit, spec};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -19,11 +19,10 @@ fn training() -> &'static Training {
     static ONE: OnceLock<Training> = OnceLock::new();
     ONE.get_or_init(|| {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../circuits"));
-        let document = spec::read(CIRCUIT, folder, &[]).expect("reads");
-        let wired = circuit::wire(&document.spec, folder).expect("is wired");
-        let task = document.spec.reserved.task.as_ref().expect("has a task");
-        let task = Task::new(task, &wired, folder, None).expect("fits");
-        Training { prepared: prepare(&wired, None, None).expect("learns"), spec: document.spec, task }
+        let model = Model::read(CIRCUIT, folder, &Parameters::default()).expect("reads");
+        let wired = model.circuit().expect("is wired");
+        let (task, _) = model.task().expect("fits").expect("has a task");
+        Training { prepared: prepare(&wired, None, None).expect("learns"), spec: model.into_document().spec, task }
     })
 }
 

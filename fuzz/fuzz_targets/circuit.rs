@@ -1,6 +1,7 @@
 #![no_main]
 
-use pulvinar::{circuit, compile, simulate, spec};
+use pulvinar::model::Model;
+use pulvinar::{circuit, spec};
 use std::path::Path;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
@@ -15,15 +16,5 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if need.check().is_err() || need.total() > 4 << 20 {
         return;
     }
-    if document.spec.spikes() {
-        if let Ok(wired) = circuit::spikes(&document.spec) {
-            let _ = simulate::spiking::check(&wired, Path::new("/nowhere"));
-        }
-        return;
-    }
-    if let Ok(wired) = circuit::wire(&document.spec, Path::new("/nowhere")) {
-        let _ = compile::compile(&wired);
-        let _ = simulate::cells::check(&document.spec, &wired);
-        let _ = pulvinar::plasticity::check(&wired);
-    }
+    let _ = Model::of(document).mistakes();
 });

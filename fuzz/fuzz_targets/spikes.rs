@@ -1,6 +1,6 @@
 #![no_main]
 
-use pulvinar::{circuit, simulate, spec};
+use pulvinar::model::{Model, Parameters};
 
 const CIRCUIT: &str = include_str!("../../circuits/match_and_control.yaml");
 
@@ -10,8 +10,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let start = CIRCUIT.find("{renewal:").expect("drawn trains");
     let end = start + CIRCUIT[start..].find("}}").expect("their end") + 2;
     let text = format!("{}{{file: {{path: spikes.csv}}}}{}", &CIRCUIT[..start], &CIRCUIT[end..]);
-    let document = spec::read(text.as_bytes(), folder, &[]).expect("the circuit reads");
-    if let Ok(wired) = circuit::spikes(&document.spec) {
-        let _ = simulate::spiking::check(&wired, folder);
-    }
+    let model = Model::read(text.as_bytes(), folder, &Parameters::default()).expect("the circuit reads");
+    let _ = model.mistakes();
 });

@@ -50,7 +50,7 @@ pub use show::FactorText;
 
 use crate::attention::{Block, Residual, Stage, TokenMap};
 use crate::circuit::Circuit;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, codes};
 use std::collections::BTreeSet;
 
 /// A compiled circuit: its blocks in order, the one of the output last.
@@ -142,6 +142,26 @@ pub fn compile(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
         circuit.places.locate_one(&mut d);
         d
     })
+}
+
+/// Compiles a circuit for whatever reads blocks of heads alone.
+///
+/// # Errors
+/// As [`compile`] and [`heads_alone`].
+pub fn compile_heads(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
+    let compiled = compile(circuit)?;
+    heads_alone(&compiled).map(|()| compiled)
+}
+
+/// Is a compiled circuit heads alone?
+///
+/// # Errors
+/// `U004` that names a map.
+pub fn heads_alone(compiled: &Compiled) -> Result<(), Diagnostic> {
+    let Some(map) = compiled.maps.first() else { return Ok(()) };
+    let what = format!("the circuit has the map `{}`; this verb reads blocks of heads alone", map.map.name);
+    Err(Diagnostic::error(codes::U004, "", what)
+        .help("`compile` prints maps, `simulate --mode cells` runs the populations themselves"))
 }
 
 fn compiled(circuit: &Circuit) -> Result<Compiled, Diagnostic> {

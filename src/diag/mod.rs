@@ -16,6 +16,8 @@ pub use nearest::{did_you_mean, nearest, one_of};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A place in a text file: 1-based line and column, and the number of characters to underline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -55,6 +57,8 @@ pub struct Diagnostic {
     pub message: String,
     /// Path inside the document, for example `projections.W_K.to`; empty when the document as a whole is meant.
     pub path: String,
+    /// The file that it is about, once known.
+    pub file: Option<Arc<PathBuf>>,
     /// Where in the file, once known.
     pub span: Option<Span>,
     /// What to try.
@@ -71,6 +75,7 @@ impl Diagnostic {
             severity: Severity::Error,
             message: bounded(message.into()),
             path: path.into(),
+            file: None,
             span: None,
             help: None,
         }
@@ -116,8 +121,11 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning",
         };
         write!(f, "{word}[{}]", self.code)?;
-        if let Some(s) = self.span {
-            write!(f, " {}:{}", s.line, s.column)?;
+        match (&self.file, self.span) {
+            (Some(file), Some(s)) => write!(f, " {}:{}:{}", file.display(), s.line, s.column)?,
+            (Some(file), None) => write!(f, " {}:", file.display())?,
+            (None, Some(s)) => write!(f, " {}:{}", s.line, s.column)?,
+            (None, None) => {}
         }
         write!(f, " {}", self.message)?;
         if let Some(help) = &self.help {
@@ -169,6 +177,15 @@ impl Diagnostics {
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Says of each which file it is about, where that is not known.
+    #[must_use]
+    pub fn in_file(mut self, file: &Arc<PathBuf>) -> Self {
+        for d in self.0.iter_mut().filter(|d| d.file.is_none()) {
+            d.file = Some(Arc::clone(file));
+        }
+        self
     }
 
     /// Orders by place and drops exact repetitions.

@@ -58,7 +58,7 @@ impl Trainer<'_> {
                         return Ok(false);
                     }
                     task.fill(Split::HeldOut, count_u64(s), &mut group.tokens)
-                        .map_err(|why| Stop::Task { step, why })?;
+                        .map_err(|why| Stop::Task { step, why: Box::new(why) })?;
                     group
                         .sequence(plan, weights, &[], task, loss, Kind::Evaluate)
                         .map_err(|wild| Stop::Cells { step, wild })?;

@@ -30,7 +30,7 @@ pub enum Stop {
     /// every rate is finite, but their squared errors are not
     Loss { step: usize },
     /// a sequence could not be made
-    Task { step: usize, why: Diagnostic },
+    Task { step: usize, why: Box<Diagnostic> },
     /// a weight became infinite or no number
     Weights { step: usize, projection: String },
 }
@@ -213,7 +213,7 @@ impl<'c> Trainer<'c> {
                 let (from, to) = (g * sequences / groups, (g + 1) * sequences / groups);
                 (from..to).try_for_each(|s| {
                     task.fill(split, first + count_u64(s), &mut group.tokens)
-                        .map_err(|why| Stop::Task { step, why })?;
+                        .map_err(|why| Stop::Task { step, why: Box::new(why) })?;
                     group
                         .sequence(plan, weights, plastic, task, loss, kind)
                         .map_err(|wild| Stop::Cells { step, wild })
@@ -256,7 +256,7 @@ impl<'c> Trainer<'c> {
         for s in 0..self.train.batch {
             self.task
                 .fill(Split::Train, first + count_u64(s), &mut self.groups[0].whole)
-                .map_err(|why| Stop::Task { step: start, why })?;
+                .map_err(|why| Stop::Task { step: start, why: Box::new(why) })?;
             let tokens = self.plan.queries;
             for t in 0..tokens {
                 let Some(plan) = &self.token_plan else { break };

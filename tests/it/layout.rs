@@ -24,9 +24,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("simulate", &["circuit", "attention", "spec"]),
     ("plasticity", &["circuit", "attention", "spec", "simulate"]),
     ("weights", &["circuit", "attention", "spec"]),
+    ("model", &["circuit", "attention", "spec", "compile", "simulate", "plasticity", "weights"]),
     (
         "experiments",
-        &["circuit", "attention", "spec", "compile", "simulate", "plasticity", "weights", "oracle"],
+        &["circuit", "attention", "spec", "compile", "simulate", "plasticity", "weights", "model", "oracle"],
     ),
     (
         "figures",
@@ -38,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "simulate",
             "plasticity",
             "weights",
+            "model",
             "experiments",
             "report",
         ],
@@ -52,6 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "simulate",
             "plasticity",
             "weights",
+            "model",
             "experiments",
             "figures",
         ],

@@ -5,6 +5,7 @@ use super::mistakes::{files_of, mistakes_beyond_text};
 use super::odd;
 use super::support::root;
 use pulvinar::diag::Diagnostics;
+use pulvinar::model::Model;
 use pulvinar::spec::read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -138,7 +139,7 @@ fn words(line: &str) -> Vec<(usize, usize)> {
 /// Mistakes, and whether the text was YAML.
 fn run(text: &str) -> (Diagnostics, bool) {
     match read(text.as_bytes(), root(), &[]) {
-        Ok(document) => (mistakes_beyond_text(&document), true),
+        Ok(document) => (mistakes_beyond_text(&Model::of(document)), true),
         Err(mistakes) => {
             let parsed = mistakes.0.iter().all(|d| !d.code.starts_with('Y'));
             (mistakes, parsed)

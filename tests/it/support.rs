@@ -4,12 +4,14 @@ use nalgebra::DMatrix;
 use pulvinar::attention::{Kernel, Memory, Normalisation, Streams};
 use pulvinar::circuit::{self, Circuit, IndexRule, Output, PopulationId};
 use pulvinar::compile::compile;
-use pulvinar::diag::Diagnostic;
+use pulvinar::diag::{Diagnostic, Diagnostics};
+use pulvinar::model::{Model, Parameters};
 use pulvinar::oracle::cells as oracle;
 use pulvinar::simulate::run;
 use pulvinar::spec::{AccumulateSpec, ActivationSpec, Document, Effect, MaskSpec, Part};
 use pulvinar::vocabulary::Function;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The root of the repository.
 pub fn root() -> &'static Path {
@@ -39,17 +41,17 @@ pub fn every_shipped() -> Vec<PathBuf> {
 }
 
 pub fn load(path: &Path) -> (Document, Circuit) {
-    let document = pulvinar::spec::read_file(path, &[]).unwrap_or_else(|d| panic!("{}: {d}", path.display()));
-    let circuit =
-        circuit::wire(&document.spec, &document.folder).unwrap_or_else(|d| panic!("{}: {d}", path.display()));
-    (document, circuit)
+    Model::open(path, &Parameters::default()).and_then(parts).unwrap_or_else(|d| panic!("{d}"))
 }
 
 pub fn from_text(text: &str) -> Result<(Document, Circuit), String> {
-    let document =
-        pulvinar::spec::read(text.as_bytes(), Path::new("."), &[]).map_err(|d| format!("{d}\n{text}"))?;
-    let circuit = circuit::wire(&document.spec, &document.folder).map_err(|d| format!("{d}\n{text}"))?;
-    Ok((document, circuit))
+    let read = Model::read(text.as_bytes(), Path::new("."), &Parameters::default());
+    read.and_then(parts).map_err(|d| format!("{d}\n{text}"))
+}
+
+fn parts(model: Model) -> Result<(Document, Circuit), Diagnostics> {
+    let circuit = model.circuit()?;
+    Ok((model.into_document(), Arc::unwrap_or_clone(circuit)))
 }
 
 /// `max |a - b| / max |b|`.

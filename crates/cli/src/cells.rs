@@ -10,7 +10,7 @@ use super::resolved::Tokens;
 use super::run_files::{RunFiles, claim};
 use super::{load, page};
 use pulvinar::attention::Streams;
-use pulvinar::compile::{Compiled, compile};
+use pulvinar::compile::{Compiled, compile_heads};
 use pulvinar::diag::{Diagnostic, Diagnostics};
 use pulvinar::files::{Array, Dtype, atomic_write, little_endian, write_npy, write_npz};
 use pulvinar::seed::sha256_hex;
@@ -28,8 +28,8 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     }
     super::simulate::no_trials(args)?;
     super::simulate::no_stream(args)?;
-    let document = load::document(&args.file, &args.reading)?;
-    let circuit = load::circuit(&document, &args.file)?;
+    let model = load::model(&args.file, &args.reading)?;
+    let (document, circuit) = (model.document(), model.circuit()?);
     let mut settings = Settings::of(&document.spec);
     settings.prospective |= args.prospective;
     for text in &args.record {
@@ -39,9 +39,8 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         settings.lesions.push(cells_args::lesion(text)?);
     }
     let overrides = overrides(&args.tokens, &circuit)?;
-    let placed = |d: Diagnostic| load::placed(&document, &args.file, d);
-    let streams = load::tokens(&document, &circuit, &overrides, out)
-        .map_err(|d| load::placed(&document, &args.file, d))?;
+    let placed = |d: Diagnostic| model.placed(d);
+    let streams = load::tokens(&model, &overrides, out)?;
     let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     for (name, tokens) in &streams {
         out.detail(&format!("stream {name}: {} tokens x {}", tokens.ncols(), tokens.nrows()));
@@ -53,7 +52,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     let run = run_cells(&circuit, &streams, &settings).map_err(placed)?;
     let left = lesioned(&circuit, &settings.lesions).map_err(placed)?;
     let hits = extents(&circuit, &settings.lesions).map_err(placed)?;
-    let compiled = compile(left.as_ref().unwrap_or(&circuit)).and_then(load::without_maps);
+    let compiled = compile_heads(left.as_ref().unwrap_or(&circuit));
     let change = if settings.lesions.is_empty() {
         None
     } else {
@@ -75,7 +74,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     let algebra = algebra(compiled.as_ref(), &streams);
     let diverged = matches!(run.end, End::Diverged { .. });
     let job = Job {
-        document: &document,
+        document,
         circuit: &circuit,
         settings: &settings,
         run: &run,
@@ -90,7 +89,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     let files = match &claim {
         None => Vec::new(),
         Some(claim) => {
-            let ran = as_run(&document, &settings);
+            let ran = as_run(document, &settings);
             let mut folder = RunFiles::open(claim, &ran, &circuit, Tokens::Copied(&streams), &overrides)?;
             if !diverged {
                 write_npy(&folder.path("output.npy"), &run.output)?;
@@ -103,7 +102,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
                 let svg = picture.svg("px", Fonts::Inside).map_err(page::undrawn)?;
                 atomic_write(&folder.path("traces.svg"), |sink| sink.write_all(svg.as_bytes()))?;
                 let cells = page::said("Cells in time", &job.text(&streams), Some(&picture))?;
-                let mut page = page::begun(&document, &circuit, "simulate", &job.facts())?;
+                let mut page = page::begun(document, &circuit, "simulate", &job.facts())?;
                 let around = streams_of(compiled.as_ref().ok(), &streams);
                 page.sections.extend(page::attention(compiled.as_ref(), around.as_ref())?);
                 page.sections.insert(1, cells);
@@ -121,14 +120,14 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     {
         runaway = run_away(&circuit, &compiled.plain_blocks(), &around);
     }
-    let runaway = load::placed(&document, &args.file, runaway).diagnostics;
+    let runaway = model.placed(runaway);
     if out.json {
         let mut rest = job.object();
         rest.insert("files".to_owned(), json!(files));
         rest.insert("relay".to_owned(), json!(job.relay()));
         rest.insert("seed".to_owned(), json!(document.spec.seed));
         if !runaway.0.is_empty() {
-            rest.insert("diagnostics".to_owned(), diagnostics_json(&runaway, Some(&args.file)));
+            rest.insert("diagnostics".to_owned(), diagnostics_json(&runaway));
         }
         out.object("simulate", !diverged, rest);
     } else {
@@ -136,7 +135,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         if let Some(dir) = &args.output {
             out.result(&format!("wrote {}: {}\n", dir.display(), files.join(", ")));
         }
-        out.draw(&runaway, Some(&args.file));
+        out.draw(&runaway);
     }
     for note in &job.notes {
         out.note(&format!("note: {note}"));

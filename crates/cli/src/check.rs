@@ -57,10 +57,7 @@ pub fn run(args: &Check, out: &Reporter) -> Outcome {
         Err(failure) if out.json && is_incomparable(&failure) => {
             let mut rest = Map::new();
             rest.insert("equivalent".to_owned(), Value::Bool(false));
-            rest.insert(
-                "diagnostics".to_owned(),
-                diagnostics_json(&failure.diagnostics, failure.file.as_deref()),
-            );
+            rest.insert("diagnostics".to_owned(), diagnostics_json(&failure.diagnostics));
             out.object("check", false, rest);
             return Ok(exit_code(&failure.diagnostics));
         }
@@ -84,9 +81,8 @@ pub(super) struct Answer {
 
 /// Compares a circuit with the heads of a file.
 pub(super) fn answer(args: &Check, against: &Path, out: &Reporter) -> Result<Answer, Failure> {
-    let document = load::document(&args.file, &args.reading)?;
-    let circuit = load::circuit(&document, &args.file)?;
-    let compiled = load::compiled(&document, &circuit, &args.file)?;
+    let model = load::model(&args.file, &args.reading)?;
+    let (document, circuit, compiled) = (model.document(), model.circuit()?, model.heads()?);
     let index = block_index(args, &compiled)?;
     let block = &compiled.blocks[index];
     let loaded = read(args, against, &compiled, index)?;
@@ -96,7 +92,7 @@ pub(super) fn answer(args: &Check, against: &Path, out: &Reporter) -> Result<Ans
     {
         out.note(&format!("the file states no memory; the circuit has one of kind `{}`", h.memory.name()));
     }
-    let inputs = input::given(args, &document, &circuit, &compiled, index, out)?;
+    let inputs = input::given(args, &model, index, out)?;
     let wish = Wish { tolerance: args.tolerance(), inputs, exact: args.exact, seed: document.spec.seed };
     let comparison = compare(&block.block, &aligned.block, &wish).map_err(|e| incomparable(&e))?;
     if args.exact && comparison.certificate.is_none() {
@@ -107,7 +103,7 @@ pub(super) fn answer(args: &Check, against: &Path, out: &Reporter) -> Result<Ans
     let checked = Checked {
         args,
         against,
-        document: &document,
+        document,
         circuit: &circuit,
         block,
         number: (index + 1, compiled.blocks.len()),

@@ -8,14 +8,13 @@ use super::output;
 use super::report::{Failure, Outcome, Reporter, diagnostics_json, exit_code};
 use clap::ValueEnum;
 use pulvinar::attention::{Head, Kernel};
-use pulvinar::circuit::Circuit;
 use pulvinar::compile::{Compiled, CompiledBlock, CompiledMap, Step, explain::explain};
 use pulvinar::diag::{Diagnostic, codes};
+use pulvinar::model::Model;
 use pulvinar::spec::Document;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::fmt::Write;
-use std::path::Path;
 
 pub fn run(args: &Compile, out: &Reporter) -> Outcome {
     if let Some(path) = &args.output {
@@ -30,7 +29,8 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
             .into());
         }
     }
-    let document = load::document(&args.file, &args.reading)?;
+    let model = load::model(&args.file, &args.reading)?;
+    let document = model.document();
     // Early stages can be looked at when a later one fails.
     if let Some(stage @ Emit::Spec) = args.emit
         && !args.explain
@@ -42,7 +42,7 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         && document.spec.spikes()
         && !args.explain
     {
-        let circuit = load::spikes(&document, &args.file)?;
+        let circuit = model.spikes()?;
         let text = match stage {
             Emit::Graph => circuit.to_string(),
             Emit::Dot => emit::spikes_dot(&circuit),
@@ -51,9 +51,9 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         emitted(args, out, stage, &text, Map::new(), true)?;
         return Ok(0);
     }
-    let circuit = load::circuit(&document, &args.file)?;
+    let circuit = model.circuit()?;
     if args.dale {
-        return dale(&document, &circuit, &args.file, out);
+        return dale(&model, out);
     }
     let early = match args.emit {
         Some(Emit::Spec) => Some(pulvinar::spec::to_yaml(&document.spec)),
@@ -72,8 +72,8 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         output::write(path, text, out)?;
         output::say(path, out);
     }
-    let compiled = load::stages(&document, &circuit, &args.file)?;
-    let unmet = load::unmet(&document, &compiled);
+    let compiled = model.compiled()?;
+    let unmet = load::unmet(&model, &compiled);
     if let Some(path) = args.output.as_ref().filter(|_| own.is_none()) {
         if let Some(map) = compiled.maps.first() {
             let what = format!("a heads file cannot hold the map `{}`", map.map.name);
@@ -96,7 +96,7 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         let mut rest = if stage.is_some() { Map::new() } else { object(&compiled) };
         rest.insert("name".to_owned(), json!(document.spec.name));
         rest.insert("seed".to_owned(), json!(document.spec.seed));
-        rest.insert("diagnostics".to_owned(), diagnostics_json(&unmet, Some(&args.file)));
+        rest.insert("diagnostics".to_owned(), diagnostics_json(&unmet));
         if let Some(path) = &args.output {
             rest.insert("files".to_owned(), json!([path.display().to_string()]));
         }
@@ -111,20 +111,19 @@ pub fn run(args: &Compile, out: &Reporter) -> Outcome {
         match (args.emit, stage) {
             (Some(name), Some(text)) => emitted(args, out, name, &text, Map::new(), true)?,
             _ if is_said => {}
-            _ => out.result(&report(&document, &compiled)),
+            _ => out.result(&report(document, &compiled)),
         }
         if let Some(text) = origins.filter(|_| !is_said) {
             out.result(&text);
         }
-        out.draw(&unmet, Some(&args.file));
+        out.draw(&unmet);
     }
     Ok(exit_code(&unmet))
 }
 
 /// The circuit with plus and minus cells.
-fn dale(document: &Document, circuit: &Circuit, file: &Path, out: &Reporter) -> Outcome {
-    let (new, text) =
-        plus_minus(document, circuit).map_err(|f| load::placed(document, file, f.diagnostics))?;
+fn dale(model: &Model, out: &Reporter) -> Outcome {
+    let (new, text) = plus_minus(model)?;
     if out.json {
         let mut rest = Map::new();
         rest.insert("remarks".to_owned(), json!(new.remarks));

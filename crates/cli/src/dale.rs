@@ -1,18 +1,17 @@
 //! Plus/minus forms that are known to be the circuit that they came from.
 
-use super::load;
-use super::report::Failure;
 use nalgebra::DMatrix;
 use pulvinar::attention::equivalence::{OutOfScope, distance, gaussian_inputs, probe};
 use pulvinar::attention::{Block, Streams};
-use pulvinar::circuit::{Circuit, wire};
-use pulvinar::compile::{Compiled, compile};
-use pulvinar::diag::{Diagnostic, codes};
+use pulvinar::circuit::Circuit;
+use pulvinar::compile::Compiled;
+use pulvinar::diag::{Diagnostic, Diagnostics, codes};
+use pulvinar::model::{Model, Parameters};
 use pulvinar::seed;
 use pulvinar::simulate;
-use pulvinar::spec::{Document, read};
 use pulvinar::weights::dale::{Rewritten, rewrite};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Largest relative difference of heads, paths and biases that counts as rounding.
 const TOLERANCE: f64 = 1e-9;
@@ -24,15 +23,15 @@ const LENGTHS: [usize; 3] = [1, 2, 5];
 /// # Errors
 /// What `compile` says of a circuit that is not attention; `N024` where there is no such form, or where the one that was
 /// found does not compile to the same function.
-pub fn plus_minus(document: &Document, circuit: &Circuit) -> Result<(Rewritten, String), Failure> {
-    let signed = load::without_maps(compile(circuit)?)?;
-    let new = rewrite(&document.spec, circuit)?;
+pub fn plus_minus(model: &Model) -> Result<(Rewritten, String), Diagnostics> {
+    let (circuit, signed) = (model.circuit()?, model.heads()?);
+    let new = rewrite(model.spec(), &circuit).map_err(|d| model.placed(d))?;
     let text = new.to_yaml();
-    let again = reread(&text, document).map_err(|why| refused(circuit, &why))?;
-    match differs(&signed, &again, circuit) {
-        None => Ok((new, text)),
-        Some(why) => Err(refused(circuit, &why).into()),
-    }
+    let why = match reread(&text, model) {
+        Ok(again) => differs(&signed, &again, &circuit),
+        Err(why) => Some(why),
+    };
+    why.map_or(Ok((new, text)), |why| Err(model.placed(refused(&circuit, &why))))
 }
 
 fn refused(circuit: &Circuit, why: &str) -> Diagnostic {
@@ -41,13 +40,10 @@ fn refused(circuit: &Circuit, why: &str) -> Diagnostic {
         .help("nothing was written; the signed circuit still compiles and runs: `pulvinar explain N024`")
 }
 
-fn reread(text: &str, document: &Document) -> Result<Compiled, String> {
-    let first = |d: pulvinar::diag::Diagnostics| {
-        d.0.first().map_or_else(String::new, |d| format!("{} ({})", d.message, d.code))
-    };
-    let read = read(text.as_bytes(), &document.folder, &[]).map_err(first)?;
-    let circuit = wire(&read.spec, &read.folder).map_err(first)?;
-    compile(&circuit).and_then(load::without_maps).map_err(|d| format!("{} ({})", d.message, d.code))
+fn reread(text: &str, model: &Model) -> Result<Arc<Compiled>, String> {
+    let read = Model::read(text.as_bytes(), &model.document().folder, &Parameters::default());
+    read.and_then(|m| m.heads())
+        .map_err(|d| d.0.first().map_or_else(String::new, |d| format!("{} ({})", d.message, d.code)))
 }
 
 /// Why two circuits are not one function: block by block where they have the same blocks, else by running both.

@@ -5,7 +5,7 @@ use super::load;
 use super::progress::Bar;
 use super::report::{Failure, Outcome, Reporter};
 use super::run_files::{claim, close, earlier};
-use pulvinar::diag::{Diagnostic, codes, did_you_mean};
+use pulvinar::diag::{Diagnostic, Diagnostics, codes, did_you_mean};
 use pulvinar::files::{Claim, atomic_write};
 use pulvinar::seed::sha256_hex;
 use pulvinar::spec::read_bytes;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Exit code when a law is left.
 const LEFT: u8 = 1;
@@ -40,7 +41,7 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
     load::use_threads(args.reading.threads);
     let (text, folder, shown) = match &args.file {
         Some(file) => {
-            let text = read_bytes(file).map_err(|d| Failure::in_file(d, file))?;
+            let text = read_bytes(file).map_err(|d| Diagnostics::from(d).in_file(&Arc::new(file.clone())))?;
             (text, file.parent().unwrap_or(Path::new("")).to_owned(), file.display().to_string())
         }
         None => (
@@ -70,7 +71,10 @@ pub fn run(args: &Args, out: &Reporter) -> Outcome {
                 ));
             }
         }
-        Failure { file: args.file.clone(), ..Failure::from(diagnostics) }
+        match &args.file {
+            Some(file) => diagnostics.in_file(&Arc::new(file.clone())),
+            None => diagnostics,
+        }
     });
     bar.end();
     let report = report?;

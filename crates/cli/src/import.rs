@@ -7,9 +7,9 @@ use super::args::Import;
 use super::check;
 use super::dale;
 use super::report::{Failure, Outcome, Reporter};
-use pulvinar::circuit::wire;
 use pulvinar::diag::{Diagnostic, codes};
 use pulvinar::files::{Claim, atomic_write, not_an_input, write_safetensors};
+use pulvinar::model::{Model, Parameters};
 use pulvinar::weights::{self, Imported, Loaded, Style, import::import_layer};
 use serde_json::{Map, json};
 use std::fmt::Write as _;
@@ -76,11 +76,10 @@ fn plus_minus(imported: &Imported, style: &Style) -> Result<String, Failure> {
             .help("set TMPDIR to one that is writable")
     })?;
     write_safetensors(&folder.path().join(&style.weights_file), &imported.weights, &[])?;
-    let document = pulvinar::spec::read(imported.yaml.as_bytes(), folder.path(), &[])?;
-    let circuit = wire(&document.spec, folder.path())?;
+    let model = Model::read(imported.yaml.as_bytes(), folder.path(), &Parameters::default())?;
     let opening: String =
         imported.yaml.lines().take_while(|l| l.starts_with('#')).map(|l| format!("{l}\n")).collect();
-    Ok(format!("{opening}#\n{}", dale::plus_minus(&document, &circuit)?.1))
+    Ok(format!("{opening}#\n{}", dale::plus_minus(&model)?.1))
 }
 
 /// `FILE.yaml` -> `FILE.weights.safetensors`.

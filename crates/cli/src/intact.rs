@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 use pulvinar::attention::equivalence::expected_squared_gap;
 use pulvinar::circuit::Circuit;
-use pulvinar::compile::{Compiled, compile};
+use pulvinar::compile::{Compiled, compile_heads};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -56,9 +56,7 @@ pub fn change(
 
 /// The expectation, where both circuits are one linear block.
 fn expected(circuit: &Circuit, left: &Compiled, tokens: usize) -> Result<Expected, String> {
-    let intact = compile(circuit)
-        .and_then(super::load::without_maps)
-        .map_err(|d| format!("{} ({})", d.message, d.code))?;
+    let intact = compile_heads(circuit).map_err(|d| format!("{} ({})", d.message, d.code))?;
     let ([a], [b]) = (intact.blocks.as_slice(), left.blocks.as_slice()) else {
         return Err("there is more than one block".to_owned());
     };

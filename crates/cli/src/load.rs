@@ -1,15 +1,15 @@
-//! Reading a circuit: file -> document -> circuit -> blocks, with places on every diagnostic.
+//! What verbs do with a circuit before its run: the command line's changes, tokens, claims.
 
 use super::args::Reading;
 use super::report::{Failure, Reporter};
 use pulvinar::attention::Streams;
-use pulvinar::circuit::{Circuit, SpikeCircuit, wire};
-use pulvinar::compile::{Compiled, compile};
+use pulvinar::circuit::Circuit;
+use pulvinar::compile::Compiled;
 use pulvinar::diag::{Diagnostic, Diagnostics, codes};
-use pulvinar::files::{MANIFEST, has_numbered_header, inputs as sums, settle};
-use pulvinar::simulate::inputs;
+use pulvinar::files::has_numbered_header;
+use pulvinar::model::{Model, Parameters};
 use pulvinar::simulate::inputs::Overrides;
-use pulvinar::spec::{Document, InputSpec, read_file};
+use pulvinar::spec::InputSpec;
 use std::path::{Path, PathBuf};
 
 /// Follows `--threads`.
@@ -20,80 +20,16 @@ pub fn use_threads(threads: Option<u16>) {
     }
 }
 
-/// Reads the document and applies `--set`, `--seed` and `--threads`.
-pub fn document(file: &Path, reading: &Reading) -> Result<Document, Failure> {
+/// Reads the circuit with `--set` and `--seed`, and follows `--threads`.
+pub fn model(file: &Path, reading: &Reading) -> Result<Model, Failure> {
     use_threads(reading.threads);
-    if file.is_dir() && !file.join(MANIFEST).exists() && file.join("circuit.yaml").is_file() {
-        settle(file)?;
-        if !file.join(MANIFEST).exists() {
-            sums::note_unsummed(file);
-        }
-    }
-    let file = file_of(file);
-    let mut document = read_file(&file, &reading.set).map_err(|d| Failure::in_file(d, &file))?;
-    pulvinar::circuit::memory::estimate(&document.spec).check().map_err(|d| placed(&document, &file, d))?;
-    if let Some(seed) = reading.seed {
-        document.spec.seed = seed;
-    }
-    Ok(document)
-}
-
-/// The circuit file itself; of a run directory, the one that it holds.
-pub fn file_of(file: &Path) -> PathBuf {
-    let inside = file.join("circuit.yaml");
-    if inside.is_file() { inside } else { file.to_owned() }
-}
-
-/// The wired circuit.
-pub fn circuit(document: &Document, file: &Path) -> Result<Circuit, Failure> {
-    wire(&document.spec, &document.folder).map_err(|mut d| {
-        document.locate(&mut d);
-        Failure::in_file(d, &file_of(file))
-    })
-}
-
-/// The wired circuit of spikes.
-pub fn spikes(document: &Document, file: &Path) -> Result<SpikeCircuit, Failure> {
-    pulvinar::circuit::spikes(&document.spec).map_err(|d| placed(document, file, d))
-}
-
-/// The compiled circuit, for verbs that read heads alone.
-pub fn compiled(document: &Document, circuit: &Circuit, file: &Path) -> Result<Compiled, Failure> {
-    let compiled = stages(document, circuit, file)?;
-    without_maps(compiled).map_err(|d| placed(document, file, d))
-}
-
-/// A compiled circuit that is heads alone.
-///
-/// # Errors
-/// `U004` at the map.
-pub fn without_maps(compiled: Compiled) -> Result<Compiled, Diagnostic> {
-    let Some(map) = compiled.maps.first() else { return Ok(compiled) };
-    let what = format!("the circuit has the map `{}`; this verb reads blocks of heads alone", map.map.name);
-    Err(Diagnostic::error(codes::U004, "", what)
-        .help("`compile` prints maps, `simulate --mode cells` runs the populations themselves"))
-}
-
-/// The compiled circuit: maps and blocks of heads.
-pub fn stages(document: &Document, circuit: &Circuit, file: &Path) -> Result<Compiled, Failure> {
-    compile(circuit).map_err(|d| {
-        let mut d = Diagnostics::from(d);
-        document.locate(&mut d);
-        Failure::in_file(d, &file_of(file))
-    })
-}
-
-/// Places for diagnostics of a later stage.
-pub fn placed(document: &Document, file: &Path, diagnostics: impl Into<Diagnostics>) -> Failure {
-    let mut d = diagnostics.into();
-    document.locate(&mut d);
-    Failure::in_file(d, &file_of(file))
+    Ok(Model::open(file, &Parameters { set: reading.set.clone(), seed: reading.seed })?)
 }
 
 /// `expect` claims that do not hold.
-pub fn unmet(document: &Document, compiled: &Compiled) -> Diagnostics {
+pub fn unmet(model: &Model, compiled: &Compiled) -> Diagnostics {
     let mut d = Diagnostics::new();
-    let Some(expect) = &document.spec.expect else { return d };
+    let Some(expect) = &model.spec().expect else { return d };
     if let (Some(heads), Some(last)) = (&expect.heads, compiled.blocks.last()) {
         let strongest = last.heads.iter().map(|h| h.strength).fold(0.0, f64::max);
         let counted = last.heads.iter().filter(|h| h.strength >= heads.above * strongest).count();
@@ -126,8 +62,7 @@ pub fn unmet(document: &Document, compiled: &Compiled) -> Diagnostics {
             .help("a block ends on every relay that receives and is not a linear copy of an earlier stream"),
         );
     }
-    document.locate(&mut d);
-    d
+    model.placed(d)
 }
 
 /// `--tokens FILE` is the stream `main` (or the only one); `--tokens NAME=FILE` names it.
@@ -175,34 +110,29 @@ pub fn overrides(tokens: &[String], circuit: &Circuit) -> Result<Overrides, Fail
 }
 
 /// The tokens of a run, which needs some; says where the first line of a table was taken for names.
-pub fn tokens(
-    document: &Document,
-    circuit: &Circuit,
-    overrides: &Overrides,
-    out: &Reporter,
-) -> Result<Streams, Diagnostics> {
-    let streams = inputs(circuit, &document.folder, overrides)?;
-    say_headers(document, circuit, overrides, |name| streams.contains_key(name), out);
-    some(streams.iter().map(|(name, x)| (name.as_str(), x.ncols())))?;
+pub fn tokens(model: &Model, overrides: &Overrides, out: &Reporter) -> Result<Streams, Diagnostics> {
+    let streams = model.tokens(overrides)?;
+    say_headers(model, overrides, |name| streams.contains_key(name), out)?;
+    some(streams.iter().map(|(name, x)| (name.as_str(), x.ncols()))).map_err(|d| model.placed(d))?;
     Ok(streams)
 }
 
 /// Says where the first line of a table of tokens was taken for names, of the streams that are `read`.
 pub fn say_headers(
-    document: &Document,
-    circuit: &Circuit,
+    model: &Model,
     overrides: &Overrides,
     read: impl Fn(&str) -> bool,
     out: &Reporter,
-) {
-    for stream in circuit.streams.iter().filter(|s| read(&s.name)) {
+) -> Result<(), Diagnostics> {
+    for stream in model.circuit()?.streams.iter().filter(|s| read(&s.name)) {
         let file = match (overrides.get(&stream.name), &stream.input) {
             (Some(file), _) => file.clone(),
-            (None, Some(InputSpec::File { path, .. })) => document.folder.join(path),
+            (None, Some(InputSpec::File { path, .. })) => model.document().folder.join(path),
             _ => continue,
         };
         say_header(&file, stream.d_model, out);
     }
+    Ok(())
 }
 
 /// The same of one table.

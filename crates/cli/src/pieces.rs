@@ -15,17 +15,17 @@ use pulvinar::compile::Compiled;
 use pulvinar::diag::{Diagnostic, Diagnostics, codes};
 use pulvinar::files::{Claim, PutRows, little_endian, write_npy_rows};
 use pulvinar::linalg::Real;
+use pulvinar::model::Model;
 use pulvinar::seed::Checksum;
 use pulvinar::simulate::Fingerprint;
 use pulvinar::simulate::algebraic::in_precision;
 use pulvinar::simulate::inputs::Overrides;
 use pulvinar::simulate::pieces::{self, Feeds, feeds};
-use pulvinar::spec::Document;
 
 /// A circuit that is to be run.
 pub struct Job<'a> {
     pub args: &'a Simulate,
-    pub document: &'a Document,
+    pub model: &'a Model,
     pub circuit: &'a Circuit,
     pub compiled: &'a Compiled,
     pub overrides: &'a Overrides,
@@ -53,8 +53,8 @@ struct Sums {
 
 impl Job<'_> {
     pub fn run(&self, out: &Reporter) -> Outcome {
-        let placed = |d| load::placed(self.document, &self.args.file, d);
-        let mut feeds = feeds(self.circuit, &self.document.folder, self.overrides).map_err(placed)?;
+        let placed = |d| self.model.placed(d);
+        let mut feeds = feeds(self.circuit, &self.model.document().folder, self.overrides).map_err(placed)?;
         for (name, feed) in &feeds {
             out.detail(&format!("stream {name}: {} tokens x {}", feed.n_tokens(), feed.width()));
         }
@@ -96,7 +96,8 @@ impl Job<'_> {
         let (mut folder, sums) = match claim {
             None => (None, work(&mut |_| Ok(()))?),
             Some(claim) => {
-                let opened = RunFiles::open(claim, self.document, self.circuit, Tokens::Left, self.overrides);
+                let opened =
+                    RunFiles::open(claim, self.model.document(), self.circuit, Tokens::Left, self.overrides);
                 let mut folder = opened.map_err(Stop::Failed)?;
                 let sums = write_npy_rows(&folder.path("output.npy"), (n, width), work)?;
                 (Some(folder), sums)
@@ -120,13 +121,14 @@ impl Job<'_> {
             Some(folder) => self.close(folder, &ending).map_err(Stop::Failed)?,
         };
         ending.files = &files;
-        ending.tell(self.args, self.document, self.compiled, out);
+        ending.tell(self.args, self.model.document(), self.compiled, out);
         Ok(())
     }
 
     /// Page and manifest.
     fn close(&self, mut folder: RunFiles<'_>, ending: &Ending<'_>) -> Result<Vec<String>, Failure> {
-        let mut page = page::begun(self.document, self.circuit, "simulate", &ending.facts(self.args))?;
+        let mut page =
+            page::begun(self.model.document(), self.circuit, "simulate", &ending.facts(self.args))?;
         page.sections.extend(page::attention(Ok(self.compiled), None)?);
         folder.report(&page)?;
         ending.close(self.args, folder)

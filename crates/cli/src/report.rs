@@ -6,33 +6,27 @@ use pulvinar::diag::{
     Class, Diagnostic, Diagnostics, Severity, clean, clean_lines, codes, escaped_json, is_unclean,
 };
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
-/// Diagnostics of one run, with the file that they are about.
+/// Diagnostics of one run.
 pub struct Failure {
     pub diagnostics: Diagnostics,
-    pub file: Option<PathBuf>,
     /// further keys of the JSON object
     pub rest: Map<String, Value>,
 }
 
 impl From<Diagnostic> for Failure {
     fn from(d: Diagnostic) -> Self {
-        Self { diagnostics: d.into(), file: None, rest: Map::new() }
+        Diagnostics::from(d).into()
     }
 }
 
 impl From<Diagnostics> for Failure {
     fn from(diagnostics: Diagnostics) -> Self {
-        Self { diagnostics, file: None, rest: Map::new() }
-    }
-}
-
-impl Failure {
-    pub fn in_file(diagnostics: impl Into<Diagnostics>, file: &Path) -> Self {
-        Self { diagnostics: diagnostics.into(), file: Some(file.to_owned()), rest: Map::new() }
+        Self { diagnostics, rest: Map::new() }
     }
 }
 
@@ -145,7 +139,7 @@ impl Reporter {
                 )
                 .help("write to a place with room that can be written, and run it again");
                 let d = Diagnostics::from(d);
-                self.draw(&d, None);
+                self.draw(&d);
                 exit_code(&d)
             }
             _ => own,
@@ -190,28 +184,30 @@ impl Reporter {
     pub fn failure(&self, verb: &str, failure: &Failure) -> u8 {
         let code = exit_code(&failure.diagnostics);
         if self.json {
-            let list = diagnostics_json(&failure.diagnostics, failure.file.as_deref());
+            let list = diagnostics_json(&failure.diagnostics);
             let mut rest = failure.rest.clone();
             rest.insert("diagnostics".to_owned(), list);
             self.object(verb, false, rest);
         } else {
-            self.draw(&failure.diagnostics, failure.file.as_deref());
+            self.draw(&failure.diagnostics);
         }
         code
     }
 
     /// Draws diagnostics on stderr, like a compiler's.
-    pub fn draw(&self, diagnostics: &Diagnostics, file: Option<&Path>) {
-        let source =
-            file.and_then(|f| pulvinar::spec::read_bytes(f).ok()).and_then(|b| String::from_utf8(b).ok());
-        let source = source.as_deref().map(|s| s.strip_prefix('\u{FEFF}').unwrap_or(s));
+    pub fn draw(&self, diagnostics: &Diagnostics) {
+        let mut sources: BTreeMap<&Path, Option<String>> = BTreeMap::new();
         let renderer = if self.colour { Renderer::styled() } else { Renderer::plain() };
         let mut stderr = std::io::stderr().lock();
         for d in &diagnostics.0 {
             if self.quiet && d.severity == Severity::Warning {
                 continue;
             }
-            let _ = writeln!(stderr, "{}", drawn(&renderer, d, file, source));
+            let source = d
+                .file
+                .as_ref()
+                .and_then(|file| sources.entry(file).or_insert_with(|| source(file)).as_deref());
+            let _ = writeln!(stderr, "{}", drawn(&renderer, d, source));
         }
         let errors = diagnostics.0.iter().filter(|d| d.severity == Severity::Error).count();
         if errors > 1 {
@@ -235,12 +231,18 @@ fn is_coloured(choice: Colour) -> bool {
 /// Longest line that is shown in an excerpt.
 const SHOWN: usize = 400;
 
-fn drawn(renderer: &Renderer, d: &Diagnostic, file: Option<&Path>, source: Option<&str>) -> String {
+/// The text of a file, for excerpts.
+fn source(file: &Path) -> Option<String> {
+    let text = String::from_utf8(pulvinar::spec::read_bytes(file).ok()?).ok()?;
+    Some(text.trim_start_matches('\u{FEFF}').to_owned())
+}
+
+fn drawn(renderer: &Renderer, d: &Diagnostic, source: Option<&str>) -> String {
     let level = match d.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let name = file.map(|f| clean(&f.display().to_string()).into_owned());
+    let name = d.file.as_ref().map(|f| clean(&f.display().to_string()).into_owned());
     let mut group = Group::with_title(level.primary_title(d.message.as_str()).id(d.code));
     let line = d.span.and_then(|s| source?.lines().nth(s.line as usize - 1)).filter(|l| l.len() <= SHOWN);
     // Tabs are the renderer's; as many characters as before, so that places stay.
@@ -271,14 +273,14 @@ fn drawn(renderer: &Renderer, d: &Diagnostic, file: Option<&Path>, source: Optio
 }
 
 /// The contract's form of diagnostics.
-pub fn diagnostics_json(diagnostics: &Diagnostics, file: Option<&Path>) -> Value {
+pub fn diagnostics_json(diagnostics: &Diagnostics) -> Value {
     let one = |d: &Diagnostic| {
         json!({
             "code": d.code,
             "severity": d.severity,
             "message": d.message,
             "path": d.path,
-            "file": file.map(|f| f.display().to_string()),
+            "file": d.file.as_ref().map(|f| f.display().to_string()),
             "line": d.span.map(|s| s.line),
             "column": d.span.map(|s| s.column),
             "help": d.help,

@@ -12,6 +12,7 @@ use pulvinar::compile::Compiled;
 use pulvinar::diag::{Diagnostic, Diagnostics, codes};
 use pulvinar::files::{Claim, little_endian, write_npy};
 use pulvinar::linalg::Real;
+use pulvinar::model::Model;
 use pulvinar::seed::sha256_hex;
 use pulvinar::simulate::cells::{Divisions, divisions, doubtful};
 use pulvinar::simulate::inputs::Overrides;
@@ -24,14 +25,14 @@ use std::fmt::Write as _;
 pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     match args.mode {
         Some(Mode::Spiking) => {
-            return super::spiking::run(args, load::document(&args.file, &args.reading)?, out);
+            return super::spiking::run(args, load::model(&args.file, &args.reading)?, out);
         }
         Some(Mode::Cells) => return super::cells::run(args, out),
         Some(Mode::Algebraic) => {}
         None => {
-            let document = load::document(&args.file, &args.reading)?;
-            if document.spec.spikes() {
-                return super::spiking::run(args, document, out);
+            let model = load::model(&args.file, &args.reading)?;
+            if model.spec().spikes() {
+                return super::spiking::run(args, model, out);
             }
         }
     }
@@ -45,10 +46,10 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         .help("add `--mode cells`, or leave them out")
         .into());
     }
-    let document = load::document(&args.file, &args.reading)?;
-    let circuit = load::circuit(&document, &args.file)?;
-    refuse_reserved(&document, &circuit).map_err(|d| load::placed(&document, &args.file, d))?;
-    let compiled = load::compiled(&document, &circuit, &args.file)?;
+    let model = load::model(&args.file, &args.reading)?;
+    let circuit = model.circuit()?;
+    refuse_reserved(model.document(), &circuit).map_err(|d| model.placed(d))?;
+    let compiled = model.heads()?;
     let overrides = load::overrides(&args.tokens, &circuit)?;
     if args.stream {
         if !doubtful(&circuit).is_empty() {
@@ -56,26 +57,23 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         }
         let job = pieces::Job {
             args,
-            document: &document,
+            model: &model,
             circuit: &circuit,
             compiled: &compiled,
             overrides: &overrides,
         };
         return job.run(out);
     }
-    let streams = load::tokens(&document, &circuit, &overrides, out)
-        .map_err(|d| load::placed(&document, &args.file, d))?;
+    let streams = load::tokens(&model, &overrides, out)?;
     // Refused before the work, not after it.
-    if divisions(&circuit, &streams).map_err(|d| load::placed(&document, &args.file, d))?
-        == Divisions::Unchecked
-    {
+    if divisions(&circuit, &streams).map_err(|d| model.placed(d))? == Divisions::Unchecked {
         out.note(UNCHECKED);
     }
     let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     let job = Job {
         claim: claim.as_ref(),
         args,
-        document: &document,
+        model: &model,
         circuit: &circuit,
         compiled: &compiled,
         inputs: &streams,
@@ -148,7 +146,7 @@ fn refuse_reserved(document: &Document, circuit: &Circuit) -> Result<(), Diagnos
 struct Job<'a> {
     claim: Option<&'a Claim>,
     args: &'a Simulate,
-    document: &'a Document,
+    model: &'a Model,
     circuit: &'a Circuit,
     compiled: &'a Compiled,
     inputs: &'a pulvinar::attention::Streams,
@@ -187,7 +185,7 @@ impl Ending<'_> {
             rest.insert("precision".to_owned(), json!(precision(args)));
             rest.insert("seed".to_owned(), json!(document.spec.seed));
             if !self.warnings.0.is_empty() {
-                rest.insert("diagnostics".to_owned(), diagnostics_json(&self.warnings, Some(&args.file)));
+                rest.insert("diagnostics".to_owned(), diagnostics_json(&self.warnings));
             }
             out.object("simulate", true, rest);
             return;
@@ -211,7 +209,7 @@ impl Ending<'_> {
         if let Some(dir) = &args.output {
             out.result(&format!("wrote {}: {}\n", dir.display(), self.files.join(", ")));
         }
-        out.draw(&self.warnings, Some(&args.file));
+        out.draw(&self.warnings);
     }
 
     /// Closes a run directory.
@@ -263,7 +261,7 @@ impl Job<'_> {
             None => Vec::new(),
         };
         ending.files = &files;
-        ending.tell(self.args, self.document, self.compiled, self.out);
+        ending.tell(self.args, self.model.document(), self.compiled, self.out);
         Ok(0)
     }
 
@@ -275,12 +273,13 @@ impl Job<'_> {
         }
         let wide = |x: &DMatrix<T>| x.map(Real::to_f64);
         let streams: Streams = run.streams.iter().map(|(name, x)| (name.clone(), wide(x))).collect();
-        load::placed(self.document, &self.args.file, runaway(self.circuit, &blocks, &streams)).diagnostics
+        self.model.placed(runaway(self.circuit, &blocks, &streams))
     }
 
     /// The page about the run.
     fn page<T: Real>(&self, run: &Run<T>, ending: &Ending<'_>) -> Result<Page, Failure> {
-        let mut page = page::begun(self.document, self.circuit, "simulate", &ending.facts(self.args))?;
+        let mut page =
+            page::begun(self.model.document(), self.circuit, "simulate", &ending.facts(self.args))?;
         let wide = |x: &DMatrix<T>| x.map(Real::to_f64);
         let streams: Streams = run.streams.iter().map(|(name, x)| (name.clone(), wide(x))).collect();
         page.sections.extend(page::attention(Ok(self.compiled), Some(&streams))?);
@@ -294,7 +293,7 @@ impl Job<'_> {
         ending: &Ending<'_>,
     ) -> Result<Vec<String>, Failure> {
         let tokens = Tokens::Copied(self.inputs);
-        let mut folder = RunFiles::open(claim, self.document, self.circuit, tokens, self.overrides)?;
+        let mut folder = RunFiles::open(claim, self.model.document(), self.circuit, tokens, self.overrides)?;
         write_npy(&folder.path("output.npy"), &run.output)?;
         folder.report(&self.page(run, ending)?)?;
         ending.close(self.args, folder)

@@ -1,7 +1,6 @@
 //! `pulvinar simulate FILE --mode spiking`: trials of match and control, and their run directory.
 
 use super::args::{Precision, Simulate};
-use super::load;
 use super::page::begun;
 use super::report::{Failure, Outcome, Reporter, not_yet};
 use super::run_files::{RunFiles, claim};
@@ -9,6 +8,7 @@ use super::spiking_report::{object, rows, section, text};
 use pulvinar::circuit::SpikeCircuit;
 use pulvinar::diag::{Diagnostic, codes, did_you_mean};
 use pulvinar::files::{Array, Claim, Dtype, write_csv, write_npz};
+use pulvinar::model::Model;
 use pulvinar::seed::sha256_hex;
 use pulvinar::simulate::Fingerprint;
 use pulvinar::simulate::spiking::{Plan, Runs, run as run_trials};
@@ -18,29 +18,30 @@ use serde_json::{Map, json};
 /// Spikes of every trial, in a run directory; also what `spike_trains: {file: ...}` reads.
 const SPIKES: &str = "spikes.npz";
 
-pub fn run(args: &Simulate, mut document: Document, out: &Reporter) -> Outcome {
-    if !document.spec.spikes() {
+pub fn run(args: &Simulate, model: Model, out: &Reporter) -> Outcome {
+    if !model.spec().spikes() {
         let d = Diagnostic::error(codes::U004, "output", "this circuit has rates, not spikes")
             .help("leave `--mode` out; a circuit of spikes has `spike_trains` and `cable`: `circuits/match_and_control.yaml`");
-        return Err(load::placed(&document, &args.file, d));
+        return Err(model.placed(d).into());
     }
     only_spikes(args)?;
-    for text in &args.record {
-        let trace = trace(text)?;
-        document.spec.reserved.traces.push(trace);
-    }
-    if let (Some(trials), Some(p)) = (args.trials, protocol(&mut document)) {
-        p.trials = trials as usize;
-    }
-    let circuit = load::spikes(&document, &args.file)?;
-    let plan = Plan::of(&circuit, &document.folder).map_err(|d| load::placed(&document, &args.file, d))?;
+    let traces = args.record.iter().map(|text| trace(text)).collect::<Result<Vec<_>, _>>()?;
+    let model = model.changed(|spec| {
+        spec.reserved.traces.extend(traces);
+        let protocol = spec.reserved.protocol.as_mut().and_then(|p| p.match_and_control.as_mut());
+        if let (Some(trials), Some(p)) = (args.trials, protocol) {
+            p.trials = trials as usize;
+        }
+    });
+    let (document, circuit) = (model.document(), model.spikes()?);
+    let plan = Plan::of(&circuit, &document.folder).map_err(|d| model.placed(d))?;
     let claim = args.output.as_ref().map(|dir| claim(dir, args.force)).transpose()?;
     let bar = super::progress::bar(out, plan.trials, "trials");
     let result = run_trials(&plan, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
-    let runs = result.map_err(|e| load::placed(&document, &args.file, e.at(circuit.cable_path())))?;
+    let runs = result.map_err(|e| model.placed(e.at(circuit.cable_path())))?;
     let files = match &claim {
-        Some(claim) => write(claim, &document, &circuit, &plan, &runs)?,
+        Some(claim) => write(claim, document, &circuit, &plan, &runs)?,
         None => Vec::new(),
     };
     if out.json {
@@ -64,10 +65,6 @@ pub fn run(args: &Simulate, mut document: Document, out: &Reporter) -> Outcome {
         }
     }
     Ok(0)
-}
-
-fn protocol(document: &mut Document) -> Option<&mut pulvinar::spec::MatchSpec> {
-    document.spec.reserved.protocol.as_mut()?.match_and_control.as_mut()
 }
 
 /// Flags that speak of tokens and rates.

@@ -12,13 +12,10 @@ use super::load;
 use super::report::{Failure, Outcome, Reporter};
 use super::run_files::claim;
 use course::{Course, Place};
-use pulvinar::attention::Block;
-use pulvinar::circuit::Circuit;
 use pulvinar::diag::{Diagnostic, codes};
 use pulvinar::files::{Claim, settle};
-use pulvinar::plasticity::tasks::Task;
-use pulvinar::spec::{Document, RouteSpec, TaskSpec};
-use pulvinar_lab::experiments::learning::{self, Lesson, Mistakes, Of};
+use pulvinar::spec::RouteSpec;
+use pulvinar_lab::experiments::learning::{self, Lesson};
 use std::path::{Path, PathBuf};
 
 /// A circuit file with its task, ready to learn.
@@ -109,37 +106,15 @@ fn resume(args: &Train, dir: &Path, out: &Reporter) -> Outcome {
 
 /// Reads everything and checks it.
 fn job(file: &Path, args: &Train) -> Result<Job, Failure> {
-    let document = load::document(file, &args.reading)?;
-    let circuit = load::circuit(&document, file)?;
-    let there = document.clone();
-    let lesson = Lesson::new(document, circuit).map_err(|m| failure(m, &there, file))?;
+    let lesson = Lesson::new(load::model(file, &args.reading)?)?;
     Ok(Job { file: file.to_owned(), lesson, resumed: false })
-}
-
-/// A task with the blocks of its teacher, if it has one.
-pub(super) fn task(
-    spec: &TaskSpec,
-    document: &Document,
-    circuit: &Circuit,
-    file: &Path,
-) -> Result<(Task, Option<Vec<Block>>), Failure> {
-    learning::task(spec, &document.folder, circuit).map_err(|m| failure(m, document, file))
-}
-
-/// Mistakes with the file that they are in.
-fn failure(m: Mistakes, document: &Document, file: &Path) -> Failure {
-    match m.of {
-        Of::Circuit => load::placed(document, file, m.diagnostics),
-        Of::Teacher(teacher) => Failure::in_file(m.diagnostics, &teacher),
-        Of::Weights => m.diagnostics.into(),
-    }
 }
 
 /// Trains by one route and reports.
 fn finish(job: &Job, route: Option<RouteSpec>, place: Option<Place<'_>>, out: &Reporter) -> Outcome {
     let course = Course::run(job, route, place, out)?;
     let mut outcome = learning::result(&job.lesson, &course.learned.circuit);
-    outcome.growing = load::placed(&job.lesson.document, &job.file, outcome.growing).diagnostics;
+    outcome.growing = job.lesson.model.placed(outcome.growing);
     say::report(job, &course, &outcome, out);
     Ok(if course.learned.interrupted { interrupt::code() } else { 0 })
 }

@@ -7,10 +7,11 @@ use nalgebra::DMatrix;
 use pulvinar::attention::Streams;
 use pulvinar::circuit::{Circuit, Weights};
 use pulvinar::diag::{Diagnostic, Diagnostics, codes};
+use pulvinar::model::Model;
 use pulvinar::plasticity::differences::{Compared, Sequence, Verdict};
 use pulvinar::plasticity::{Plan, Plastic, Prepared, Split, prepare_to_compare};
 use pulvinar::seed;
-use pulvinar::spec::{CountedSpec, Document};
+use pulvinar::spec::CountedSpec;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
@@ -18,12 +19,12 @@ use std::fmt::Write as _;
 const ROUNDING: f64 = 1e-12;
 
 pub fn run(args: &Check, out: &Reporter) -> Outcome {
-    let document = load::document(&args.file, &args.reading)?;
-    let wired = load::circuit(&document, &args.file)?;
-    let placed = |d: Diagnostic| load::placed(&document, &args.file, d);
-    let placed_all = |d: Diagnostics| load::placed(&document, &args.file, d);
+    let model = load::model(&args.file, &args.reading)?;
+    let (document, wired) = (model.document(), model.circuit()?);
+    let placed = |d: Diagnostic| model.placed(d);
+    let placed_all = |d: Diagnostics| model.placed(d);
     let (Prepared { circuit, plastic, .. }, misfits) = prepare_to_compare(&wired).map_err(placed_all)?;
-    let (tokens, target, what) = sequence(args, &document, &circuit, out)?;
+    let (tokens, target, what) = sequence(args, &model, &circuit, out)?;
     let plan = Plan::new(&circuit, &tokens).map_err(placed)?;
     let target = target.unwrap_or_else(|| {
         let mut rng = seed::stream(circuit.seed, "target");
@@ -70,20 +71,20 @@ struct Answer<'a> {
 /// The tokens of one sequence, its target, and what it is in words.
 fn sequence(
     args: &Check,
-    document: &Document,
+    model: &Model,
     circuit: &Circuit,
     out: &Reporter,
 ) -> Result<(Streams, Option<DMatrix<f64>>, String), Failure> {
-    let placed = |d| load::placed(document, &args.file, d);
     let overrides = load::overrides(&args.tokens, circuit)?;
-    if let (Some(spec), true) = (&document.spec.reserved.task, overrides.is_empty()) {
-        let (task, _) = crate::train::task(spec, document, circuit, &args.file)?;
+    if let (Some(spec), true) = (&model.spec().reserved.task, overrides.is_empty())
+        && let Some((task, _)) = model.task()?
+    {
         let mut tokens = task.sample();
-        task.fill(Split::Train, 0, &mut tokens).map_err(|d| placed(d.into()))?;
+        task.fill(Split::Train, 0, &mut tokens).map_err(|d| model.placed(d))?;
         let target = tokens[task.target()].clone();
         return Ok((tokens, Some(target), format!("a sequence of the task {}", spec.name())));
     }
-    let mut tokens = load::tokens(document, circuit, &overrides, out).map_err(placed)?;
+    let mut tokens = load::tokens(model, &overrides, out)?;
     // Errors need a teacher's tokens, which the output does not depend on.
     let left = |s: &&pulvinar::circuit::Stream| !tokens.contains_key(&s.name);
     let teacher = circuit.streams.iter().find(|s| left(s) && s.positions.is_none());

@@ -6,30 +6,29 @@ use super::super::report::{Failure, Reporter};
 use pulvinar::attention::Streams;
 use pulvinar::attention::equivalence::Input;
 use pulvinar::circuit::Circuit;
-use pulvinar::compile::Compiled;
+use pulvinar::model::Model;
 use pulvinar::simulate::run;
-use pulvinar::spec::{Document, InputSpec};
+use pulvinar::spec::InputSpec;
 
 /// Tokens of the command line, else the circuit's own, carried through the blocks before the one that is compared.
 pub(super) fn given(
     args: &Check,
-    document: &Document,
-    circuit: &Circuit,
-    compiled: &Compiled,
+    model: &Model,
     index: usize,
     out: &Reporter,
 ) -> Result<Vec<Input>, Failure> {
-    let overrides = load::overrides(&args.tokens, circuit)?;
+    let circuit = model.circuit()?;
+    let overrides = load::overrides(&args.tokens, &circuit)?;
     let asked = !overrides.is_empty();
-    let streams = match load::tokens(document, circuit, &overrides, out) {
+    let streams = match load::tokens(model, &overrides, out) {
         Ok(streams) => streams,
-        Err(d) if asked => return Err(load::placed(document, &args.file, d)),
+        Err(d) if asked => return Err(d.into()),
         Err(d) => {
             out.detail(&format!("only Gaussian tokens are run: {d}"));
             return Ok(Vec::new());
         }
     };
-    let before = compiled.plain_blocks();
+    let before = model.heads()?.plain_blocks();
     let streams: Streams = match run::<f64>(&before[..index], &streams) {
         Ok(ran) => ran.streams,
         Err(d) if asked => return Err(d.into()),
@@ -38,7 +37,7 @@ pub(super) fn given(
             return Ok(Vec::new());
         }
     };
-    let name = if asked { args.tokens.join(", ") } else { own(circuit) };
+    let name = if asked { args.tokens.join(", ") } else { own(&circuit) };
     Ok(vec![Input { name, streams }])
 }
 

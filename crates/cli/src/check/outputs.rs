@@ -51,13 +51,11 @@ impl Compared {
 
 pub fn run(args: &Check, out: &Reporter) -> Outcome {
     let Some(path) = &args.outputs else { return Ok(0) };
-    let document = load::document(&args.file, &args.reading)?;
-    let circuit = load::circuit(&document, &args.file)?;
-    let compiled = load::compiled(&document, &circuit, &args.file)?;
+    let model = load::model(&args.file, &args.reading)?;
+    let (circuit, compiled) = (model.circuit()?, model.heads()?);
     let overrides = load::overrides(&args.tokens, &circuit)?;
-    let inputs = sequences(&circuit, &document.folder, &overrides)
-        .map_err(|d| load::placed(&document, &args.file, d))?;
-    load::say_headers(&document, &circuit, &overrides, |_| true, out);
+    let inputs = sequences(&circuit, &model.document().folder, &overrides).map_err(|d| model.placed(d))?;
+    load::say_headers(&model, &overrides, |_| true, out)?;
     let blocks = compiled.plain_blocks();
     let ours = inputs.iter().map(|streams: &Streams| Ok(run_blocks::<f64>(&blocks, streams)?.output));
     let ours: Vec<DMatrix<f64>> = ours.collect::<Result<_, Failure>>()?;

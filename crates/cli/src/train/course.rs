@@ -4,7 +4,7 @@ use super::Job;
 use super::folder::Folder;
 use super::say::plural;
 use crate::report::{Failure, Reporter};
-use crate::{interrupt, load, progress};
+use crate::{interrupt, progress};
 use indicatif::ProgressBar;
 use pulvinar::diag::{Diagnostic, codes};
 use pulvinar::files::Claim;
@@ -42,7 +42,7 @@ impl Course {
         out: &Reporter,
     ) -> Result<Self, Failure> {
         let lesson = &job.lesson;
-        let placed = |d| load::placed(&lesson.document, &job.file, d);
+        let placed = |d| lesson.model.placed(d);
         let prepared = prepare(&lesson.circuit, route, lesson.train.rate).map_err(placed)?;
         for name in &prepared.rewired {
             out.detail(&format!("feedback `{name}` got random weights of its own"));
@@ -141,7 +141,7 @@ impl Beside<'_> {
             format!("; the last good checkpoint is {c}, after {} {}", self.kept, plural(self.kept, "step"))
         });
         let d = learning::stopped(trainer, stop, &kept);
-        let mut failure = load::placed(&job.lesson.document, &job.file, d);
+        let mut failure = Failure::from(job.lesson.model.placed(d));
         let Some(step) = step else { return failure };
         for (key, value) in [
             ("loss", Value::Null),

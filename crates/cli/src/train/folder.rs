@@ -199,7 +199,7 @@ impl<'a> Folder<'a> {
 
 /// What makes a training the same one.
 pub fn identity(job: &Job, route: Option<RouteSpec>) -> Result<String, Failure> {
-    let placed = |d| crate::load::placed(&job.lesson.document, &job.file, d);
+    let placed = |d| job.lesson.model.placed(d);
     let prepared = prepare(&job.lesson.circuit, route, job.lesson.train.rate).map_err(placed)?;
     Ok(identity_of(&learned(job, route, &prepared)?.0))
 }
@@ -217,7 +217,7 @@ fn identity_of(spec: &CircuitSpec) -> String {
 /// own: when it goes on, these are read from there.
 fn is_held(job: &Job, prepared: &Prepared, k: usize, name: &String) -> bool {
     let read_from_there = || {
-        let written = job.lesson.document.spec.projections.0.iter().find(|(n, _)| n == name);
+        let written = job.lesson.model.spec().projections.0.iter().find(|(n, _)| n == name);
         written.is_some_and(|(_, p)| matches!(&p.weights, WeightsSpec::File { path, .. } if path == WEIGHTS))
     };
     prepared.plastic.iter().any(|q| q.k == k)
@@ -231,7 +231,7 @@ fn learned(
     route: Option<RouteSpec>,
     prepared: &Prepared,
 ) -> Result<(CircuitSpec, Vec<(String, Array)>), Failure> {
-    let (mut spec, mut copies) = resolved(&job.lesson.document, Tokens::Left, &Default::default())?;
+    let (mut spec, mut copies) = resolved(job.lesson.model.document(), Tokens::Left, &Default::default())?;
     for (k, p) in prepared.circuit.projections.iter().enumerate() {
         let plastic = prepared.plastic.iter().find(|q| q.k == k);
         if !is_held(job, prepared, k, &p.name) {
@@ -260,7 +260,7 @@ fn learned(
     (train.rule, train.rate) = (route, None);
     spec.reserved.train = Some(train);
     if let Some(task) = &mut spec.reserved.task {
-        absolute(task, &job.lesson.document.folder);
+        absolute(task, &job.lesson.model.document().folder);
     }
     Ok((spec, copies))
 }

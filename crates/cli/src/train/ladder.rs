@@ -77,7 +77,7 @@ pub fn run(job: &Job, claim: Option<&Claim>, out: &Reporter) -> Outcome {
                     one.insert("mean_cosine".to_owned(), json!(course.learned.mean_cosine()));
                 }
                 Rung::Not(why) => {
-                    one.insert("diagnostics".to_owned(), diagnostics_json(why, Some(&job.file)));
+                    one.insert("diagnostics".to_owned(), diagnostics_json(why));
                 }
             }
             list.push(Value::Object(one));
@@ -96,7 +96,7 @@ pub fn run(job: &Job, claim: Option<&Claim>, out: &Reporter) -> Outcome {
 
 /// What the manifest over all rungs says.
 fn about(job: &Job, ended: bool) -> Map<String, Value> {
-    let spec = &job.lesson.document.spec;
+    let spec = &job.lesson.model.spec();
     let mut about = Map::new();
     let mut put = |key: &str, value: Value| about.insert(key.to_owned(), value);
     put("pulvinar", json!(env!("CARGO_PKG_VERSION")));
@@ -114,7 +114,7 @@ fn about(job: &Job, ended: bool) -> Map<String, Value> {
 fn text(job: &Job, rungs: &[(RouteSpec, Rung)]) -> String {
     let mut t = format!(
         "{}: {} steps of {} sequences under every rule\n\n{:<19} {:>12} {:>12} {:>8} {:>8} {:>8}\n",
-        job.lesson.document.spec.name,
+        job.lesson.model.spec().name,
         job.lesson.train.steps,
         job.lesson.train.batch,
         "rule",

@@ -1,11 +1,10 @@
 //! The page about a training: the learned circuit, its heads, and how the loss fell.
 
 use super::Job;
-use crate::load;
 use crate::page;
 use crate::report::Failure;
 use pulvinar::attention::Streams;
-use pulvinar::compile::compile;
+use pulvinar::compile::compile_heads;
 use pulvinar::simulate::inputs::Overrides;
 use pulvinar::simulate::{inputs, run};
 use pulvinar_lab::experiments::learning::Course;
@@ -14,7 +13,7 @@ use pulvinar_lab::report::{Page, curves};
 /// # Errors
 /// What the drawing library says.
 pub fn of(job: &Job, learned: &Course) -> Result<Page, Failure> {
-    let document = &job.lesson.document;
+    let document = job.lesson.model.document();
     let last = &learned.last;
     let mut facts = vec![
         ("steps", learned.steps.to_string()),
@@ -25,7 +24,7 @@ pub fn of(job: &Job, learned: &Course) -> Result<Page, Failure> {
     facts.extend(last.accuracy.map(|a| ("held-out accuracy", a.to_string())));
     let mut page = page::begun(document, &learned.circuit, "train", &facts)?;
     page.sections.insert(0, curves(&learned.rows, &learned.names()).map_err(page::undrawn)?);
-    let compiled = compile(&learned.circuit).and_then(load::without_maps);
+    let compiled = compile_heads(&learned.circuit);
     // Maps on the tokens of the file, where it has some: the task draws its own.
     let streams = inputs(&learned.circuit, &document.folder, &Overrides::new()).ok();
     let around = || -> Option<Streams> {

@@ -16,12 +16,12 @@ pub fn report(job: &Job, course: &Course, outcome: &Outcome, out: &Reporter) {
     if out.json {
         let mut rest = object(course, outcome);
         if !outcome.growing.0.is_empty() {
-            rest.insert("diagnostics".to_owned(), diagnostics_json(&outcome.growing, Some(&job.file)));
+            rest.insert("diagnostics".to_owned(), diagnostics_json(&outcome.growing));
         }
         out.object("train", !course.learned.interrupted, rest);
     } else {
         out.result(&text(job, course, outcome));
-        out.draw(&outcome.growing, Some(&job.file));
+        out.draw(&outcome.growing);
     }
 }
 
@@ -81,7 +81,7 @@ fn text(job: &Job, course: &Course, outcome: &Outcome) -> String {
     let _ = writeln!(
         t,
         "{}: {learn} {} by {}{}",
-        job.lesson.document.spec.name,
+        job.lesson.model.spec().name,
         if learn == 1 { "projection learns" } else { "projections learn" },
         rule(course),
         if gradient { " (exact)" } else { "" },

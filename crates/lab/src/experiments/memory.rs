@@ -75,10 +75,7 @@ pub fn relays(document: &Document) -> Result<Vec<String>, Diagnostics> {
 pub fn wired(document: &Document, relay: &str) -> Result<Circuit, Diagnostics> {
     let mut spec = document.spec.clone();
     spec.output = OutputSpec::Relay(relay.to_owned());
-    wire(&spec, &document.folder).map_err(|mut d| {
-        document.locate(&mut d);
-        d
-    })
+    wire(&spec, &document.folder)
 }
 
 /// The memory at a relay.
@@ -86,11 +83,7 @@ pub fn wired(document: &Document, relay: &str) -> Result<Circuit, Diagnostics> {
 /// # Errors
 /// Mistakes in the circuit, and where it stops being attention, with their places.
 pub fn memory(document: &Document, relay: &str) -> Result<Memory, Diagnostics> {
-    let compiled = compile(&wired(document, relay)?).map_err(|mut d| {
-        document.locate_one(&mut d);
-        d
-    })?;
-    let blocks = compiled.plain_blocks();
+    let blocks = compile(&wired(document, relay)?)?.plain_blocks();
     Ok(Memory { name: relay.to_owned(), kind: kind(&blocks), plain: plain(&blocks), blocks })
 }
 

@@ -84,7 +84,7 @@ impl<'a> Going<'a> {
     /// # Errors
     /// As [`Trainer::new`].
     pub fn new(lesson: &'a Lesson, prepared: &'a Prepared) -> Result<Self, Diagnostic> {
-        let loss = lesson.document.spec.reserved.loss.unwrap_or_default();
+        let loss = lesson.model.spec().reserved.loss.unwrap_or_default();
         let trainer = Trainer::new(prepared, &lesson.task, loss, lesson.train)?;
         Ok(Self { trainer, rows: Vec::new(), train: lesson.train })
     }
@@ -264,7 +264,7 @@ pub fn stopped(trainer: &Trainer<'_>, stop: Stop, kept: &str) -> Diagnostic {
     let (step, path, mut what) = match stop {
         Stop::Task { step, mut why } => {
             why.message = format!("at step {step}: {}", why.message);
-            return why;
+            return *why;
         }
         Stop::Cells { step, wild } => {
             let p = circuit.populations.iter().find(|p| p.name == wild.population);

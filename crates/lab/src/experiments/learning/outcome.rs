@@ -53,7 +53,7 @@ pub fn result(lesson: &Lesson, learned: &Circuit) -> Outcome {
     }
     if let Some(teacher) = lesson.teacher.as_ref().and_then(|b| b.last()) {
         let wish =
-            Wish { tolerance: TEACHER, inputs: Vec::new(), exact: false, seed: lesson.document.spec.seed };
+            Wish { tolerance: TEACHER, inputs: Vec::new(), exact: false, seed: lesson.model.spec().seed };
         match compare(last, teacher, &wish) {
             Ok(c) => result.teacher = Some((c.relative_distance, c.method.name())),
             Err(e) => result.why_not = Some(e.to_string()),

@@ -5,40 +5,35 @@ use crate::figures::circuit::{Plan, plan};
 use crate::figures::sheet::{Axes, Axis, Look, Point, Series};
 use nalgebra::{DMatrix, DVector};
 use pulvinar::attention::{Block, Head, Kernel, Mask, Memory, Normalisation, Residual, Streams};
-use pulvinar::circuit::{Circuit, wire};
-use pulvinar::compile::{Compiled, compile};
+use pulvinar::circuit::Circuit;
+use pulvinar::compile::Compiled;
 use pulvinar::diag::{Diagnostic, Diagnostics, codes};
 use pulvinar::linalg::count;
+use pulvinar::model::{Model, Parameters};
 use pulvinar::simulate::cells::{self, Settings};
-use pulvinar::simulate::{inputs, inputs::Overrides, run};
-use pulvinar::spec::{Document, read_file};
+use pulvinar::simulate::{inputs::Overrides, run};
+use std::sync::Arc;
 
 /// A circuit of a figure.
 pub(super) struct Given {
-    pub document: Document,
-    pub circuit: Circuit,
-    pub compiled: Compiled,
+    pub model: Model,
+    pub circuit: Arc<Circuit>,
+    pub compiled: Arc<Compiled>,
     pub tokens: Streams,
 }
 
 impl Given {
     /// Reads a file of the folder, with parameters set as `--set` does.
     pub fn read(making: &Making<'_>, file: &str, set: &[(&str, String)]) -> Result<Self, Diagnostics> {
-        let set: Vec<(String, String)> = set.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
-        Self::of(read_file(&making.circuits.join(file), &set)?)
+        let set = set.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
+        Self::of(Model::open(&making.circuits.join(file), &Parameters { set, seed: None })?)
     }
 
-    /// From a document, as it is now.
-    pub fn of(document: Document) -> Result<Self, Diagnostics> {
-        let located = |d: Diagnostics| {
-            let mut d = d;
-            document.locate(&mut d);
-            d
-        };
-        let circuit = wire(&document.spec, &document.folder).map_err(located)?;
-        let compiled = compile(&circuit).map_err(|d| located(d.into()))?;
-        let tokens = inputs(&circuit, &document.folder, &Overrides::new()).map_err(located)?;
-        Ok(Self { document, circuit, compiled, tokens })
+    /// From a circuit, as it is now.
+    pub fn of(model: Model) -> Result<Self, Diagnostics> {
+        let (circuit, compiled) = (model.circuit()?, model.heads()?);
+        let tokens = model.tokens(&Overrides::new())?;
+        Ok(Self { model, circuit, compiled, tokens })
     }
 
     /// The drawing for a panel.
@@ -64,7 +59,7 @@ impl Given {
 
     /// Settings of the file.
     pub fn settings(&self) -> Settings {
-        Settings::of(&self.document.spec)
+        Settings::of(self.model.spec())
     }
 
     /// Tokens of a stream, one per column.

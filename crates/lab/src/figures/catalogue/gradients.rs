@@ -128,7 +128,7 @@ fn caption(entries: usize, batch: usize) -> String {
 
 /// The changes at several steps of one training.
 fn looked(lesson: &Lesson, prepared: &Prepared, steps: &[usize]) -> Result<Vec<Vec<Side>>, Diagnostics> {
-    let loss = lesson.document.spec.reserved.loss.unwrap_or_default();
+    let loss = lesson.model.spec().reserved.loss.unwrap_or_default();
     let mut trainer = Trainer::new(prepared, &lesson.task, loss, lesson.train)?;
     let mut found = Vec::new();
     for step in steps {
@@ -188,7 +188,7 @@ fn by_differences(lesson: &Lesson, prepared: &Prepared, names: &[&str]) -> Resul
     lesson.task.fill(Split::Train, 0, &mut tokens)?;
     let target: DMatrix<f64> = tokens[lesson.task.target()].clone();
     let plan = Plan::new(circuit, &tokens)?;
-    let on = lesson.document.spec.reserved.loss.unwrap_or_default().on;
+    let on = lesson.model.spec().reserved.loss.unwrap_or_default().on;
     let counted: Vec<bool> =
         (0..plan.queries).map(|i| on == CountedSpec::All || i + 1 == plan.queries).collect();
     let weights: Vec<Weights> = circuit.projections.iter().map(|p| p.synapses.weights.clone()).collect();

@@ -20,9 +20,7 @@ pub fn make(making: &Making<'_>) -> Result<Figure, Diagnostics> {
     let mut pairs = 0;
     let first = Given::read(making, FILE, &[])?;
     for draw in 0..DRAWS {
-        let mut document = first.document.clone();
-        document.spec.seed += draw;
-        let given = Given::of(document)?;
+        let given = Given::of(first.model.clone().changed(|spec| spec.seed += draw))?;
         let (cells, algebra) = (rates(&given)?, product(&given)?);
         pairs += algebra.ncols();
         worst = worst.max((&cells - &algebra).amax() / algebra.amax());

@@ -213,7 +213,7 @@ fn at_random(making: &Making<'_>, draws: u64) -> Result<Vec<Series>, Diagnostics
     const PAIRS: [usize; 6] = [1, 2, 4, 8, 16, 32];
     const SHOWN: [usize; 4] = [2, 3, 4, 7];
     let file = making.circuits.join(FILE);
-    let first = Lesson::read(&file, &[], None)?.document.spec.seed;
+    let first = Lesson::read(&file, &[], None)?.model.spec().seed;
     making.progress.begin("random circuits", PAIRS.len());
     let mut series: Vec<Series> = SHOWN
         .iter()
@@ -244,7 +244,7 @@ fn at_random(making: &Making<'_>, draws: u64) -> Result<Vec<Series>, Diagnostics
 /// The cosine on one sequence; 0 where a rule changes nothing.
 fn before_learning(lesson: &Lesson, route: RouteSpec) -> Result<f64, Diagnostics> {
     let prepared = prepare(&lesson.circuit, Some(route), None)?;
-    let loss = lesson.document.spec.reserved.loss.unwrap_or_default();
+    let loss = lesson.model.spec().reserved.loss.unwrap_or_default();
     let mut trainer = Trainer::new(&prepared, &lesson.task, loss, lesson.train)?;
     match trainer.cosines(0, 1) {
         Ok(cosines) => Ok(cosines.last().copied().flatten().unwrap_or(0.0)),

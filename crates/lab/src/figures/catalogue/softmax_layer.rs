@@ -8,15 +8,16 @@
 
 use nalgebra::DMatrix;
 use pulvinar::attention::{Block, Streams, attention_map, forward};
-use pulvinar::circuit::{Circuit, wire};
-use pulvinar::compile::compile;
+use pulvinar::circuit::Circuit;
 use pulvinar::diag::{Diagnostic, Diagnostics, codes};
 use pulvinar::files::{list_arrays, read_tokens, write_safetensors};
+use pulvinar::model::{Model, Parameters};
 use pulvinar::simulate::cells::{End, Run, Settings, run};
-use pulvinar::spec::{self, RecordSpec, Variable};
+use pulvinar::spec::{RecordSpec, Variable};
 use pulvinar::weights::{self, Attention, Options, Style, Wiring, import};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A network whose attention is looked at.
 pub struct Network {
@@ -41,7 +42,7 @@ pub struct Example {
 /// One layer as a circuit.
 pub struct Layer {
     pub index: usize,
-    pub circuit: Circuit,
+    pub circuit: Arc<Circuit>,
     /// what it compiles to
     pub block: Block,
     /// area of each head
@@ -85,9 +86,8 @@ impl Network {
                 .help("set TMPDIR to a folder that can be written")
         })?;
         write_safetensors(&folder.path().join(&style.weights_file), &imported.weights, &[])?;
-        let document = spec::read(imported.yaml.as_bytes(), folder.path(), &[])?;
-        let circuit = wire(&document.spec, folder.path())?;
-        let blocks = compile(&circuit)?.plain_blocks();
+        let model = Model::read(imported.yaml.as_bytes(), folder.path(), &Parameters::default())?;
+        let (circuit, blocks) = (model.circuit()?, model.heads()?.plain_blocks());
         let Some(block) = blocks.into_iter().next_back() else {
             return Err(unfit(&self.model, "has a layer without heads").into());
         };

@@ -73,7 +73,7 @@ fn one(making: &Making<'_>, ask: &Ask, start: u64, looks: Looks) -> Result<Seen,
     let file = making.circuits.join(ask.file);
     let mut lesson = Lesson::read(&file, &[], None)?;
     if start > 0 {
-        lesson = Lesson::read(&file, &[], Some(lesson.document.spec.seed + start))?;
+        lesson = Lesson::read(&file, &[], Some(lesson.model.spec().seed + start))?;
     }
     let train = &mut lesson.train;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]

@@ -63,15 +63,14 @@ fn shift(plan: &mut Plan, dx: f64, dy: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pulvinar::model::{Model, Parameters};
     use std::path::Path;
 
     #[test]
     fn what_is_left_is_moved_as_one_and_inside() {
         let text = include_bytes!("../../../../../circuits/multihead_cortico_thalamic.yaml");
-        let document =
-            pulvinar::spec::read(text, Path::new("circuits"), &[]).unwrap_or_else(|d| panic!("{d:?}"));
-        let circuit = pulvinar::circuit::wire(&document.spec, Path::new("circuits"))
-            .unwrap_or_else(|d| panic!("{d:?}"));
+        let model = Model::read(text, Path::new("circuits"), &Parameters::default());
+        let circuit = model.and_then(|m| m.circuit()).unwrap_or_else(|d| panic!("{d}"));
         let (_, whole) = super::super::plan(&circuit);
         let plan = cropped(whole.clone());
         assert!(plan.height < whole.height - 100.0 && plan.width <= whole.width);
