@@ -62,7 +62,8 @@
 //! | [`simulate`] | tokens, the algebraic run, every cell in time, a neuron as a cable | `circuit` `attention` `spec` |
 //! | [`plasticity`] | learning: local rules on cells, the exact gradient of circuits, tasks, the loop | `circuit` `attention` `spec` `simulate` |
 //! | [`weights`] | heads files: native form, transformer naming schemes; plus/minus rewriting | `circuit` `attention` `spec` |
-//! | [`model`] | a circuit from its file to its heads, made once, every mistake at its place; where verbs, figures and experiments start | all but `oracle` |
+//! | [`model`] | a circuit from its file to its heads, made once, every mistake at its place; where verbs, figures and experiments start | all above but `oracle` |
+//! | [`answer`] | what a verb found, as data: its text and its JSON are views of it | `circuit` `attention` `compile` |
 //!
 //! Two crates stand on this one, and it knows neither: `pulvinar-lab` (`crates/lab`: experiments, figures, pages about runs;
 //! plotting and fonts) and `pulvinar-cli` (`crates/cli`: the program, one file per verb; terminals, exit codes).
@@ -83,6 +84,7 @@
 //! - **Nothing is allocated on trust.** Sizes in files are checked before memory is taken, and what a circuit would take is
 //!   estimated and compared with [`memory::limit`].
 
+pub mod answer;
 pub mod attention;
 pub mod circuit;
 pub mod compile;

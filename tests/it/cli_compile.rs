@@ -327,3 +327,44 @@ fn dale_prints_a_circuit_and_says_what_is_missing() {
         |text: &str| text.lines().filter(|l| !l.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!((again.code, body(&again.stdout)), (0, body(&signed.stdout)));
 }
+
+/// The matrices of `--emit heads --format json` are those of the compiled heads, to the last bit.
+#[test]
+fn emitted_heads_are_numbers() {
+    let file = "circuits/multihead_cortico_thalamic.yaml";
+    let (code, object) = json(&["compile", file, "--emit", "heads"]);
+    assert_eq!(code, 0);
+    let (_, circuit) = load(&root().join(file));
+    let want = compile(&circuit).expect("compiles").plain_blocks();
+    let matrix = |v: &Value| {
+        let rows: Vec<Vec<f64>> = serde_json::from_value(v.clone()).expect("rows of numbers");
+        nalgebra::DMatrix::from_row_iterator(rows.len(), rows[0].len(), rows.into_iter().flatten())
+    };
+    let list = |v: &Value| -> Vec<f64> { serde_json::from_value(v.clone()).expect("numbers") };
+    let blocks = object["blocks"].as_array().expect("blocks");
+    assert_eq!(blocks.len(), want.len());
+    for (block, want) in blocks.iter().zip(&want) {
+        let heads = block["heads"].as_array().expect("heads");
+        assert_eq!(heads.len(), want.heads.len());
+        assert!(!heads.is_empty());
+        for (head, want) in heads.iter().zip(&want.heads) {
+            for (name, want) in
+                [("W_Q", &want.w_q), ("W_K", &want.w_k), ("W_V", &want.w_v), ("W_O", &want.w_o)]
+            {
+                assert_eq!(matrix(&head[name]), *want, "{name}");
+            }
+            for (name, want) in [("b_Q", &want.b_q), ("b_K", &want.b_k), ("b_V", &want.b_v)] {
+                assert_eq!(list(&head[name]), want.as_slice(), "{name}");
+            }
+        }
+        assert_eq!(list(&block["b_O"]), want.b_o.as_slice());
+        for path in &want.residual {
+            assert_eq!(matrix(&block["R"][&path.stream]), path.matrix);
+        }
+        assert!(!want.residual.is_empty());
+    }
+    // Without `--emit` the answer stays short.
+    let (_, short) = json(&["compile", file]);
+    assert!(short["blocks"][0]["heads"][0].get("W_Q").is_none());
+    assert_eq!(short["blocks"][0]["heads"][0]["strength"], blocks[0]["heads"][0]["strength"]);
+}

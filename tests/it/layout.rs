@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("simulate", &["circuit", "attention", "spec"]),
     ("plasticity", &["circuit", "attention", "spec", "simulate"]),
     ("weights", &["circuit", "attention", "spec"]),
+    ("answer", &["circuit", "attention", "compile"]),
     ("model", &["circuit", "attention", "spec", "compile", "simulate", "plasticity", "weights"]),
     (
         "experiments",
@@ -40,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "plasticity",
             "weights",
             "model",
+            "answer",
             "experiments",
             "report",
         ],
@@ -55,6 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "plasticity",
             "weights",
             "model",
+            "answer",
             "experiments",
             "figures",
         ],

@@ -121,7 +121,7 @@ impl Job<'_> {
             Some(folder) => self.close(folder, &ending).map_err(Stop::Failed)?,
         };
         ending.files = &files;
-        ending.tell(self.args, self.model.document(), self.compiled, out);
+        ending.tell(self.args, self.circuit, self.compiled, out);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use super::resolved::Tokens;
 use super::run_files::{RunFiles, claim};
 use super::{load, page, pieces};
 use nalgebra::DMatrix;
+use pulvinar::answer::Compile;
 use pulvinar::attention::{Memory, Streams};
 use pulvinar::circuit::Circuit;
 use pulvinar::compile::Compiled;
@@ -171,7 +172,7 @@ pub(super) struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    pub fn tell(&self, args: &Simulate, document: &Document, compiled: &Compiled, out: &Reporter) {
+    pub fn tell(&self, args: &Simulate, circuit: &Circuit, compiled: &Compiled, out: &Reporter) {
         let relay = compiled.blocks.last().map_or("", |b| b.block.relay.as_str());
         let [n, width] = self.shape;
         if out.json {
@@ -183,14 +184,14 @@ impl Ending<'_> {
             rest.insert("relay".to_owned(), json!(relay));
             rest.insert("mode".to_owned(), json!("algebraic"));
             rest.insert("precision".to_owned(), json!(precision(args)));
-            rest.insert("seed".to_owned(), json!(document.spec.seed));
+            rest.insert("seed".to_owned(), json!(circuit.seed));
             if !self.warnings.0.is_empty() {
                 rest.insert("diagnostics".to_owned(), diagnostics_json(&self.warnings));
             }
             out.object("simulate", true, rest);
             return;
         }
-        let mut text = super::compile::report(document, compiled);
+        let mut text = Compile::of(circuit, compiled).to_string();
         for (name, n, width) in &self.tokens {
             let _ = write!(text, "\ntokens {name}: {n} x {width}");
         }
@@ -261,7 +262,7 @@ impl Job<'_> {
             None => Vec::new(),
         };
         ending.files = &files;
-        ending.tell(self.args, self.model.document(), self.compiled, self.out);
+        ending.tell(self.args, self.circuit, self.compiled, self.out);
         Ok(0)
     }
 
