@@ -328,7 +328,7 @@ fn dale_prints_a_circuit_and_says_what_is_missing() {
     assert_eq!((again.code, body(&again.stdout)), (0, body(&signed.stdout)));
 }
 
-/// The matrices of `--emit heads --format json` are those of the compiled heads, to the last bit.
+/// The matrices of `--emit heads --format json` are those of the compiled heads; what reads the JSON here may be a last bit off.
 #[test]
 fn emitted_heads_are_numbers() {
     let file = "circuits/multihead_cortico_thalamic.yaml";
@@ -341,6 +341,10 @@ fn emitted_heads_are_numbers() {
         nalgebra::DMatrix::from_row_iterator(rows.len(), rows[0].len(), rows.into_iter().flatten())
     };
     let list = |v: &Value| -> Vec<f64> { serde_json::from_value(v.clone()).expect("numbers") };
+    let same = |a: &[f64], b: &[f64]| {
+        assert_eq!(a.len(), b.len());
+        assert!(a.iter().zip(b).all(|(x, y)| (x - y).abs() <= 2.0 * f64::EPSILON * y.abs()), "{a:?} {b:?}");
+    };
     let blocks = object["blocks"].as_array().expect("blocks");
     assert_eq!(blocks.len(), want.len());
     for (block, want) in blocks.iter().zip(&want) {
@@ -351,15 +355,15 @@ fn emitted_heads_are_numbers() {
             for (name, want) in
                 [("W_Q", &want.w_q), ("W_K", &want.w_k), ("W_V", &want.w_v), ("W_O", &want.w_o)]
             {
-                assert_eq!(matrix(&head[name]), *want, "{name}");
+                same(matrix(&head[name]).as_slice(), want.as_slice());
             }
             for (name, want) in [("b_Q", &want.b_q), ("b_K", &want.b_k), ("b_V", &want.b_v)] {
-                assert_eq!(list(&head[name]), want.as_slice(), "{name}");
+                same(&list(&head[name]), want.as_slice());
             }
         }
-        assert_eq!(list(&block["b_O"]), want.b_o.as_slice());
+        same(&list(&block["b_O"]), want.b_o.as_slice());
         for path in &want.residual {
-            assert_eq!(matrix(&block["R"][&path.stream]), path.matrix);
+            same(matrix(&block["R"][&path.stream]).as_slice(), path.matrix.as_slice());
         }
         assert!(!want.residual.is_empty());
     }
