@@ -128,11 +128,10 @@ impl<'a> Wiring<'a> {
             d.push(e);
             return None;
         }
-        let stream = format!("projections.{name}");
-        match draw(
-            &p.weights,
-            &Draw { seed: self.spec.seed, stream: &stream, rows, columns, path, folder: self.folder },
-        ) {
+        let drawn =
+            p.drawn.as_ref().map_or((self.spec.seed, name), |drawn| (drawn.seed, drawn.name.as_str()));
+        let (seed, stream) = (drawn.0, format!("projections.{}", drawn.1));
+        match draw(&p.weights, &Draw { seed, stream: &stream, rows, columns, path, folder: self.folder }) {
             Ok(weights) => Some(weights),
             Err(e) => {
                 d.push(e);

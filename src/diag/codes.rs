@@ -81,6 +81,7 @@ codes! {
     S020 "not a number with its unit": "Conductances, currents, rates, potentials and thresholds need units: `0.032 nS`, `4 nA`, `6 Hz`, `-75 mV`, `7.9e-14 mM^4 ms`. The help lists those that are possible there.";
     S021 "two shapes left open": "In `{kron: [...]}` the cells that a projection connects say how large the matrix is; that leaves room for one factor without a shape of its own. The others say theirs: `{identity: 4}`, `{centre: 4}`, `{ones: [1, 2]}`, `{zeros: [1, 2]}`, `{values: [[...]]}`.";
     S022 "positions with tokens of their own": "A stream of `positions` is computed from the numbers of its tokens: it has neither `d_model` (its width follows) nor `input`. `--tokens NAME=FILE` replaces it.";
+    S023 "a part that cannot be included": "`include: {NAME: {circuit: FILE.yaml, tokens: {STREAM: RELAY}}}` puts the circuit of a file under `NAME.`. A relay per [query], as wide as the stream, feeds each of its streams (positions follow the clock of their feed); NAME is no area, relay or other part; layouts agree; files do not include each other in a ring.";
     U001 "--set names no parameter": "Only names of the section `parameters` can be set.";
     C001 "no such stream": "Streams are declared under `tokens.streams`; the short form declares one stream, `main`.";
     C002 "reserved name": "`tonic` is the one-cell population of value 1 that biases come from.";

@@ -1,6 +1,6 @@
 //! Node tree -> [`CircuitSpec`]: one function per section, in the order of the file.
 
-use super::declare::{FORM, Form, Hand, Kind};
+use super::declare::{FORM, Form, Hand, Kind, Named};
 use super::decode_cells::{microcolumns, population, relay};
 use super::decode_spikes::{fidelity, speaks_of_spikes, trace};
 use super::decode_tokens::tokens;
@@ -8,14 +8,17 @@ use super::fields::{At, Decoder, Fields, join};
 use super::node::{Value, shorten};
 use super::types::*;
 use super::types_run::maps;
-use super::{Places, template, weights};
+use super::{IncludeSpec, Places, template, weights};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 
 const AXES: [(&str, Axis); 3] =
     [("cells", Axis::Cells), ("microcolumns", Axis::Microcolumns), ("all", Axis::All)];
 
 /// Reads a whole circuit. Mistakes go to `d`; the result is there only when the skeleton could be read.
-pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, Vec<(String, String)>)> {
+pub fn circuit(
+    d: &mut Decoder,
+    at: At<'_>,
+) -> Option<(CircuitSpec, Vec<(String, String)>, Table<IncludeSpec>)> {
     let mut f = d.map(at, "a map: a circuit")?;
     let schema = f.required(d, "schema", schema_line);
     let name = f.required(d, "name", Decoder::string);
@@ -42,6 +45,7 @@ pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, Vec<(String,
         .unwrap_or_default();
     let projections =
         f.optional(d, "projections", |d, at| d.table(at, "projections", projection)).unwrap_or_default();
+    let parts = f.optional(d, "include", |d, at| Named("parts", FORM).read(d, at)).unwrap_or_default();
     let output = f.required(d, "output", output);
     let expect = f.optional(d, "expect", expect);
     let reserved = reserved(d, &mut f, spikes);
@@ -63,7 +67,7 @@ pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, Vec<(String,
         places: Places::default(),
     };
     let places = written.add_to(&mut spec, d);
-    Some((spec, places))
+    Some((spec, places, parts))
 }
 
 /// Sections that other verbs act on. In a circuit of spikes traces are those of a neuron.
@@ -102,7 +106,7 @@ fn schema_line(d: &mut Decoder, at: At<'_>) -> Option<String> {
     None
 }
 
-fn seed(d: &mut Decoder, at: At<'_>) -> Option<u64> {
+pub(super) fn seed(d: &mut Decoder, at: At<'_>) -> Option<u64> {
     match at.node.value {
         Value::Int(i) => u64::try_from(i).ok().or_else(|| d.wrong(at, "a whole number from 0 to 2^64 - 1")),
         _ => d.wrong(at, "a whole number from 0 to 2^64 - 1"),
@@ -148,6 +152,7 @@ pub(super) fn projection(d: &mut Decoder, at: At<'_>) -> Option<ProjectionSpec> 
     let tied = f.optional(d, "tied", Decoder::boolean);
     let synapses = f.optional(d, "synapses", super::decode_spikes::synapses);
     let pulse = f.optional(d, "pulse", super::decode_spikes::pulse);
+    let drawn = f.optional(d, "drawn", Form::read);
     f.finish(d);
     Some(ProjectionSpec {
         from: from?,
@@ -164,6 +169,7 @@ pub(super) fn projection(d: &mut Decoder, at: At<'_>) -> Option<ProjectionSpec> 
         tied,
         synapses,
         pulse,
+        drawn,
     })
 }
 

@@ -61,6 +61,11 @@ pub fn is_name(name: &str) -> bool {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
+/// The name of a relay, area, projection or stream: one of a part has the part's before it, `L0.HO`.
+pub fn is_part_name(name: &str) -> bool {
+    name.split('.').all(is_name)
+}
+
 impl Decoder {
     pub fn error(&mut self, diagnostic: Diagnostic) {
         self.diagnostics.push(diagnostic);
@@ -132,7 +137,8 @@ impl Decoder {
         let mut table = Table::default();
         for (key, node) in fields.entries {
             let path = join(at.path, &key.name);
-            if !is_name(&key.name) {
+            let part = matches!(what, "relays" | "areas" | "projections" | "streams");
+            if !(is_name(&key.name) || part && is_part_name(&key.name)) {
                 self.error(
                     Diagnostic::error(codes::S004, &path, format!("`{}` is not a name", shorten(&key.name)))
                         .help("names have letters, digits and `_`, and do not start with a digit")

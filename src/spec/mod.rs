@@ -6,7 +6,8 @@
 //! 3. `decode` reads the tree section by section (`fields` collects the mistakes), most of it by declarations (`declare`: key, type,
 //!    range and doc, once for reader, printer and JSON Schema); [`template`] writes out areas
 //!    that ask for it.
-//! 4. [`Places`] keeps the tree, so that later stages can name a path (`projections.W_K.to`) and get its place.
+//! 4. `include` adds the circuits of other files under names of their own.
+//! 5. [`Places`] keeps the tree, so that later stages can name a path (`projections.W_K.to`) and get its place.
 //!
 //! **Deliberately absent:** whether a name exists, whether shapes fit: that is [`crate::circuit`]'s.
 
@@ -19,6 +20,7 @@ mod decode_spikes;
 mod decode_tokens;
 mod fields;
 mod guard;
+mod include;
 mod map_keys;
 mod misplaced;
 pub mod node;
@@ -42,6 +44,7 @@ mod types_task;
 mod weights;
 
 pub use fields::is_name;
+pub use include::IncludeSpec;
 pub use places::Places;
 pub use pretty::{scalar, to_yaml};
 pub use reference::reference;
@@ -66,6 +69,16 @@ pub struct Document {
 /// # Errors
 /// Every mistake in the text, each with its place.
 pub fn read(text: &[u8], folder: &Path, overrides: &[(String, String)]) -> Result<Document, Diagnostics> {
+    read_part(text, folder, overrides, &[])
+}
+
+/// The same of a file that others include: `chain` leads to it.
+fn read_part(
+    text: &[u8],
+    folder: &Path,
+    overrides: &[(String, String)],
+    chain: &[PathBuf],
+) -> Result<Document, Diagnostics> {
     let mut tree = node::parse(text)?;
     let mut decoder = Decoder::default();
     misplaced::lift(&mut tree, &mut decoder.diagnostics);
@@ -73,8 +86,13 @@ pub fn read(text: &[u8], folder: &Path, overrides: &[(String, String)]) -> Resul
     let decoded = decode::circuit(&mut decoder, At { node: &tree, path: "" });
     let mut diagnostics = decoder.diagnostics;
     match decoded {
-        Some((mut spec, written)) if !diagnostics.has_errors() => {
+        Some((mut spec, mut written, parts)) if !diagnostics.has_errors() => {
+            written.extend(include::add(&mut spec, &parts, folder, chain, &mut diagnostics));
             spec.places = Places::new(tree, written);
+            if diagnostics.has_errors() {
+                spec.places.locate(&mut diagnostics);
+                return Err(diagnostics);
+            }
             Ok(Document { spec, folder: folder.to_owned() })
         }
         _ => {
@@ -93,7 +111,8 @@ pub fn read(text: &[u8], folder: &Path, overrides: &[(String, String)]) -> Resul
 /// `F...` when the file cannot be read, otherwise as [`read`].
 pub fn read_file(path: &Path, overrides: &[(String, String)]) -> Result<Document, Diagnostics> {
     let bytes = read_bytes(path)?;
-    read(&bytes, path.parent().unwrap_or(Path::new("")), overrides)
+    let own = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    read_part(&bytes, path.parent().unwrap_or(Path::new("")), overrides, &[own])
 }
 
 /// The bytes of a circuit file, at most one more than [`node::MAX_BYTES`].

@@ -32,9 +32,10 @@ impl Places {
     #[must_use]
     pub fn place(&self, path: &str) -> Option<Span> {
         let known = self.0.as_deref()?;
-        // Templates write projections: `projections.NAME`.
-        let end = path.match_indices('.').nth(1).map_or(path.len(), |(at, _)| at);
-        place(&known.tree, known.written.get(&path[..end]).map_or(path, String::as_str))
+        // Templates write projections, `projections.NAME`, and parts all kinds of things, `areas.L0.A`.
+        let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
+        let asked = ends.filter_map(|end| known.written.get(&path[..end])).last();
+        place(&known.tree, asked.map_or(path, String::as_str))
     }
 
     /// Fills in the place of a diagnostic that has only a path.
@@ -57,16 +58,24 @@ impl Places {
 pub(super) fn place(tree: &Node, path: &str) -> Option<Span> {
     let mut at = tree;
     let mut found = None;
-    let mut steps = path.split('.').filter(|s| !s.is_empty()).peekable();
-    while let Some(step) = steps.next() {
+    let mut rest = path;
+    while !rest.is_empty() {
+        let step = rest.split('.').next().unwrap_or(rest);
         if let (Value::Seq(items), Ok(number)) = (&at.value, step.parse::<usize>()) {
             let Some(next) = items.get(number) else { break };
             (found, at) = (next.span.or(found), next);
+            rest = rest[step.len()..].trim_start_matches('.');
             continue;
         }
-        let Some((key, next)) = at.get(step) else { break };
+        // Names of parts hold dots: `L0.HO`.
+        let ends = rest.match_indices('.').map(|(at, _)| at).chain([rest.len()]);
+        let Some((end, (key, next))) = ends.filter_map(|end| Some((end, at.get(&rest[..end])?))).next()
+        else {
+            break;
+        };
+        rest = rest[end..].trim_start_matches('.');
         let scalar = !matches!(next.value, Value::Map(_) | Value::Seq(_) | Value::Null);
-        found = if steps.peek().is_none() && scalar { next.span } else { key.span };
+        found = if rest.is_empty() && scalar { next.span } else { key.span };
         at = next;
     }
     found

@@ -2,7 +2,7 @@
 //!
 //! The program itself reads with `super::decode`; a test holds the two together.
 
-use super::declare::{FRACTION, Form, Kind, POSITIVE, UNIT};
+use super::declare::{FORM, FRACTION, Form, Kind, Named, POSITIVE, UNIT};
 use super::schema_spikes;
 use super::types::*;
 use serde_json::{Map, Value, json};
@@ -103,7 +103,7 @@ fn projection() -> Value {
             "weights": r("weights"), "gain": r("gain"), "sign": word(&["excitatory", "inhibitory"], ""),
             "effect": word(&["additive", "divisive"], ""), "mask": r("mask"),
             "plasticity": PlasticitySpec::schema(), "delay": r("time"), "tied": r("flag"),
-            "synapses": r("synapses"), "pulse": r("pulse"),
+            "synapses": r("synapses"), "pulse": r("pulse"), "drawn": DrawnSpec::schema(),
         }),
         &["from", "to", "weights"],
     )
@@ -134,11 +134,18 @@ fn weights() -> Value {
     ]})
 }
 
+/// The same, or one of a part: `L0.HO`.
+const PART_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]{0,99}(\\.[A-Za-z_][A-Za-z0-9_]{0,99})*$";
+
 /// A name of the user's choice.
 pub(super) const NAME: &str = "^[A-Za-z_][A-Za-z0-9_]{0,99}$";
 
+pub fn seed() -> Value {
+    json!({"anyOf": [{"type": "integer", "minimum": 0, "maximum": u64::MAX}, r("parameter")]})
+}
+
 fn name() -> Value {
-    json!({"type": "string", "pattern": NAME})
+    json!({"type": "string", "pattern": PART_NAME})
 }
 
 /// Digits of which one is not 0.
@@ -221,7 +228,7 @@ pub fn json_schema() -> String {
     let properties = json!({
         "schema": {"const": SCHEMA},
         "name": {"type": "string"}, "description": {"type": "string"}, "source": {"type": "string"},
-        "seed": {"anyOf": [{"type": "integer", "minimum": 0, "maximum": u64::MAX}, r("parameter")]},
+        "seed": seed(), "include": Kind::<Table<super::IncludeSpec>>::schema(&Named("parts", FORM)),
         "parameters": {"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": {"type": ["number", "string", "boolean", "null"]}},
         "tokens": tokens,
         "thalamus": table("relay"), "areas": table("area"), "projections": table("projection"),
@@ -268,7 +275,7 @@ pub(super) fn word(words: &[&str], description: &str) -> Value {
 }
 
 fn table(of: &str) -> Value {
-    json!({"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": r(of)})
+    json!({"type": "object", "propertyNames": {"pattern": PART_NAME}, "additionalProperties": r(of)})
 }
 
 /// A map with exactly one of these keys.

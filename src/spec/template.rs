@@ -190,7 +190,7 @@ pub fn read(d: &mut Decoder, at: At<'_>, area: &str, written: &mut Written) -> O
 
 fn relay_name(d: &mut Decoder, at: At<'_>) -> Option<String> {
     let name = d.string(at)?;
-    if super::fields::is_name(&name) { Some(name) } else { d.wrong(at, "the name of a relay") }
+    if super::fields::is_part_name(&name) { Some(name) } else { d.wrong(at, "the name of a relay") }
 }
 
 /// A node as one line of YAML.

@@ -1,5 +1,6 @@
 //! Projections and their weights as written.
 
+use super::declare::{Hand, TEXT, form};
 use super::types::{MaskSpec, PlasticitySpec, PulseSpec, SynapsesSpec, Time};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
@@ -54,6 +55,18 @@ pub struct ProjectionSpec {
     /// current of a spike, of a projection to a soma
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pulse: Option<PulseSpec>,
+    /// what its draw is named by, of a part of another file
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<DrawnSpec>,
+}
+
+form! {
+    /// The seed and the name of a draw, if not the circuit's seed and the projection's name.
+    pub struct DrawnSpec: Eq = "a map with `seed` and `name`" {
+        seed: u64, Hand(super::decode::seed, super::schema::seed), !;
+        /// of a projection
+        name: String, TEXT, !;
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

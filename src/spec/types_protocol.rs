@@ -6,6 +6,7 @@ use super::declare::{
 };
 use super::fields::{At, Decoder, is_name, join};
 use super::node::{Value as Node, shorten};
+use super::schema::NAME;
 use super::types::{MatchSpec, Table};
 use crate::diag::{Diagnostic, Span, codes, did_you_mean};
 use serde::Serialize;
@@ -301,8 +302,8 @@ impl Form for StimuliSpec {
 
     fn schema() -> Value {
         json!({"anyOf": [
-            {"type": "array", "items": {"type": "string"}, "uniqueItems": true},
-            {"type": "object", "additionalProperties": NUMBER.schema()},
+            {"type": "array", "items": {"type": "string", "pattern": NAME}, "uniqueItems": true},
+            {"type": "object", "propertyNames": {"pattern": NAME}, "additionalProperties": NUMBER.schema()},
         ], "description": "[A, B], or with intensities {A: 1, B: 0.5}"})
     }
 }

@@ -58,6 +58,7 @@ mod hostile;
 mod import;
 mod import_dale;
 mod import_idle;
+mod include;
 mod inside;
 mod layout;
 mod learning_divisors;

@@ -53,6 +53,8 @@ projections:
   p12: {from: Q, to: A.a.basal, weights: centre, gain: {inv: 4}}
   p13: {from: Q, to: A.a.basal, weights: {rotate: halves}}
   p14: {from: Q, to: A.a.basal, weights: {kron: [{identity: 2}, {ones: [1, 2]}, {zeros: [$d, 1]}, {centre: 3}, {rotate: pairs}]}}
+  p15: {from: L0.H, to: A.a.basal, weights: ones, drawn: {seed: 3, name: p1}}
+include: {}
 output: {plus: Q, minus: C}
 expect: {heads: {count: 1, above: 0.5}, blocks: 1}
 simulation: {dt: 1 ms, integrator: exponential_euler, stop: {duration: 1 s}}
@@ -81,7 +83,8 @@ pub const SHORT: &str = r#"
 schema: pulvinar/1
 name: short
 tokens: {d_model: 4, input: {gaussian: {length: 5}}, mask: full, layout: {space: {}}}
-thalamus: {Q: {pathway: core, cells: 4}}
+thalamus: {Q: {pathway: core, cells: 4}, R: {pathway: core, per: [query], cells: 4}}
+include: {L0: {circuit: circuits/one_head_attention_mask.yaml, tokens: {main: R}, set: {d: 4}, seed: 7}}
 output: Q
 simulation: {stop: settle}
 "#;

@@ -22,6 +22,7 @@ const BEYOND: &[(&str, &str)] = &[
     ("S018", "what `parameters` names"),
     ("S019", "what a trace is of"),
     ("S020", "the units of neurons, which are not declared yet"),
+    ("S023", "what another file holds"),
     ("S021", "one factor without a shape"),
 ];
 
@@ -43,7 +44,7 @@ fn sayable(d: &Diagnostics) -> Option<String> {
     };
     // A parameter that is missing reads as 1: what follows from that is no mistake of its own. What a trace may say depends on
     // what the circuit is of.
-    if d.0.iter().any(|d| d.code == "S018" || d.path.starts_with("record.")) {
+    if d.0.iter().any(|d| d.code == "S018" || d.path.ends_with(".circuit") || d.path.starts_with("record.")) {
         return None;
     }
     let beyond = |code: &str| BEYOND.iter().any(|(c, _)| *c == code);

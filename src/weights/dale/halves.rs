@@ -44,6 +44,10 @@ impl<'a> Recipes<'a> {
     /// One half of what projection `name` carries. `single`: the other half is empty.
     pub fn half(&self, name: &str, half: Half, single: bool) -> Option<Source> {
         let root = self.root(name)?;
+        // A recipe draws by this file's seed.
+        if self.0.get(root.name).is_some_and(|p| p.drawn.is_some()) {
+            return None;
+        }
         let total: f64 = root.gains.iter().map(|g| g.value()).product();
         if root.transposed {
             let own = root.gains.len() - usize::from(self.0.get(root.name).is_some_and(|p| p.gain.is_some()));

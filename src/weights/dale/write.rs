@@ -304,5 +304,6 @@ pub(super) fn simple(from: &str, to: String, weights: WeightsSpec) -> Projection
         tied: None,
         synapses: None,
         pulse: None,
+        drawn: None,
     }
 }
