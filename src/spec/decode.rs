@@ -8,17 +8,14 @@ use super::fields::{At, Decoder, Fields, join};
 use super::node::{Value, shorten};
 use super::types::*;
 use super::types_run::maps;
-use super::{IncludeSpec, Places, template, weights};
+use super::{IncludeSpec, Places, include, template, weights};
 use crate::diag::{Diagnostic, codes, did_you_mean};
 
 const AXES: [(&str, Axis); 3] =
     [("cells", Axis::Cells), ("microcolumns", Axis::Microcolumns), ("all", Axis::All)];
 
 /// Reads a whole circuit. Mistakes go to `d`; the result is there only when the skeleton could be read.
-pub fn circuit(
-    d: &mut Decoder,
-    at: At<'_>,
-) -> Option<(CircuitSpec, Vec<(String, String)>, Table<IncludeSpec>)> {
+pub fn circuit(d: &mut Decoder, at: At<'_>) -> Option<(CircuitSpec, include::Written, Table<IncludeSpec>)> {
     let mut f = d.map(at, "a map: a circuit")?;
     let schema = f.required(d, "schema", schema_line);
     let name = f.required(d, "name", Decoder::string);

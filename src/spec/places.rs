@@ -33,8 +33,8 @@ impl Places {
     pub fn place(&self, path: &str) -> Option<Span> {
         let known = self.0.as_deref()?;
         // Templates write projections, `projections.NAME`, and parts all kinds of things, `areas.L0.A`.
-        let ends = path.match_indices('.').map(|(at, _)| at).chain([path.len()]);
-        let asked = ends.filter_map(|end| known.written.get(&path[..end])).last();
+        let ends: Vec<usize> = path.match_indices('.').map(|(at, _)| at).chain([path.len()]).collect();
+        let asked = ends.iter().rev().find_map(|end| known.written.get(&path[..*end]));
         place(&known.tree, asked.map_or(path, String::as_str))
     }
 
