@@ -77,7 +77,7 @@ fn sent(
             let (basal, apical) = (compartment(&cells.basal, cell), compartment(&cells.apical, cell));
             match cells.activation {
                 Response::Product => basal * apical,
-                Response::Function(f) => f.apply(basal + apical),
+                Response::Function(f) => f.value(basal + apical),
             }
         })
         .collect()
