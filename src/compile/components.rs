@@ -97,8 +97,10 @@ impl Places {
                 rows.push((t.key, t.query, key_gate));
                 rows.len() - 1
             });
-            let partner =
-                if t.query.is_none() { partners.get(&(t.column, class(t.value), t.gate)) } else { None };
+            // A nonlinear key is no bias: it first becomes a map.
+            let linear = t.key.is_none_or(|a| parts.get(a).map == FeatureMap::Identity);
+            let free = t.query.is_none() && linear;
+            let partner = if free { partners.get(&(t.column, class(t.value), t.gate)) } else { None };
             let (query, key) = partner.copied().unwrap_or((t.query, t.key));
             let other = (kinds.of(query, parts), kinds.of(key, parts));
             let key = (t.column, class(t.value), value_gate, other);

@@ -168,8 +168,9 @@ fn compiled(circuit: &Circuit) -> Result<Compiled, Diagnostic> {
     size::check(circuit)?;
     // Forms without maps come first; then what no factor can be becomes a map, then whatever stands in the way of one.
     let tokenwise = tokenwise::Tokenwise::of(circuit);
-    let mut lifted = BTreeSet::new();
     let mut next = tokenwise.maps();
+    // What is part of a loop has no value but where it settles.
+    let mut lifted = if circuit.recurrent.is_empty() { BTreeSet::new() } else { std::mem::take(&mut next) };
     loop {
         let mut factors = factor::Factors::new(circuit, &tokenwise, &lifted);
         let fault = match attempt(&mut factors) {

@@ -151,7 +151,7 @@ fn what_was_refused_is_a_map_or_a_bias() {
         ("dense_memory_read", "block HO(16)"),
     ];
     for (name, stages) in rows {
-        let (document, circuit) = load(&root().join("tests/cases/maps").join(format!("{name}.yaml")));
+        let (document, circuit) = load(&root().join("tests/cases/tokenwise").join(format!("{name}.yaml")));
         let compiled = agrees(name, &document.folder, &circuit);
         assert_eq!(shape(&compiled), *stages, "{name}");
     }
@@ -159,7 +159,7 @@ fn what_was_refused_is_a_map_or_a_bias() {
 
 #[test]
 fn a_dense_memory_has_no_more_heads_than_keys_times_values() {
-    let file = root().join("tests/cases/maps/dense_memory_read.yaml");
+    let file = root().join("tests/cases/tokenwise/dense_memory_read.yaml");
     let set = ["d", "d_k", "d_v"].map(|name| (name.to_owned(), "24".to_owned()));
     let document = pulvinar::spec::read_file(&file, &set).expect("reads");
     let circuit = pulvinar::circuit::wire(&document.spec, &document.folder).expect("wires");
