@@ -120,6 +120,16 @@ impl Compiled {
         self.blocks.iter().map(|b| b.block.clone()).collect()
     }
 
+    /// The relay, or the map, that the circuit answers with.
+    #[must_use]
+    pub fn output_name(&self) -> &str {
+        match self.steps.last() {
+            Some(Step::Map(m)) => &self.maps[*m].map.name,
+            Some(Step::Block(b)) => &self.blocks[*b].block.relay,
+            None => "",
+        }
+    }
+
     /// Maps and blocks, in order.
     #[must_use]
     pub fn stages(&self) -> Vec<Stage> {
@@ -161,7 +171,7 @@ pub fn heads_alone(compiled: &Compiled) -> Result<(), Diagnostic> {
     let Some(map) = compiled.maps.first() else { return Ok(()) };
     let what = format!("the circuit has the map `{}`; this verb reads blocks of heads alone", map.map.name);
     Err(Diagnostic::error(codes::U004, "", what)
-        .help("`compile` prints maps, `simulate --mode cells` runs the populations themselves"))
+        .help("`compile` prints maps, `simulate` runs them (not with `--stream`), and `check --outputs` compares what they give"))
 }
 
 fn compiled(circuit: &Circuit) -> Result<Compiled, Diagnostic> {

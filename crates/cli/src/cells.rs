@@ -10,7 +10,7 @@ use super::resolved::Tokens;
 use super::run_files::{RunFiles, claim};
 use super::{load, page};
 use pulvinar::attention::Streams;
-use pulvinar::compile::{Compiled, compile_heads};
+use pulvinar::compile::{Compiled, compile, heads_alone};
 use pulvinar::diag::{Diagnostic, Diagnostics};
 use pulvinar::files::{Array, Dtype, atomic_write, little_endian, write_npy, write_npz};
 use pulvinar::seed::sha256_hex;
@@ -52,7 +52,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     let run = run_cells(&circuit, &streams, &settings).map_err(placed)?;
     let left = lesioned(&circuit, &settings.lesions).map_err(placed)?;
     let hits = extents(&circuit, &settings.lesions).map_err(placed)?;
-    let compiled = compile_heads(left.as_ref().unwrap_or(&circuit));
+    let compiled = compile(left.as_ref().unwrap_or(&circuit));
     let change = if settings.lesions.is_empty() {
         None
     } else {
@@ -62,7 +62,10 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         let left = match (&left, &compiled) {
             (None, _) => Err(no_circuit_left(&settings)),
             (_, Err(d)) => Err(format!("what is left does not compile: {} ({})", d.message, d.code)),
-            (_, Ok(compiled)) => Ok(compiled),
+            (_, Ok(compiled)) => match heads_alone(compiled) {
+                Ok(()) => Ok(compiled),
+                Err(d) => Err(format!("{} ({})", d.message, d.code)),
+            },
         };
         change(&circuit, left, &intact.output, &run.output)
     };
@@ -179,12 +182,12 @@ fn as_run(document: &Document, settings: &Settings) -> Document {
 
 /// Inputs, and outputs of all blocks of the compiled heads.
 fn streams_of(compiled: Option<&Compiled>, streams: &Streams) -> Option<Streams> {
-    Some(run_algebra::<f64>(&compiled?.plain_blocks(), streams).ok()?.streams)
+    Some(run_algebra::<f64>(&compiled?.stages(), streams).ok()?.streams)
 }
 
 /// What the compiled heads say, if the circuit is attention.
 fn algebra(compiled: Result<&Compiled, &Diagnostic>, streams: &Streams) -> Algebra {
-    let output = compiled.map_err(Clone::clone).and_then(|c| run_algebra::<f64>(&c.plain_blocks(), streams));
+    let output = compiled.map_err(Clone::clone).and_then(|c| run_algebra::<f64>(&c.stages(), streams));
     match output {
         Ok(run) => Algebra::Output(run.output),
         Err(d) => Algebra::None(d),

@@ -50,7 +50,7 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
     let model = load::model(&args.file, &args.reading)?;
     let circuit = model.circuit()?;
     refuse_reserved(model.document(), &circuit).map_err(|d| model.placed(d))?;
-    let compiled = model.heads()?;
+    let compiled = if args.stream { model.heads()? } else { model.compiled()? };
     let overrides = load::overrides(&args.tokens, &circuit)?;
     if args.stream {
         if !doubtful(&circuit).is_empty() {
@@ -81,13 +81,13 @@ pub fn run(args: &Simulate, out: &Reporter) -> Outcome {
         overrides: &overrides,
         out,
     };
-    let blocks = compiled.plain_blocks();
+    let stages = compiled.stages();
     for (name, tokens) in &streams {
         out.detail(&format!("stream {name}: {} tokens x {}", tokens.ncols(), tokens.nrows()));
     }
     match args.precision {
-        Precision::F64 => job.finish(&simulate::<f64>(&blocks, &streams)?),
-        Precision::F32 => job.finish(&simulate::<f32>(&blocks, &streams)?),
+        Precision::F64 => job.finish(&simulate::<f64>(&stages, &streams)?),
+        Precision::F32 => job.finish(&simulate::<f32>(&stages, &streams)?),
     }
 }
 
@@ -173,7 +173,7 @@ pub(super) struct Ending<'a> {
 
 impl Ending<'_> {
     pub fn tell(&self, args: &Simulate, circuit: &Circuit, compiled: &Compiled, out: &Reporter) {
-        let relay = compiled.blocks.last().map_or("", |b| b.block.relay.as_str());
+        let relay = compiled.output_name();
         let [n, width] = self.shape;
         if out.json {
             let mut rest = Map::new();

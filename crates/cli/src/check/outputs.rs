@@ -11,7 +11,7 @@ use pulvinar::attention::Streams;
 use pulvinar::diag::{Diagnostic, codes};
 use pulvinar::files::{Array, read_table};
 use pulvinar::simulate::inputs::sequences;
-use pulvinar::simulate::run as run_blocks;
+use pulvinar::simulate::run as run_stages;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -52,12 +52,12 @@ impl Compared {
 pub fn run(args: &Check, out: &Reporter) -> Outcome {
     let Some(path) = &args.outputs else { return Ok(0) };
     let model = load::model(&args.file, &args.reading)?;
-    let (circuit, compiled) = (model.circuit()?, model.heads()?);
+    let (circuit, compiled) = (model.circuit()?, model.compiled()?);
     let overrides = load::overrides(&args.tokens, &circuit)?;
     let inputs = sequences(&circuit, &model.document().folder, &overrides).map_err(|d| model.placed(d))?;
     load::say_headers(&model, &overrides, |_| true, out)?;
-    let blocks = compiled.plain_blocks();
-    let ours = inputs.iter().map(|streams: &Streams| Ok(run_blocks::<f64>(&blocks, streams)?.output));
+    let stages = compiled.stages();
+    let ours = inputs.iter().map(|streams: &Streams| Ok(run_stages::<f64>(&stages, streams)?.output));
     let ours: Vec<DMatrix<f64>> = ours.collect::<Result<_, Failure>>()?;
     let theirs = recorded(path)?;
     load::say_header(path, theirs.shape[2], out);
