@@ -3,7 +3,7 @@
 use super::support::{from_text, load, oracle_output, relative, root};
 use nalgebra::DMatrix;
 use pulvinar::attention::token_map::order::{Group, order};
-use pulvinar::attention::token_map::{Arrow, Compartment, Response, Source};
+use pulvinar::attention::token_map::{Arrow, Compartment, Response, Source, Weights};
 use pulvinar::attention::{Stage, Streams, TokenMap, forward};
 use pulvinar::circuit::Circuit;
 use pulvinar::compile::{Compiled, Step, compile};
@@ -14,6 +14,17 @@ use std::fmt::Write;
 /// A map by loops over tokens, cells and weights; loops as the language says.
 fn plainly(map: &TokenMap, streams: &Streams) -> DMatrix<f64> {
     let n_tokens = streams[&map.clock_stream].ncols();
+    // All weights written out, once.
+    let mut map = map.clone();
+    for cells in &mut map.cells {
+        let n = cells.n;
+        for half in [&mut cells.basal, &mut cells.apical] {
+            for arrow in half.sums.iter_mut().chain(&mut half.divisors) {
+                arrow.weights = Weights::Dense(arrow.weights.dense(n).into_owned());
+            }
+        }
+    }
+    let map = &map;
     let mut out = DMatrix::zeros(map.d_model(), n_tokens);
     for token in 0..n_tokens {
         let mut rates: Vec<Vec<f64>> = map.cells.iter().map(|c| vec![0.0; c.n]).collect();
@@ -21,6 +32,7 @@ fn plainly(map: &TokenMap, streams: &Streams) -> DMatrix<f64> {
             match group {
                 Group::Single(c) => rates[c] = sent(map, c, &rates, streams, token, false),
                 Group::Loop(members) => {
+                    let mut settled = false;
                     for round in 0..10_000 {
                         let goals: Vec<Vec<f64>> = members
                             .iter()
@@ -34,9 +46,13 @@ fn plainly(map: &TokenMap, streams: &Streams) -> DMatrix<f64> {
                                 *r += (1.0 - (-0.1_f64).exp()) * (f - *r);
                             }
                         }
-                        if distance <= 1e-13 * size {
+                        settled = distance <= 1e-13 * size;
+                        if settled || !distance.is_finite() {
                             break;
                         }
+                    }
+                    if !settled {
+                        members.iter().for_each(|c| rates[*c].fill(f64::NAN));
                     }
                 }
             }
