@@ -127,6 +127,7 @@ impl Factors<'_> {
     fn passes_through(&self, id: PopulationId, sum: Option<Sum>) -> bool {
         let p = self.circuit.population(id);
         matches!(p.kind, Kind::Cells { .. })
+            && !self.lifted.contains(&id)
             && p.activation.is_linear()
             && p.accumulate.is_none()
             && !self.has_divisive(id, Compartment::Basal)

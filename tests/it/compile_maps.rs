@@ -14,8 +14,7 @@ use std::fmt::Write;
 /// A map by loops over tokens, cells and weights; loops as the language says.
 fn plainly(map: &TokenMap, streams: &Streams) -> DMatrix<f64> {
     let n_tokens = streams[&map.clock_stream].ncols();
-    // All weights written out, once.
-    let mut map = map.clone();
+    let mut map = map.clone(); // with all weights written out
     for cells in &mut map.cells {
         let n = cells.n;
         for half in [&mut cells.basal, &mut cells.apical] {
