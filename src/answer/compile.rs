@@ -7,7 +7,6 @@ use nalgebra::{DMatrix, DVector};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 /// What a circuit compiles to: the stage that ends in `output`, then all blocks and all stages.
 #[derive(Clone, Debug, Serialize)]
@@ -45,7 +44,7 @@ pub struct Map<'a> {
     pub reads: Vec<&'a str>,
     pub cells: Vec<Cells<'a>>,
     #[serde(skip)]
-    sources: &'a [String],
+    pub(super) sources: &'a [String],
 }
 
 /// A population of a map.
@@ -74,7 +73,7 @@ pub struct Block<'a> {
     #[serde(flatten)]
     pub numbers: Option<BlockNumbers<'a>>,
     #[serde(skip)]
-    has_bias: bool,
+    pub(super) has_bias: bool,
 }
 
 /// One head without its matrices.
@@ -280,7 +279,7 @@ impl<'a> Head<'a> {
     }
 
     /// The kernel in one word for people.
-    fn kind(&self) -> String {
+    pub(super) fn kind(&self) -> String {
         let kernel = match self.exponent {
             Some(n) => format!("power {n}"),
             None => self.kernel.to_owned(),
@@ -340,63 +339,4 @@ fn rows(m: &DMatrix<f64>) -> Rows {
 
 fn list(v: &DVector<f64>) -> Vec<f64> {
     v.iter().copied().collect()
-}
-
-/// The report for people: every block and its heads.
-impl fmt::Display for Compile<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |n: usize| if n == 1 { "" } else { "s" };
-        let blocks = self.blocks.len();
-        let heads: usize = self.blocks.iter().map(|b| b.heads.len()).sum();
-        let (head, block) = (plural(heads), plural(blocks));
-        let maps = match self.stages.iter().filter(|s| matches!(s, Stage::Map(_))).count() {
-            0 => String::new(),
-            n => format!(", {n} map{}", plural(n)),
-        };
-        writeln!(f, "{}: {heads} head{head} in {blocks} block{block}{maps} (seed {})", self.name, self.seed)?;
-        self.stages.iter().try_for_each(|stage| match stage {
-            Stage::Map(map) => {
-                let (name, sources, d) = (map.relay, map.sources.join(", "), map.d_model);
-                writeln!(f, "\nmap {name} <- {sources} (per token): d_model {d}")
-            }
-            Stage::Block { block, .. } => write!(f, "{}", self.blocks[*block]),
-        })
-    }
-}
-
-impl fmt::Display for Block<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = if self.residual.is_empty() { "none".to_owned() } else { self.residual.join(", ") };
-        let bias = if self.has_bias { ", output bias" } else { "" };
-        writeln!(f, "\nblock {}: d_model {}, residual from {path}{bias}", self.relay, self.d_model)?;
-        if self.heads.is_empty() {
-            return writeln!(f, "  no heads: a linear combination of earlier streams");
-        }
-        writeln!(
-            f,
-            "  {:>4} {:>5} {:>5} {:>11} {:>9}  {:<8} {:<7} {:<15} {:<12} area",
-            "head", "d_k", "d_v", "strength", "lateral", "mask", "memory", "kernel", "q <- kv"
-        )?;
-        for (number, h) in self.heads.iter().enumerate() {
-            writeln!(
-                f,
-                "  {number:>4} {:>5} {:>5} {:>11} {:>9}  {:<8} {:<7} {:<15} {:<12} {}",
-                h.d_key,
-                h.d_value,
-                four_digits(h.strength),
-                four_digits(h.lateral_singular_value),
-                h.mask,
-                h.memory,
-                h.kind(),
-                format!("{} <- {}", h.query_stream, h.context_stream),
-                h.area
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// Four significant digits.
-fn four_digits(x: f64) -> String {
-    if x == 0.0 || (1e-3..1e5).contains(&x.abs()) { format!("{x:.4}") } else { format!("{x:.3e}") }
 }

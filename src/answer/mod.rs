@@ -6,6 +6,7 @@
 //! **Deliberately absent:** exit codes, colours, files.
 
 pub mod compile;
+mod text;
 
 pub use compile::Compile;
 

@@ -78,6 +78,14 @@ impl Factors<'_> {
         let (query, context) = (reads(Role::Query), reads(Role::Context));
         if query && context {
             let terms = list.iter().map(|t| (t.coefficient, t.query, t.context[0])).collect();
+            let is_kernel = match map {
+                Function::Exp => true,
+                Function::Power(p) => p.whole().is_some(),
+                _ => false,
+            };
+            if !is_kernel {
+                return Err(Reason::Score { activation: name() });
+            }
             let steps = vec![Step { gain: 1.0, bias: 0.0, function: map }];
             let id = self.parts.score(Score { steps, terms, origin });
             return Ok(vec![Term { score: Some(id), ..Term::constant(1.0, origin) }]);

@@ -108,7 +108,10 @@ fn matrix(circuit: &Circuit, name: &str) -> DMatrix<f64> {
     p.synapses.weights.dense()
 }
 
-fn settled(circuit: &Circuit, tokens: &Streams) -> Result<(DMatrix<f64>, Vec<Option<DMatrix<f64>>>), Wild> {
+/// The output, and the gradient of each projection.
+type Settled = (DMatrix<f64>, Vec<Option<DMatrix<f64>>>);
+
+fn settled(circuit: &Circuit, tokens: &Streams) -> Result<Settled, Wild> {
     let plan = Plan::new(circuit, tokens).unwrap_or_else(|d| panic!("{d}"));
     let weights: Vec<Weights> = circuit.projections.iter().map(|p| p.synapses.weights.clone()).collect();
     let mut work = Work::new(&plan);
