@@ -11,7 +11,7 @@ use crate::spec::Effect;
 /// Evaluates all third compartments; the forward pass comes first.
 ///
 /// Errors enter where a projection brings rates (those of an error relay, say) to a third compartment; there they are
-/// silent at tokens that the loss does not count. Feedback is third x [`slope`].
+/// silent at tokens that the loss does not count. Feedback is third x `slope`.
 pub fn errors(plan: &Plan<'_>, weights: &[Weights], work: &mut Work) {
     for &i in &plan.thirds {
         let mut third = std::mem::take(&mut work.of[i].third);

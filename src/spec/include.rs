@@ -19,7 +19,7 @@ form! {
     pub struct IncludeSpec = "a map with `circuit` and `tokens`" {
         /// its file; the path starts at the including file
         circuit: String, TEXT, !;
-        /// its streams, each with the relay per [query] that feeds it; positions need none
+        /// its streams, each with the relay per query that feeds it; positions need none
         tokens: Table<String>, Named("streams and the relays that feed them", TEXT), [Table::default()];
         /// its parameters
         set: Table<Carried>, Named("parameters", Hand(Decoder::carried, || json!({"type": ["number", "string", "boolean"]}))), [Table::default()];

@@ -1,10 +1,10 @@
 //! Layers of models that say what they are: `config.json` beside the weights.
 //!
-//! 1. [`config`] reads it; [`keys`] lists every key that is asked for, and which others may change what a layer computes.
-//! 2. [`rows`] is the table of architectures: places and names of the tensors ([`names`]), how they are fused
-//!    ([`fusing`]), scale, mask; [`refused`] those that heads have no place for; and [`features`]: [`norm`], [`rotary`], [`tables`].
-//! 3. [`place`] finds the layer that is meant.
-//! 4. [`read`] puts a layer's shapes, settings and [`Beyond`] together; its numbers are read as those of any other layer.
+//! 1. `config` reads it; `keys` lists every key that is asked for, and which others may change what a layer computes.
+//! 2. `rows` is the table of architectures: places and names of the tensors (`names`), how they are fused
+//!    (`fusing`), scale, mask; `refused` those that heads have no place for; and `features`: `norm`, `rotary`, `tables`.
+//! 3. `place` finds the layer that is meant.
+//! 4. `read` puts a layer's shapes, settings and [`Beyond`] together; its numbers are read as those of any other layer.
 //!
 //! What is not understood is refused by name: a model type, a key that may change something, a tensor of the layer.
 //!
