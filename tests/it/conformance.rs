@@ -197,7 +197,9 @@ fn random_heads(route: &Route) {
 }
 
 /// Circuits that the language has: at least this share of those that are wired is to compile.
-const COMPILED: f64 = 0.0;
+const COMPILED: f64 = 0.5;
+/// Kinds that heads can run and the compiler does not write yet.
+const REFUSED: [&str; 3] = ["ratio", "sink", "softcap"];
 
 fn random_maps(route: &Route) {
     let (mut came, mut wired) = (Came::default(), 0);
@@ -215,10 +217,10 @@ fn random_maps(route: &Route) {
         route.seeds, came.same, came.refused, came.no_rest, came.kinds
     );
     assert!(came.share() >= COMPILED, "{} same, refused: {:?}", came.same, came.refused);
-    if COMPILED > 0.0 {
-        for kind in MAPS.iter().chain(&HEADS) {
-            assert!(came.kinds.contains(kind), "no random circuit with {kind} was compared");
-        }
+    // Cells refuse none of them, and some do not come to rest there.
+    let compiler = came.refused() > 0;
+    for kind in MAPS.iter().chain(&HEADS).filter(|kind| compiler && !REFUSED.contains(kind)) {
+        assert!(came.kinds.contains(kind), "no random circuit with {kind} was compared");
     }
 }
 
