@@ -36,7 +36,7 @@
 //! let model = Model::read(text, Path::new("."), &Parameters::default())?;
 //! let (circuit, compiled) = (model.circuit()?, model.compiled()?);
 //! let head = &compiled.blocks[0].block.heads[0];
-//! assert_eq!((head.d_key(), head.d_value(), head.mask.name()), (2, 2, "causal"));
+//! assert_eq!((head.d_key(), head.d_value(), &*head.mask.name()), (2, 2, "causal"));
 //!
 //! // The head's QK matrix is the product of what the two projections to the superficial cells carry.
 //! let weights = |name: &str| {
