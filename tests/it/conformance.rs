@@ -54,11 +54,7 @@ fn answer(ran: Result<DMatrix<f64>, pulvinar::diag::Diagnostic>) -> Answer {
 }
 
 fn in_single(circuit: &Circuit, tokens: &Streams) -> Answer {
-    let compiled = compile(circuit);
-    if compiled.as_ref().is_ok_and(|c| !c.maps.is_empty()) {
-        return Answer::NoRest;
-    }
-    let ran = compiled.and_then(|c| run::<f32>(&c.plain_blocks(), tokens));
+    let ran = compile(circuit).and_then(|c| run::<f32>(&c.stages(), tokens));
     answer(ran.map(|r| r.output.map(f64::from)))
 }
 

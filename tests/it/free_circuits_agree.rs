@@ -1,6 +1,5 @@
 //! What compiles of circuits of any wiring is what the cells compute, whatever the order of its lines, and in its plus/minus form.
 
-use crate::compile_maps::stage_by_stage;
 use crate::generate::free::free_circuit;
 use crate::support::{by_cells, from_text};
 use nalgebra::DMatrix;
@@ -91,12 +90,8 @@ fn divides_by_token(map: &str) -> bool {
     map.starts_with("1/") || map.contains(".query") || map.contains(".basal") || map.contains(".apical")
 }
 
-/// What the stages give: heads alone by the program, maps by plain loops.
 fn output(compiled: &Compiled, tokens: &Streams) -> Result<Run, String> {
-    if compiled.maps.is_empty() {
-        return run::<f64>(&compiled.plain_blocks(), tokens).map_err(|d| d.to_string());
-    }
-    stage_by_stage(compiled, tokens)
+    run::<f64>(&compiled.stages(), tokens).map_err(|d| d.to_string())
 }
 
 fn apart(a: &Compiled, b: &Compiled, tokens: &Streams) -> Option<String> {

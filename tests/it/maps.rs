@@ -158,7 +158,7 @@ fn every_circuit_of_maps_is_in_the_table() {
 
 /// Writes weights and tokens of the wired circuits for `tests/golden/maps/generate.py`.
 #[test]
-#[ignore = "writes the input of tests/golden/maps/generate.py"]
+#[ignore = "writes the input of tests/golden/maps/generate.py: cargo test --test it -- --ignored write_weights_of_maps --nocapture"]
 fn write_weights_of_maps() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("maps");
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -180,5 +180,52 @@ fn write_weights_of_maps() {
         let arrays: Vec<_> =
             weights.chain([("tokens".to_owned(), Array::from_tokens(&tokens["main"]))]).collect();
         write_npz(&folder.join(format!("{name}.npz")), &arrays).expect("written");
+    }
+}
+
+/// What the documents say of verbs and maps.
+#[test]
+fn verbs_run_maps_or_refuse_them() {
+    use crate::binary::{json_in, run_in, text};
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = dir.path();
+    for name in ["bert_layer", "centred_layer", "gpt2_layer"] {
+        let path = file(name);
+        let circuit = text(&path);
+        let (code, answer) = json_in(at, &["simulate", circuit, "-o", name]);
+        assert_eq!(code, 0, "{name}: {answer}");
+        let want = read_tokens(&golden(name), Some("y")).expect("recorded");
+        let got = read_tokens(&at.join(name).join("output.npy"), None).expect("written");
+        let error = relative(&got, &want);
+        assert!(error < HEADS, "{name}: the program differs from the formula by {error:e}");
+        let (code, single) =
+            json_in(at, &["simulate", circuit, "--precision", "f32", "-o", &format!("{name}_f32")]);
+        assert_eq!(code, 0, "{name}: {single}");
+        let got = read_tokens(&at.join(format!("{name}_f32/output.npy")), None).expect("written");
+        assert!(relative(&got, &want) < 1e-5, "{name}: {:e} in single precision", relative(&got, &want));
+        let [given, outputs] = ["inputs.npz", "output.npy"].map(|f| at.join(name).join(f));
+        let (code, answer) =
+            json_in(at, &["check", circuit, "--tokens", text(&given), "--outputs", text(&outputs)]);
+        assert_eq!((code, &answer["equivalent"]), (0, &true.into()), "{name}: {answer}");
+        let (code, answer) = json_in(at, &["compile", circuit]);
+        assert_eq!(code, 0, "{name}");
+        let kinds: Vec<&str> =
+            answer["stages"].as_array().expect("stages").iter().filter_map(|s| s["kind"].as_str()).collect();
+        assert!(kinds.contains(&"map") && kinds.contains(&"block"), "{name}: {kinds:?}");
+        for (args, exit, code) in [
+            (vec!["simulate", circuit, "--stream", "-o", "streamed"], 2, "U004"),
+            (vec!["check", circuit, "--against", "h.safetensors"], 2, "U004"),
+            (vec!["compile", circuit, "--dale"], 2, "U004"),
+            (vec!["compile", circuit, "-o", "h.safetensors"], 4, "F012"),
+        ] {
+            let ran = run_in(at, &args);
+            assert_eq!(ran.code, exit, "{}: {}", ran.line, ran.stderr);
+            assert!(ran.stderr.contains(code), "{}: {}", ran.line, ran.stderr);
+            assert!(
+                !at.join("h.safetensors").exists() && !at.join("streamed/output.npy").exists(),
+                "{}",
+                ran.line
+            );
+        }
     }
 }

@@ -144,12 +144,7 @@ pub fn by_cells(circuit: &Circuit, tokens: &Streams) -> Option<(DMatrix<f64>, f6
 
 /// The answer of the compiled circuit, `[d_model, n_tokens]`.
 pub fn heads_output(circuit: &Circuit, inputs: &Streams) -> Result<DMatrix<f64>, Diagnostic> {
-    let compiled = compile(circuit)?;
-    if compiled.maps.is_empty() {
-        return Ok(run::<f64>(&compiled.plain_blocks(), inputs)?.output);
-    }
-    let run = crate::compile_maps::stage_by_stage(&compiled, inputs);
-    Ok(run.map_err(|why| Diagnostic::error(pulvinar::diag::codes::R001, "", why))?.output)
+    Ok(run::<f64>(&compile(circuit)?.stages(), inputs)?.output)
 }
 
 fn mask(m: MaskSpec) -> oracle::Mask {
